@@ -1,0 +1,41 @@
+"""scikit-learn compatible estimators over BERT-family encoders, for few labelled texts.
+
+Public names are imported on first use: ``import skbert`` itself loads neither
+torch nor transformers.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0.dev0"
+
+_HOME = {
+    "MaxPoolBERTClassifier": "skbert.classifier",
+    "MaxPoolBERTRegressor": "skbert.regressor",
+    "ModelNotFoundError": "skbert.errors",
+    "OutOfMemoryError": "skbert.errors",
+    "SavedEstimatorError": "skbert.errors",
+    "SkbertError": "skbert.errors",
+}
+_SUBPACKAGES = ("datasets", "encoder", "errors", "plots", "store", "text", "training")
+
+__all__ = sorted([*_HOME, "__version__"])
+
+if TYPE_CHECKING:
+    from skbert.classifier import MaxPoolBERTClassifier
+    from skbert.errors import ModelNotFoundError, OutOfMemoryError, SavedEstimatorError, SkbertError
+    from skbert.regressor import MaxPoolBERTRegressor
+
+
+def __getattr__(name):
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    if name in _SUBPACKAGES:
+        return import_module(f"skbert.{name}")
+    raise AttributeError(f"module 'skbert' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__, *_SUBPACKAGES})

@@ -1,0 +1,55 @@
+"""Checks of constructor parameters, done in ``fit`` and worded alike."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+
+def check_int(name, value, low):
+    """`value` as an int of at least `low`."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool_)) or value < low:
+        raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
+    return int(value)
+
+
+def check_real(name, value, low, high=np.inf, *, open_low=False, open_high=False):
+    """`value` as a finite float between `low` and `high`; an open end is not itself allowed."""
+    valid = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and np.isfinite(value)
+    if valid:
+        valid = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
+    if not valid:
+        left, right = "(" if open_low else "[", ")" if open_high or high == np.inf else "]"
+        raise ValueError(f"{name} must be a float in {left}{low}, {high}{right}, got {value!r}")
+    return float(value)
+
+
+def check_bool(name, value):
+    """`value` as a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_weights(sample_weight, n, name="sample_weight"):
+    """Weights as float64 (n,): finite, not negative, not all zero; None gives ones, a number repeats it."""
+    if sample_weight is None:
+        return np.ones(n)
+    if isinstance(sample_weight, numbers.Number):
+        sample_weight = np.full(n, sample_weight)
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers.") from error
+    if weights.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got {weights.ndim}D array in {name}.")
+    if len(weights) != n:
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: {[n, len(weights)]} ({name})")
+    if not np.isfinite(weights).all():
+        raise ValueError(f"{name} holds NaN or infinity, the first in row {int(np.argmin(np.isfinite(weights)))}.")
+    if (weights < 0).any():
+        raise ValueError(f"Negative values in data passed to {name}, the first in row {int(np.argmax(weights < 0))}.")
+    if not weights.any():
+        raise ValueError(f"{name} is zero for every sample; at least one weight must be greater than zero.")
+    return weights

@@ -1,0 +1,405 @@
+"""What the MaxPoolBERT estimators share: from checked input to a trained module and back to arrays."""
+
+from __future__ import annotations
+
+import warnings
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from skbert._checks import check_bool, check_int, check_real, check_weights
+from skbert.store import from_json, read_folder, to_json, write_folder
+from skbert.text import check_texts
+
+# Parameters of the contract that are not there yet, with the only value that they may have.
+_NOT_YET = {
+    "layer_path": None,
+    "freeze_layers": 0,
+    "reinit_layers": 0,
+    "layer_decay": 1.0,
+    "pretrained_decay": 0.0,
+    "mixout": 0.0,
+}
+
+
+class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Base of `MaxPoolBERTClassifier` and `MaxPoolBERTRegressor`.
+
+    A subclass says what its targets are: `_as_target` turns them into an array,
+    `_make_task` says what is learned from them (see `skbert._targets`), and
+    `_adopt` sets the attributes that follow from the task once the fit has succeeded.
+    """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_fitted")
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fine-tune the encoder and the new head on labelled texts.
+
+        Parameters
+        ----------
+        X : list, array, Series or one-column DataFrame of str, (n,); or two columns, or a list of (a, b)
+            Texts, or pairs of texts.
+        y : array-like (n,), or (n, n_labels) of 0 and 1 for a multi-label classifier
+            Targets.
+        sample_weight : array-like (n,), default=None
+            Weights. They stand, in expectation, for repeating rows; rows of weight 0 are left out.
+        X_val, y_val, sample_weight_val
+            Validation data, in the same forms. Their loss is recorded after every
+            epoch, and with ``early_stopping=True`` they take the place of the random split.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Wrong input or a parameter out of its range.
+        ModelNotFoundError
+            The encoder is unknown, out of reach or damaged.
+        OutOfMemoryError
+            One single text does not fit into memory.
+        """
+        from skbert._rng import derive_seeds, isolated
+        from skbert.training import fine_tune
+
+        name = type(self).__name__
+        settings, options = self._check_parameters()
+        if y is None:
+            raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+        texts = check_texts(X, name)
+        y = self._as_target(y, "y")
+        check_consistent_length(texts.first, y)
+        weights = check_weights(sample_weight, len(texts))
+        # A row repeated zero times is a row that is not there.
+        kept = np.flatnonzero(weights)
+        if len(kept) < len(texts):
+            texts, y, weights = texts.take(kept), y[kept], weights[kept]
+        warm = self.warm_start and hasattr(self, "_fitted")
+        task = self._make_task(y, weights, warm)
+        train = (texts, task.encode(y, "y"), weights)
+        seeds = derive_seeds(self.random_state, self.init_seed, self.order_seed)
+        train, valid = self._split(train, task, X_val, y_val, sample_weight_val, seeds)
+        if warm:
+            fitted = self._model_to_go_on_with(texts)
+        else:
+            with isolated(seeds.init):
+                fitted = self._new_model({**options, "n_outputs": task.n_outputs})
+        module = fitted.module(settings.device)
+        train_set = self._dataset(train, fitted)
+        valid_set = None if valid is None else self._dataset(valid, fitted)
+        result = fine_tune(module, train_set, valid_set, task.objective, settings, seeds)
+
+        earlier = self.history_ if warm else []
+        self._fitted = fitted
+        self._adopt(task)
+        self._set_input_attributes(texts)
+        self.history_ = earlier + [{**row, "epoch": row["epoch"] + len(earlier)} for row in result.history]
+        self.loss_curve_ = [row["train_loss"] for row in self.history_]
+        self.n_iter_ = len(self.history_)
+        self.best_epoch_ = len(earlier) + result.best_epoch
+        self._judge(module, train_set, task.objective, settings, result.diverged)
+        return self
+
+    def _check_parameters(self):
+        """Check all constructor parameters that do not depend on the data; returns settings and head options."""
+        from skbert.encoder.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
+        from skbert.training import FineTuneSettings, resolve_device, resolve_precision
+
+        for name, default in _NOT_YET.items():
+            value = getattr(self, name)
+            if value is not default and value != default:
+                raise NotImplementedError(f"{name}={value!r} is not implemented yet; leave it at {default!r}.")
+        for name, choices in (("layer_pooling", LAYER_POOLINGS), ("token_pooling", TOKEN_POOLINGS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
+        if self.head not in ("linear", "pooler"):
+            raise ValueError(f"head must be 'linear' or 'pooler', got {self.head!r}")
+        check_bool("warm_start", self.warm_start)
+        check_bool("early_stopping", self.early_stopping)
+        check_real("validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True)
+        if self.max_length is not None:
+            check_int("max_length", self.max_length, 3)
+        if self.dropout is not None:
+            check_real("dropout", self.dropout, 0, 1, open_high=True)
+        limit = self.max_grad_norm
+        device = resolve_device(self.device)
+        learning_rate = check_real("learning_rate", self.learning_rate, 0)
+        head_rate = self.head_learning_rate
+        settings = FineTuneSettings(
+            max_epochs=check_int("max_epochs", self.max_epochs, 1),
+            batch_size=check_int("batch_size", self.batch_size, 1),
+            learning_rate=learning_rate,
+            head_learning_rate=(
+                learning_rate if head_rate is None else check_real("head_learning_rate", head_rate, 0)
+            ),
+            warmup_ratio=check_real("warmup_ratio", self.warmup_ratio, 0, 1),
+            weight_decay=check_real("weight_decay", self.weight_decay, 0),
+            bias_correction=check_bool("bias_correction", self.bias_correction),
+            max_grad_norm=None if limit is None else check_real("max_grad_norm", limit, 0, open_low=True),
+            patience=check_int("n_iter_no_change", self.n_iter_no_change, 1) if self.early_stopping else None,
+            callbacks=list(self.callbacks or []),
+            device=device,
+            precision=resolve_precision(self.precision, device),
+            verbose=check_int("verbose", self.verbose, 0),
+        )
+        options = {
+            "layers": self.layers,
+            "layer_pooling": self.layer_pooling,
+            "token_pooling": self.token_pooling,
+            "n_heads": check_int("n_heads", self.n_heads, 1),
+            "head": self.head,
+        }
+        return settings, options
+
+    def _model_facts(self):
+        """The parameters that shape the model, as JSON types."""
+        names = ("revision", "layers", "layer_pooling", "token_pooling", "n_heads", "head", "max_length", "dropout")
+        return {"model": str(self.model), **{name: to_json(getattr(self, name)) for name in names}}
+
+    def _model_to_go_on_with(self, texts):
+        """The model of the last fit, for ``warm_start``; ValueError if the parameters now ask for another."""
+        self._check_same_columns(texts)
+        asked, before = self._model_facts(), self._fitted.facts["asked"]
+        changed = sorted(name for name in asked if asked[name] != before.get(name))
+        if changed:
+            raise ValueError(
+                f"warm_start=True goes on with the model of the last fit, but {', '.join(changed)} changed since. "
+                "Put the old value back, or set warm_start=False."
+            )
+        return self._fitted
+
+    def _new_model(self, options):
+        from skbert._fitted import FittedModel
+        from skbert.encoder import PooledEncoder, load_encoder
+        from skbert.encoder._tokenizer import longest_input
+
+        loaded = load_encoder(self.model, self.revision)
+        longest = longest_input(loaded.model.config, loaded.tokenizer)
+        if self.max_length is not None and self.max_length > longest:
+            raise ValueError(f"max_length={self.max_length}, but {self.model!r} takes at most {longest} tokens.")
+        encoder = loaded.copy_model(self.dropout)
+        head = {**options, "head_dropout": self.dropout}
+        module = PooledEncoder(encoder, **head)
+        head["layers"] = list(module.layers)
+        facts = {
+            "asked": self._model_facts(),
+            "config": encoder.config.to_dict(),
+            "head": head,
+            "width": module.width,
+            "max_length": longest if self.max_length is None else int(self.max_length),
+            "weights_sha256": loaded.weights_sha256,
+            "tokenizer_sha256": loaded.tokenizer_sha256,
+        }
+        return FittedModel(module, loaded.tokenizer, facts, loaded.tokenizer_files)
+
+    def _split(self, train, task, X_val, y_val, sample_weight_val, seeds):
+        """Training and validation parts as (texts, target, weights); the latter may be None."""
+        from skbert._split import validation_split
+
+        texts, target, weights = train
+        if X_val is not None or y_val is not None:
+            if X_val is None or y_val is None:
+                raise ValueError("X_val and y_val must be given together.")
+            valid_texts = check_texts(X_val, type(self).__name__)
+            if valid_texts.n_columns != texts.n_columns:
+                raise ValueError(f"X has {texts.n_columns} column(s) of texts, but X_val has {valid_texts.n_columns}.")
+            y_val = self._as_target(y_val, "y_val")
+            check_consistent_length(valid_texts.first, y_val)
+            valid_weights = check_weights(sample_weight_val, len(valid_texts), "sample_weight_val")
+            return train, (valid_texts, task.encode(y_val, "y_val"), valid_weights)
+        if sample_weight_val is not None:
+            raise ValueError("sample_weight_val needs X_val and y_val.")
+        if not self.early_stopping:
+            return train, None
+        names = getattr(task, "classes", None)
+        parts = validation_split(len(texts), target.strata, names, self.validation_fraction, seeds.split)
+        return tuple((texts.take(rows), target.take(rows), weights[rows]) for rows in parts)
+
+    def _dataset(self, part, fitted):
+        import torch
+
+        from skbert.text import tokenize
+        from skbert.training._data import TextDataset
+
+        texts, target, weights = part
+        weights = weights * target.weight
+        if not weights.any():
+            raise ValueError("class_weight and sample_weight together leave no sample with a weight above zero.")
+        tokens = tokenize(texts, fitted.tokenizer, fitted.max_length)
+        weight = torch.from_numpy((weights / weights.mean()).astype(np.float32))
+        return TextDataset(tokens, torch.from_numpy(target.values), weight)
+
+    def _judge(self, module, train_set, objective, settings, diverged):
+        """Look at the trained model once more over its own training texts."""
+        import torch
+
+        from skbert.training import ADVICE, run_batches, training_status
+
+        outputs = torch.empty(len(train_set), module.classifier.out_features)
+        wins = torch.zeros(len(module.layers), dtype=torch.float64)
+        for indices, (output, won) in run_batches(
+            module.forward_with_wins, train_set.tokens, settings.device, settings.precision
+        ):
+            outputs[indices] = output.float().cpu()
+            wins += won.cpu().double()
+        self.layer_share_ = (wins / wins.sum()).numpy()
+        status, loss, reference = training_status(objective, outputs, train_set.target, train_set.weight, diverged)
+        self.training_status_ = status
+        if status != "converged":
+            advice = ADVICE[status].format(loss=loss, reference=reference, epoch=self.n_iter_)
+            warnings.warn(f"Fine-tuning failed ({status}): {advice}", ConvergenceWarning, stacklevel=3)
+
+    # -------------------------------------------------------------- predict
+
+    def transform(self, X):
+        """Pooled vectors of texts, as they go into the head.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str
+            Texts, or pairs of texts where the fit was on pairs.
+
+        Returns
+        -------
+        float32 array (n, width)
+            ``layer_pooling="concat"`` multiplies the encoder's width by the number of layers.
+        """
+        return self._run(X, "pooled")
+
+    def _run(self, X, what):
+        from skbert.training import resolve_device, resolve_precision
+
+        check_is_fitted(self)
+        texts = check_texts(X, type(self).__name__)
+        self._check_same_columns(texts)
+        device = resolve_device(self.device)
+        return self._fitted.run(texts, what, device, resolve_precision(self.precision, device))
+
+    def _check_same_columns(self, texts):
+        if texts.n_columns != self.n_features_in_:
+            forms = {1: "single texts", 2: "pairs of texts"}
+            raise ValueError(
+                f"X has {texts.n_columns} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                f"features as input: it was fitted on {forms[self.n_features_in_]} and got {forms[texts.n_columns]}."
+            )
+        known = getattr(self, "feature_names_in_", None)
+        if known is not None and texts.column_names is not None and list(known) != texts.column_names:
+            raise ValueError(
+                "The feature names should match those that were passed during fit: "
+                f"fitted on {list(known)}, got {texts.column_names}."
+            )
+
+    def _set_input_attributes(self, texts):
+        self.n_features_in_ = texts.n_columns
+        if texts.column_names is not None:
+            self.feature_names_in_ = np.array(texts.column_names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    @property
+    def _n_features_out(self):
+        return self._fitted.width
+
+    # ---------------------------------------------------------- persistence
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if "_fitted" in state:
+            state["_fitted"] = self._fitted.state()
+        return state
+
+    def __setstate__(self, state):
+        from skbert._fitted import FittedModel
+
+        state = dict(state)
+        if "_fitted" in state:
+            state["_fitted"] = FittedModel.from_state(state["_fitted"])
+        super().__setstate__(state)
+
+    def save(self, folder):
+        """Save the fitted estimator as JSON and safetensors.
+
+        An estimator already in `folder` is replaced in one step: after a crash
+        the folder holds the old one or the new one. `callbacks`, and a
+        `random_state` that is a generator object, cannot be written as JSON; they are
+        saved as None, with a warning.
+
+        Parameters
+        ----------
+        folder : str or path
+            Made if it does not exist.
+
+        Raises
+        ------
+        NotFittedError
+            There is nothing to save yet.
+        NotADirectoryError
+            `folder` is a file.
+        """
+        check_is_fitted(self)
+        parameters, dropped = {}, []
+        for name, value in self.get_params(deep=False).items():
+            try:
+                parameters[name] = to_json(str(value) if name == "device" else value)
+            except TypeError:
+                parameters[name] = None
+                dropped.append(name)
+        if dropped:
+            warnings.warn(f"Saved as None, as JSON cannot hold them: {', '.join(dropped)}.", UserWarning, stacklevel=2)
+        attributes = {
+            name: to_json(value)
+            for name, value in vars(self).items()
+            if name not in parameters and name != "_fitted" and not name.startswith("_sklearn")
+        }
+        fitted = self._fitted
+        state = {
+            "parameters": parameters,
+            "attributes": attributes,
+            "facts": fitted.facts,
+            # latin-1 maps every byte to one character, so any tokenizer file survives the way through JSON.
+            "tokenizer_files": {name: content.decode("latin-1") for name, content in fitted.tokenizer_files.items()},
+        }
+        write_folder(folder, type(self).__name__, state, fitted.tensors())
+
+    @classmethod
+    def load(cls, folder):
+        """Load an estimator that `save` wrote; nothing is ever unpickled.
+
+        Parameters
+        ----------
+        folder : str or path
+
+        Returns
+        -------
+        The fitted estimator, of this class.
+
+        Raises
+        ------
+        SavedEstimatorError
+            Nothing was saved there, the folder is damaged or incomplete, or holds another class.
+        """
+        from skbert._fitted import FittedModel
+
+        state, tensors = read_folder(folder, cls.__name__)
+        estimator = cls(**{name: from_json(value) for name, value in state["parameters"].items()})
+        for name, value in state["attributes"].items():
+            setattr(estimator, name, from_json(value))
+        files = {name: content.encode("latin-1") for name, content in state["tokenizer_files"].items()}
+        fitted = FittedModel(None, None, state["facts"], files)
+        fitted._tensors = tensors
+        estimator._fitted = fitted
+        return estimator

@@ -1,0 +1,132 @@
+"""What a fitted estimator carries: a trained module and its tokenizer, live or as plain arrays."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from skbert.text import tokenize
+
+
+class FittedModel:
+    """A trained `PooledEncoder` with its tokenizer.
+
+    The module is built from arrays only when it is first needed, and turned into
+    arrays only when the estimator is pickled or saved: a transformers model
+    cannot be pickled reliably, arrays can.
+
+    Parameters
+    ----------
+    module : PooledEncoder
+    tokenizer : transformers tokenizer
+    facts : dict
+        What rebuilds the two, in JSON types: ``config``, ``head``, ``max_length``,
+        and where the weights came from.
+    tokenizer_files : dict of str to bytes
+    """
+
+    def __init__(self, module, tokenizer, facts, tokenizer_files):
+        self._module = module
+        self._tokenizer = tokenizer
+        self._tensors = None
+        self.facts = facts
+        self.tokenizer_files = tokenizer_files
+
+    @classmethod
+    def from_state(cls, state):
+        """The inverse of `state`."""
+        fitted = cls(None, None, json.loads(state["facts"]), dict(state["tokenizer_files"]))
+        fitted._tensors = state["tensors"]
+        return fitted
+
+    def state(self):
+        """Everything as str, bytes and numpy arrays; the live module stays where it is."""
+        return {
+            "facts": json.dumps(self.facts),
+            "tensors": self.tensors(),
+            "tokenizer_files": dict(self.tokenizer_files),
+        }
+
+    def tensors(self):
+        """All weights as a dict of name to numpy array, copied from the live module."""
+        if self._module is None:
+            return self._tensors
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._module.state_dict().items()}
+
+    @property
+    def max_length(self):
+        """Longest input in tokens."""
+        return self.facts["max_length"]
+
+    @property
+    def width(self):
+        """Width of the pooled vectors."""
+        return self.facts["width"]
+
+    @property
+    def tokenizer(self):
+        """The tokenizer, built on first use."""
+        if self._tokenizer is None:
+            from skbert.encoder._tokenizer import tokenizer_from_files
+
+            self._tokenizer = tokenizer_from_files(self.tokenizer_files)
+        return self._tokenizer
+
+    def module(self, device):
+        """The module in eval mode on `device`, built on first use."""
+        if self._module is None:
+            self._module = self._build()
+            self._tensors = None
+        return self._module.to(device).eval()
+
+    def _build(self):
+        import torch
+        from transformers import AutoConfig
+
+        from skbert._rng import isolated
+        from skbert.encoder import PooledEncoder
+        from skbert.encoder._load import build_model
+
+        # Arrays may come as read-only memory maps from another process, hence the copies.
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in self._tensors.items()}
+        encoder = {name[len("encoder.") :]: t for name, t in tensors.items() if name.startswith("encoder.")}
+        config = dict(self.facts["config"])
+        model = build_model(AutoConfig.for_model(config.pop("model_type"), **config), encoder)
+        with isolated(0):
+            module = PooledEncoder(model, **self.facts["head"])
+        module.load_state_dict(tensors)
+        return module
+
+    def run(self, texts, what, device, precision):
+        """Outputs or pooled vectors of texts; each distinct text is computed once.
+
+        Parameters
+        ----------
+        texts : TextInput
+        what : {"output", "pooled"}
+        device : torch.device
+        precision : {"fp32", "bf16"}
+
+        Returns
+        -------
+        float32 array (n, width)
+        """
+        from skbert.training import run_batches
+
+        rows = texts.rows()
+        place = {row: i for i, row in enumerate(dict.fromkeys(rows))}
+        tokens = tokenize(texts, self.tokenizer, self.max_length)
+        firsts = np.full(len(place), -1)
+        index = np.array([place[row] for row in rows])
+        firsts[index[::-1]] = np.arange(len(rows))[::-1]
+        distinct = tokens.take(firsts)
+        module = self.module(device)
+        function = {"output": module.forward, "pooled": module.pool}[what]
+        result = None
+        for indices, values in run_batches(function, distinct, device, precision):
+            values = values.float().cpu().numpy()
+            if result is None:
+                result = np.empty((len(distinct), values.shape[1]), dtype=np.float32)
+            result[indices] = values
+        return result[index]

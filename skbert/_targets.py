@@ -1,0 +1,174 @@
+"""Targets: from what a user passes as ``y`` to what an objective takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import assert_all_finite, column_or_1d, compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+
+@dataclass(frozen=True)
+class Target:
+    """Encoded targets of one set of texts.
+
+    Attributes
+    ----------
+    values : array (n, ...)
+        What the objective takes: class indices, indicators or standardised numbers.
+    weight : float array (n,)
+        Weight of each row by its class.
+    strata : int array (n,) or None
+        Classes that a random split keeps in proportion.
+    """
+
+    values: np.ndarray
+    weight: np.ndarray
+    strata: np.ndarray | None = None
+
+    def take(self, rows):
+        """The targets of `rows`."""
+        strata = None if self.strata is None else self.strata[rows]
+        return Target(self.values[rows], self.weight[rows], strata)
+
+
+def as_labels(y, name):
+    """`y` as an array of labels (n,) or of 0 and 1 (n, n_labels); raises ValueError for anything else."""
+    y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+    if y.dtype.kind == "f":
+        assert_all_finite(y, input_name=name)
+    elif y.dtype.kind == "O":
+        missing = [i for i, label in enumerate(y) if _is_missing(label)]
+        if missing:
+            raise ValueError(
+                f"Input {name} contains NaN or missing values: {len(missing)} labels, the first in row {missing[0]}."
+            )
+    check_classification_targets(y)
+    return y if type_of_target(y, input_name=name) == "multilabel-indicator" else column_or_1d(y, warn=True)
+
+
+def as_numbers(y, name):
+    """`y` as a float64 array (n,); raises ValueError for anything else."""
+    try:
+        y = column_or_1d(np.asarray(y), dtype=np.float64, warn=True)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a 1d array of numbers: {error}") from error
+    assert_all_finite(y, input_name=name)
+    return y
+
+
+def _is_missing(label):
+    return label is None or type(label).__name__ == "NAType" or isinstance(label, float) and label != label
+
+
+class ClassTask:
+    """Single-label classification: ``k`` classes, cross-entropy.
+
+    Parameters
+    ----------
+    y : array (n,)
+        Training labels.
+    class_weight : dict, "balanced" or None
+    label_smoothing : float
+    classes : array, default=None
+        Known classes of an earlier fit; None takes those of `y`.
+
+    Raises
+    ------
+    ValueError
+        Only one class, or a label outside `classes`.
+    """
+
+    multilabel = False
+
+    def __init__(self, y, class_weight, label_smoothing, classes=None):
+        from skbert.training import CrossEntropy
+
+        self.classes = np.unique(y) if classes is None else classes
+        if len(self.classes) < 2:
+            raise ValueError(
+                "This solver needs samples of at least 2 classes in the data, but the data contains only one "
+                f"class: {self.classes[0]!r}"
+            )
+        self.n_outputs = len(self.classes)
+        self.objective = CrossEntropy(label_smoothing)
+        self._codes(y, "y")
+        self._class_weight = compute_class_weight(class_weight, classes=self.classes, y=y)
+
+    def encode(self, y, name):
+        """Labels as class indices; an unknown one raises ValueError."""
+        codes = self._codes(y, name)
+        return Target(codes, self._class_weight[codes], strata=codes)
+
+    def _codes(self, y, name):
+        if y.ndim != 1:
+            raise ValueError(f"{name} is multi-label, but the other targets are not.")
+        known = {label: code for code, label in enumerate(self.classes.tolist())}
+        codes = np.array([known.get(label, -1) for label in y.tolist()], dtype=np.int64)
+        if (codes < 0).any():
+            unknown = y[np.argmax(codes < 0)]
+            raise ValueError(f"{name} holds class {unknown!r}, which is not among the known classes {list(known)}.")
+        return codes
+
+
+class MultiLabelTask:
+    """Multi-label classification: one binary cross-entropy a label.
+
+    Parameters
+    ----------
+    y : array (n, n_labels) of 0 and 1
+    class_weight : None
+        Anything else raises ValueError.
+    label_smoothing : float
+    classes : array, default=None
+        Labels of an earlier fit.
+    """
+
+    multilabel = True
+
+    def __init__(self, y, class_weight, label_smoothing, classes=None):
+        from skbert.training import BinaryCrossEntropy
+
+        if class_weight is not None:
+            raise ValueError("class_weight is not defined for multi-label targets; use sample_weight.")
+        self.classes = np.arange(y.shape[1]) if classes is None else classes
+        self.n_outputs = len(self.classes)
+        self.objective = BinaryCrossEntropy(label_smoothing)
+
+    def encode(self, y, name):
+        """Indicators as float32; another number of columns raises ValueError."""
+        if y.ndim != 2 or y.shape[1] != self.n_outputs:
+            raise ValueError(f"{name} must have {self.n_outputs} columns, one a label; its shape is {y.shape}.")
+        return Target(y.astype(np.float32), np.ones(len(y)))
+
+
+class RegressionTask:
+    """Regression on standardised targets, squared error.
+
+    Fine-tuning starts near 0 and moves in small steps, so targets of any scale
+    are brought to mean 0 and standard deviation 1 first.
+
+    Parameters
+    ----------
+    y : float array (n,)
+    weights : float array (n,)
+        Sample weights, for the mean and the scale.
+    mean, scale : float, default=None
+        Of an earlier fit.
+    """
+
+    n_outputs = 1
+
+    def __init__(self, y, weights, mean=None, scale=None):
+        from skbert.training import MeanSquaredError
+
+        self.mean = float(np.average(y, weights=weights)) if mean is None else mean
+        if scale is None:
+            scale = float(np.sqrt(np.average((y - self.mean) ** 2, weights=weights)))
+        self.scale = scale if scale > 0 else 1.0
+        self.objective = MeanSquaredError()
+
+    def encode(self, y, name):
+        """Numbers, standardised, as float32."""
+        return Target(((y - self.mean) / self.scale).astype(np.float32), np.ones(len(y)))

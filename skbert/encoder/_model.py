@@ -1,0 +1,167 @@
+"""An encoder, the two poolings, and a linear head, as one torch module."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .pooling import ClsPooling, LayerPooling, make_token_pooling, resolve_layers
+from .running import make_runner
+
+
+class PooledEncoder(nn.Module):
+    """Token batch → hidden states → pooling over layers → pooling over tokens → head.
+
+    Parameters
+    ----------
+    encoder : transformers model
+        Base model; becomes part of this module (pass a copy to keep the original).
+    n_outputs : int
+        Width of the head's output.
+    layers, layer_pooling, token_pooling, n_heads
+        The point on the pooling plane; see `skbert.encoder.pooling`.
+    head : {"linear", "pooler"}
+        ``"linear"``: dropout, then a linear layer. ``"pooler"``: the encoder's own
+        pretrained dense layer and tanh come first.
+    head_dropout : float, default=None
+        Dropout before the linear layer; None takes what the encoder's config says.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range, or the head does not fit the encoder.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        n_outputs,
+        *,
+        layers=3,
+        layer_pooling="max",
+        token_pooling="mha",
+        n_heads=4,
+        head="linear",
+        head_dropout=None,
+    ):
+        super().__init__()
+        if head not in ("linear", "pooler"):
+            raise ValueError(f"head must be 'linear' or 'pooler', got {head!r}")
+        self.encoder = encoder
+        # Held in a tuple, or else torch would register the encoder a second time through it.
+        self._runner = (make_runner(encoder),)
+        config = encoder.config
+        self.layers = resolve_layers(layers, self.runner.n_layers)
+        self.layer_pooling = LayerPooling(layer_pooling, len(self.layers))
+        width = self.layer_pooling.out_width(config.hidden_size)
+        self.token_pooling = make_token_pooling(token_pooling, width, n_heads)
+        self.head = head
+        if head == "pooler":
+            _check_pooler(encoder, width)
+        elif getattr(encoder, "pooler", None) is not None and self.runner.owns_forward:
+            # Nobody reads it here; kept, it would be copied, trained against nothing, and saved.
+            encoder.pooler = None
+        self.width = width
+        p = _head_dropout(config) if head_dropout is None else head_dropout
+        self.dropout = nn.Dropout(p)
+        self.classifier = nn.Linear(width, n_outputs)
+        nn.init.normal_(self.classifier.weight, std=getattr(config, "initializer_range", 0.02))
+        nn.init.zeros_(self.classifier.bias)
+
+    @property
+    def runner(self):
+        """What runs the encoder's layers."""
+        return self._runner[0]
+
+    def __deepcopy__(self, memo):
+        raise TypeError("PooledEncoder is not copied; build another from a copy of the encoder.")
+
+    @property
+    def _cls_only(self):
+        return isinstance(self.token_pooling, ClsPooling)
+
+    def _read(self, batch):
+        """The chosen hidden states, packed, and their layout; rows of [CLS] where no other token is read."""
+        return self.runner.hidden_states(batch, self.layers, cls_only=self._cls_only)
+
+    def _pool(self, states, layout):
+        pooled = self.layer_pooling(states)
+        return pooled if self._cls_only else self.token_pooling(layout.pad(pooled), layout.mask)
+
+    def pool(self, batch):
+        """Pooled vectors (n, width), rows in the order asked for."""
+        return self._pool(*self._read(batch))
+
+    def head_output(self, pooled):
+        """Outputs (n, n_outputs) for pooled vectors (n, width)."""
+        if self.head == "pooler":
+            pooled = _apply_pooler(self.encoder, pooled)
+        return self.classifier(self.dropout(pooled))
+
+    def forward(self, batch):
+        """Outputs (n, n_outputs): logits, or the predicted values of a regression."""
+        return self.head_output(self.pool(batch))
+
+    def forward_with_wins(self, batch):
+        """Outputs (n, n_outputs), and how many elements of the pooled states each chosen layer gives.
+
+        For ``max``: elements of real tokens (of [CLS] alone under ``token_pooling="cls"``)
+        in which the layer is the largest, ties shared evenly. Otherwise every layer
+        counts alike, save under ``weighted``, where the learned weights count.
+
+        Returns
+        -------
+        outputs : tensor (n, n_outputs)
+        wins : tensor (n_layers,)
+        """
+        states, layout = self._read(batch)
+        return self.head_output(self._pool(states, layout)), self._wins(states)
+
+    def _wins(self, states):
+        if self.layer_pooling.mode == "max":
+            stacked = torch.stack(states)
+            wins = (stacked == stacked.amax(dim=0)).float()
+            return (wins / wins.sum(dim=0)).flatten(1).sum(dim=1)
+        elements = states[0].numel()
+        if self.layer_pooling.mode == "weighted":
+            return torch.softmax(self.layer_pooling.mix, dim=0) * elements
+        return torch.full((len(states),), elements / len(states))
+
+
+def _head_dropout(config):
+    """Dropout before the classifier, under the name each family gives it."""
+    for name in ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout"):
+        value = getattr(config, name, None)
+        if value is not None:
+            return value
+    for name in ("hidden_dropout_prob", "dropout"):
+        value = getattr(config, name, None)
+        if value is not None:
+            return value
+    return 0.1
+
+
+def _pooler_dense(encoder):
+    """The linear layer of the pretrained pooler, or None."""
+    pooler = getattr(encoder, "pooler", None)
+    return pooler if isinstance(pooler, nn.Linear) else getattr(pooler, "dense", None)
+
+
+def _check_pooler(encoder, width):
+    dense = _pooler_dense(encoder)
+    if dense is None:
+        raise ValueError(
+            f"head='pooler' needs an encoder with a pretrained pooler, which this {encoder.config.model_type!r} "
+            "checkpoint does not have. Use head='linear'."
+        )
+    if dense.in_features != width:
+        raise ValueError(
+            f"head='pooler' takes vectors of width {dense.in_features}, but the pooled vectors have width {width} "
+            "(layer_pooling='concat' widens them). Use head='linear'."
+        )
+
+
+def _apply_pooler(encoder, pooled):
+    if isinstance(encoder.pooler, nn.Linear):  # ALBERT keeps its activation beside the layer
+        return encoder.pooler_activation(encoder.pooler(pooled))
+    return encoder.pooler(pooled[:, None])

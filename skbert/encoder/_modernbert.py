@@ -1,0 +1,64 @@
+"""ModernBERT: pre-LayerNorm layers, rotary positions, and sliding-window attention in most layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .running import LayerRunner, Layout, attend
+
+
+@dataclass(frozen=True)
+class _Context:
+    layout: Layout
+    rotary: dict  # attention type -> (cos, sin), each (n_tokens, head width)
+
+
+class ModernBertRunner(LayerRunner):
+    """ModernBERT. The state after the last layer is read through the final LayerNorm, as in transformers."""
+
+    def layer_modules(self):
+        return list(self.model.layers)
+
+    def start(self, batch, layout):
+        embedded = self.model.embeddings(input_ids=batch.input_ids[None])
+        rotary = {}
+        for kind in set(self.model.config.layer_types):
+            cos, sin = self.model.rotary_emb(embedded, batch.position_ids[None], kind)
+            rotary[kind] = cos[0], sin[0]
+        return embedded[0], _Context(layout, rotary)
+
+    def layer(self, index, state, context, cls_only=False):
+        module = self.model.layers[index]
+        attention, layout = module.attn, context.layout
+        n_heads = self.model.config.num_attention_heads
+        query, key, value = attention.Wqkv(module.attn_norm(state)).chunk(3, dim=-1)
+        cos, sin = context.rotary[module.attention_type]
+        query, key = _rotate(query, cos, sin, n_heads), _rotate(key, cos, sin, n_heads)
+        if cls_only:
+            state, query = state[layout.cls_index], query[layout.cls_index]
+        attended = attend(
+            query,
+            key,
+            value,
+            layout,
+            n_heads=n_heads,
+            dropout_p=attention.attention_dropout if module.training else 0.0,
+            cls_only=cls_only,
+            window=self.model.config.sliding_window if module.attention_type == "sliding_attention" else None,
+        )
+        state = state + attention.out_drop(attention.Wo(attended))
+        return state + module.mlp(module.mlp_norm(state))
+
+    def read(self, state, context, last):
+        return self.model.final_norm(state) if last else state
+
+
+def _rotate(x, cos, sin, n_heads):
+    """Rotary position embedding of x (n_tokens, width), head by head, in fp32."""
+    heads = x.view(x.shape[0], n_heads, -1)
+    wide = heads.float()
+    half = wide.shape[-1] // 2
+    turned = torch.cat([-wide[..., half:], wide[..., :half]], dim=-1)
+    return (wide * cos[:, None] + turned * sin[:, None]).to(x.dtype).view_as(x)

@@ -1,0 +1,196 @@
+"""The post-LayerNorm families: BERT, RoBERTa, XLM-RoBERTa, ELECTRA, DistilBERT, ALBERT.
+
+One transformer layer is, with H the packed hidden state (n_tokens, width),
+
+    A = LayerNorm(H + dropout(W_o · attention(H)))
+    H' = LayerNorm(A + dropout(W_2 · act(W_1 · A)))
+
+The families differ only in what their modules are called, in where dropout
+stands, and in their embeddings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .running import LayerRunner, attend
+
+_NO_DROPOUT = nn.Identity()
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The modules of one layer under common names."""
+
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+    attention_dropout: nn.Dropout
+    attention_out: nn.Linear
+    attention_out_dropout: nn.Module
+    attention_norm: nn.LayerNorm
+    ffn_in: nn.Linear
+    activation: object
+    ffn_out: nn.Linear
+    ffn_dropout: nn.Module
+    ffn_norm: nn.LayerNorm
+
+
+def _bert_parts(layer):
+    own, out = layer.attention.self, layer.attention.output
+    return _Parts(
+        own.query,
+        own.key,
+        own.value,
+        own.dropout,
+        out.dense,
+        out.dropout,
+        out.LayerNorm,
+        layer.intermediate.dense,
+        layer.intermediate.intermediate_act_fn,
+        layer.output.dense,
+        layer.output.dropout,
+        layer.output.LayerNorm,
+    )
+
+
+def _distilbert_parts(layer):
+    own, ffn = layer.attention, layer.ffn
+    return _Parts(
+        own.q_lin,
+        own.k_lin,
+        own.v_lin,
+        own.dropout,
+        own.out_lin,
+        _NO_DROPOUT,
+        layer.sa_layer_norm,
+        ffn.lin1,
+        ffn.activation,
+        ffn.lin2,
+        ffn.dropout,
+        layer.output_layer_norm,
+    )
+
+
+def _albert_parts(layer):
+    own = layer.attention
+    return _Parts(
+        own.query,
+        own.key,
+        own.value,
+        own.attention_dropout,
+        own.dense,
+        own.output_dropout,
+        own.LayerNorm,
+        layer.ffn,
+        layer.activation,
+        layer.ffn_output,
+        _NO_DROPOUT,
+        layer.full_layer_layer_norm,
+    )
+
+
+class _PostLNRunner(LayerRunner):
+    """What the post-LayerNorm families share."""
+
+    _parts = staticmethod(_bert_parts)
+
+    def layer_modules(self):
+        return list(self.model.encoder.layer)
+
+    @property
+    def n_heads(self):
+        return self.model.config.num_attention_heads
+
+    def position_ids(self, batch):
+        return batch.position_ids
+
+    def embed(self, batch):
+        # All texts as one row: positions are given explicitly, so their ends do not matter.
+        return self.model.embeddings(
+            input_ids=batch.input_ids[None],
+            token_type_ids=None if batch.token_type_ids is None else batch.token_type_ids[None],
+            position_ids=self.position_ids(batch)[None],
+        )[0]
+
+    def start(self, batch, layout):
+        return self.embed(batch), layout
+
+    def layer(self, index, state, context, cls_only=False):
+        layout = context
+        module = self.layer_modules()[index]
+        parts = self._parts(module)
+        # One product for query, key and value reads the hidden state once.
+        linears = (parts.key, parts.value) if cls_only else (parts.query, parts.key, parts.value)
+        weight = torch.cat([linear.weight for linear in linears])
+        bias = torch.cat([linear.bias for linear in linears])
+        projected = F.linear(state, weight, bias).split(parts.key.out_features, dim=-1)
+        if cls_only:
+            state = state[layout.cls_index]
+            projected = (parts.query(state), *projected)
+        attended = attend(
+            *projected,
+            layout,
+            n_heads=self.n_heads,
+            dropout_p=parts.attention_dropout.p if module.training else 0.0,
+            cls_only=cls_only,
+        )
+        attended = parts.attention_norm(state + parts.attention_out_dropout(parts.attention_out(attended)))
+        widened = parts.ffn_out(parts.activation(parts.ffn_in(attended)))
+        return parts.ffn_norm(attended + parts.ffn_dropout(widened))
+
+
+class BertRunner(_PostLNRunner):
+    """BERT."""
+
+
+class RobertaRunner(_PostLNRunner):
+    """RoBERTa, XLM-RoBERTa, CamemBERT: positions count from the padding index plus one."""
+
+    def position_ids(self, batch):
+        return batch.position_ids + self.model.embeddings.padding_idx + 1
+
+
+class ElectraRunner(_PostLNRunner):
+    """ELECTRA: small models project their embeddings to the width of the layers."""
+
+    def embed(self, batch):
+        embedded = super().embed(batch)
+        project = getattr(self.model, "embeddings_project", None)
+        return embedded if project is None else project(embedded)
+
+
+class DistilBertRunner(_PostLNRunner):
+    """DistilBERT: no segment embeddings."""
+
+    _parts = staticmethod(_distilbert_parts)
+
+    def layer_modules(self):
+        return list(self.model.transformer.layer)
+
+    @property
+    def n_heads(self):
+        return self.model.config.n_heads
+
+    def embed(self, batch):
+        return self.model.embeddings(input_ids=batch.input_ids[None], position_ids=batch.position_ids[None])[0]
+
+
+class AlbertRunner(_PostLNRunner):
+    """ALBERT: one set of weights serves many layers; hidden state 0 is the projected embedding."""
+
+    _parts = staticmethod(_albert_parts)
+
+    def layer_modules(self):
+        config, groups = self.model.config, self.model.encoder.albert_layer_groups
+        per_group = config.num_hidden_layers / config.num_hidden_groups
+        return [
+            layer for i in range(config.num_hidden_layers) for layer in groups[int(i / per_group)].albert_layers
+        ]
+
+    def embed(self, batch):
+        return self.model.encoder.embedding_hidden_mapping_in(super().embed(batch))

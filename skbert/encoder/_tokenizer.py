@@ -1,0 +1,71 @@
+"""Tokenizers: loading, the longest input they and the encoder take, and carrying them along as bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from skbert.errors import ModelNotFoundError
+
+
+def load_tokenizer(name, folder):
+    """The tokenizer that lies in `folder`.
+
+    Raises
+    ------
+    ImportError
+        It needs a package that is not installed, as the Japanese ones need MeCab.
+    ModelNotFoundError
+        There is none, or its files are damaged.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except ImportError as error:
+        raise ImportError(
+            f"The tokenizer of {name!r} needs a package that is not installed: {error}. "
+            "For Japanese models: pip install 'skbert[ja]'"
+        ) from error
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        raise ModelNotFoundError(
+            f"The tokenizer of {name!r} in {folder} could not be loaded ({type(error).__name__}: {reason}). "
+            "The folder needs the tokenizer's files beside config.json."
+        ) from error
+
+
+def tokenizer_files(tokenizer):
+    """The files that `tokenizer` writes of itself, as a dict of file name to bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.is_file()}
+
+
+def tokenizer_from_files(files):
+    """Build a tokenizer from what `tokenizer_files` gave."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / Path(name).name).write_bytes(content)
+        return load_tokenizer("saved estimator", folder)
+
+
+def longest_input(config, tokenizer):
+    """Most tokens, special ones included, that the encoder takes.
+
+    Parameters
+    ----------
+    config : transformers config
+    tokenizer : transformers tokenizer
+
+    Returns
+    -------
+    int
+    """
+    limits = [tokenizer.model_max_length]
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions:
+        # RoBERTa's positions count from pad_token_id + 1, so its table holds that many fewer.
+        roberta_like = config.model_type in ("roberta", "xlm-roberta", "camembert")
+        limits.append(positions - (config.pad_token_id + 1 if roberta_like else 0))
+    return min(limits)

@@ -1,0 +1,277 @@
+"""Running the layers of an encoder ourselves, one by one, on batches without padding.
+
+A `LayerRunner` knows one family: how its embeddings are made and what one layer
+does. Everything else (which layers, in which order, where to stop, what to keep)
+is the same for all families and lives here. transformers' own way to give out
+hidden states goes through hooks on the layers, which shifts indices when a layer
+is left out and makes the model impossible to pickle; owning the loop avoids both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each text lies in a packed batch.
+
+    Parameters
+    ----------
+    lengths : tuple of int, (n_texts,)
+        Tokens of each text in packed order, ascending.
+    order : int64 tensor (n_texts,)
+        ``order[i]`` is the row, in the order asked for, of the i-th packed text.
+    """
+
+    lengths: tuple[int, ...]
+    order: torch.Tensor
+
+    @property
+    def device(self):
+        """Device of the index tensors."""
+        return self.order.device
+
+    @cached_property
+    def groups(self):
+        """Runs of texts of equal length: tuples (first text, first token, n_texts, length)."""
+        groups, text, token = [], 0, 0
+        while text < len(self.lengths):
+            length, n = self.lengths[text], 1
+            while text + n < len(self.lengths) and self.lengths[text + n] == length:
+                n += 1
+            groups.append((text, token, n, length))
+            text, token = text + n, token + n * length
+        return groups
+
+    @cached_property
+    def _lengths(self):
+        return torch.tensor(self.lengths, device=self.device)
+
+    @cached_property
+    def cls_index(self):
+        """Place of the first token of each packed text; int64 (n_texts,)."""
+        return torch.cumsum(self._lengths, 0) - self._lengths
+
+    @cached_property
+    def _cells(self):
+        """Cell of each packed token in a padded batch of rows in the order asked for; int64 (n_tokens,)."""
+        rows = torch.repeat_interleave(self.order, self._lengths)
+        starts = torch.repeat_interleave(self.cls_index, self._lengths)
+        return rows * self.lengths[-1] + torch.arange(len(rows), device=self.device) - starts
+
+    @cached_property
+    def mask(self):
+        """True at real tokens; bool (n_texts, longest), rows in the order asked for."""
+        mask = torch.zeros(len(self.lengths) * self.lengths[-1], dtype=torch.bool, device=self.device)
+        mask[self._cells] = True
+        return mask.view(len(self.lengths), self.lengths[-1])
+
+    def pad(self, packed):
+        """(n_tokens, ...) → (n_texts, longest, ...) with zeros as pads, rows in the order asked for."""
+        shape = packed.shape[1:]
+        padded = packed.new_zeros(len(self.lengths) * self.lengths[-1], *shape)
+        padded = padded.index_copy(0, self._cells, packed)
+        return padded.view(len(self.lengths), self.lengths[-1], *shape)
+
+    def pack(self, padded):
+        """The inverse of `pad`."""
+        return padded.reshape(-1, *padded.shape[2:])[self._cells]
+
+    def restore(self, per_text):
+        """(n_texts, ...) in packed order → the order asked for."""
+        return torch.empty_like(per_text).index_copy(0, self.order, per_text)
+
+
+class LayerRunner:
+    """Runs the embeddings and any sequence of layers of one encoder.
+
+    Subclasses implement `start`, `layer` and, where a state needs finishing before
+    it may be read, `read`.
+
+    Parameters
+    ----------
+    model : transformers model
+        The base model, without a task head.
+    """
+
+    # Whether the forward of the transformers model is never called.
+    owns_forward = True
+
+    def __init__(self, model):
+        self.model = model
+
+    @property
+    def n_layers(self):
+        """L, the number of transformer layers."""
+        return len(self.layer_modules())
+
+    def layer_modules(self):
+        """The modules of the transformer layers, in order; one shared by two layers is listed twice."""
+        raise NotImplementedError
+
+    def start(self, batch, layout):
+        """Embed `batch`; returns (state, context), where the context is what every layer needs."""
+        raise NotImplementedError
+
+    def layer(self, index, state, context, cls_only=False):
+        """Run transformer layer `index` (0-based) on `state`.
+
+        With `cls_only` the result may hold only the first token of each text, as
+        packed rows (n_texts, width); return None where the family cannot do that.
+        """
+        raise NotImplementedError
+
+    def read(self, state, context, last):
+        """The hidden state (n_tokens, width) to give out for `state`; `last` after the last layer run."""
+        return state
+
+    def hidden_states(self, batch, wanted, *, path=None, cls_only=False):
+        """Hidden states of a batch.
+
+        Parameters
+        ----------
+        batch : TokenBatch
+            On the encoder's device.
+        wanted : sequence of int
+            Indices along the path: 0 is the output of the embeddings, d the state
+            after d layers. The forward stops at the deepest of them.
+        path : sequence of int, default=None
+            Transformer layers to run, 0-based, in order; None runs all, once.
+        cls_only : bool, default=False
+            Give out the first token of each text only.
+
+        Returns
+        -------
+        states : list of tensors, in the order of `wanted`
+            Each (n_tokens, width), packed; with `cls_only` (n_texts, width) with
+            rows in the order asked for.
+        layout : Layout
+        """
+        path = range(self.n_layers) if path is None else path
+        layout = Layout(batch.lengths, batch.order)
+        deepest = max(wanted)
+        state, context = self.start(batch, layout)
+        found = {}
+
+        def keep(depth):
+            hidden = self.read(state, context, last=depth == len(path))
+            found[depth] = layout.restore(hidden[layout.cls_index]) if cls_only else hidden
+
+        if 0 in wanted:
+            keep(0)
+        for depth, index in enumerate(path[:deepest], start=1):
+            if cls_only and depth == deepest:
+                # Nobody reads the other tokens of this layer, so it need not make them.
+                rows = self.layer(index, state, context, cls_only=True)
+                if rows is not None:
+                    found[depth] = layout.restore(self.read(rows, context, last=depth == len(path)))
+                    break
+            state = self.layer(index, state, context)
+            if depth in wanted:
+                keep(depth)
+        return [found[depth] for depth in wanted], layout
+
+
+def attend(query, key, value, layout, *, n_heads, dropout_p, cls_only=False, window=None):
+    """Multi-head self-attention within each text of a packed batch.
+
+    Parameters
+    ----------
+    query, key, value : tensors (n_tokens, width)
+        With `cls_only`, `query` is (n_texts, width).
+    layout : Layout
+    n_heads : int
+    dropout_p : float
+        Dropout on the attention weights.
+    cls_only : bool
+        One query, the first token, a text.
+    window : int or None
+        A token attends to tokens at most this far away; None for all.
+
+    Returns
+    -------
+    tensor like `query`
+    """
+    width = query.shape[1]
+    head = width // n_heads
+    parts = []
+    for text, token, n, length in layout.groups:
+        keys = slice(token, token + n * length)
+        rows, n_queries = (slice(text, text + n), 1) if cls_only else (keys, length)
+        q = query[rows].view(n, n_queries, n_heads, head).transpose(1, 2)
+        k = key[keys].view(n, length, n_heads, head).transpose(1, 2)
+        v = value[keys].view(n, length, n_heads, head).transpose(1, 2)
+        mask = None
+        if window is not None and length > window + 1:
+            place = torch.arange(length, device=query.device)
+            mask = (place[:n_queries, None] - place[None, :]).abs() <= window
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p)
+        parts.append(out.transpose(1, 2).reshape(n * n_queries, width))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+class TransformersRunner(LayerRunner):
+    """Falls back to the forward of transformers for families that we cannot run layer by layer.
+
+    Always runs all layers, padded; asking for a path raises NotImplementedError.
+    """
+
+    owns_forward = False
+
+    @property
+    def n_layers(self):
+        """L as the configuration says."""
+        return self.model.config.num_hidden_layers
+
+    def layer_modules(self):
+        """Not known for this family."""
+        raise NotImplementedError(f"skbert cannot reach the layers of a {self.model.config.model_type!r} encoder.")
+
+    def hidden_states(self, batch, wanted, *, path=None, cls_only=False):
+        """See `LayerRunner.hidden_states`."""
+        if path is not None and list(path) != list(range(self.n_layers)):
+            raise NotImplementedError(
+                f"A layer path needs a family that skbert runs layer by layer, not {self.model.config.model_type!r}."
+            )
+        layout = Layout(batch.lengths, batch.order)
+        inputs = padded_inputs(batch, layout)
+        output = self.model(**inputs, output_hidden_states=True)
+        states = [output.hidden_states[depth] for depth in wanted]
+        if cls_only:
+            return [state[:, 0] for state in states], layout
+        return [layout.pack(state) for state in states], layout
+
+
+def padded_inputs(batch, layout):
+    """`batch` as the padded keyword arguments of a transformers model."""
+    ids = torch.full(layout.mask.shape, batch.pad_token_id, device=layout.device)
+    ids[layout.mask] = layout.pad(batch.input_ids)[layout.mask]
+    inputs = {"input_ids": ids, "attention_mask": layout.mask.long()}
+    if batch.token_type_ids is not None:
+        inputs["token_type_ids"] = layout.pad(batch.token_type_ids)
+    return inputs
+
+
+def make_runner(model):
+    """The `LayerRunner` for `model`, by its ``config.model_type``."""
+    from ._deberta import DebertaV2Runner
+    from ._modernbert import ModernBertRunner
+    from ._post_ln import AlbertRunner, BertRunner, DistilBertRunner, ElectraRunner, RobertaRunner
+
+    runners = {
+        "bert": BertRunner,
+        "roberta": RobertaRunner,
+        "xlm-roberta": RobertaRunner,
+        "camembert": RobertaRunner,
+        "electra": ElectraRunner,
+        "distilbert": DistilBertRunner,
+        "albert": AlbertRunner,
+        "deberta-v2": DebertaV2Runner,
+        "modernbert": ModernBertRunner,
+    }
+    return runners.get(model.config.model_type, TransformersRunner)(model)

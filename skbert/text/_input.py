@@ -1,0 +1,185 @@
+"""Checks of user input: whatever holds texts goes in, plain lists of ``str`` come out."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """Texts, or pairs of texts, that passed every check.
+
+    Attributes
+    ----------
+    first : list of str
+        The texts, or the first text of every pair.
+    second : list of str or None
+        The second text of every pair; None for single texts.
+    column_names : list of str or None
+        Names of the columns where the input was a data frame with string names.
+    """
+
+    first: list[str]
+    second: list[str] | None = None
+    column_names: list[str] | None = None
+
+    def __len__(self):
+        return len(self.first)
+
+    @property
+    def n_columns(self):
+        """1 for single texts, 2 for pairs."""
+        return 1 if self.second is None else 2
+
+    def rows(self):
+        """The texts as hashable rows: ``str``, or ``(str, str)`` for pairs."""
+        return self.first if self.second is None else list(zip(self.first, self.second, strict=True))
+
+    def take(self, indices):
+        """The rows at `indices`, in that order."""
+        second = None if self.second is None else [self.second[i] for i in indices]
+        return TextInput([self.first[i] for i in indices], second, self.column_names)
+
+
+def check_texts(X, estimator_name="this estimator"):
+    """Check `X` and bring it to lists of ``str``.
+
+    Parameters
+    ----------
+    X : list, tuple, 1-D array of str, Series, one-column DataFrame or (n, 1) array
+        Texts. Two columns, or a list of ``(a, b)``, are pairs of texts.
+        pandas and polars containers both work.
+    estimator_name : str
+        Who asks; used in messages.
+
+    Returns
+    -------
+    TextInput
+
+    Raises
+    ------
+    ValueError
+        A bare string, no rows, missing values, three or more columns, ragged pairs.
+    TypeError
+        Something other than ``str`` stands where a text should, or `X` is no container of texts.
+    """
+    if isinstance(X, str):
+        raise ValueError("Iterable over raw text documents expected, string object received.")
+    columns, names = _columns(X)
+    n_rows = len(columns[0]) if columns else 0
+    if n_rows == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape=({n_rows},)) while a minimum of 1 is required by {estimator_name}."
+        )
+    for k, column in enumerate(columns):
+        _check_column(column, None if len(columns) == 1 else k)
+    # str() turns subclasses such as numpy.str_ into plain strings, which tokenisers and JSON expect.
+    columns = [[str(text) for text in column] for column in columns]
+    return TextInput(columns[0], columns[1] if len(columns) == 2 else None, names)
+
+
+def _columns(X):
+    """Split `X` into one or two columns of cells; returns (columns, column names or None)."""
+    if _is_data_frame(X):
+        labels = list(X.columns)
+        _check_n_columns(len(labels))
+        # By position: pandas returns a frame, not a column, for a label that occurs twice.
+        columns = [X.iloc[:, k] if hasattr(X, "iloc") else X[:, k] for k in range(len(labels))]
+        names = labels if all(isinstance(label, str) for label in labels) else None
+        return [_series_cells(column) for column in columns], names
+    if _is_series(X):
+        return [_series_cells(X)], None
+    if isinstance(X, np.ndarray) or hasattr(X, "__array__") and not isinstance(X, Sequence):
+        return _array_columns(np.asarray(X)), None
+    if isinstance(X, (bytes, bytearray)) or not isinstance(X, Sequence):
+        raise TypeError(
+            "X must be a list, tuple, array, Series or DataFrame of texts, "
+            f"got {type(X).__name__}. Turn other iterables into a list first: list(X)."
+        )
+    return _sequence_columns(X), None
+
+
+def _is_data_frame(X):
+    return hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "shape")
+
+
+def _is_series(X):
+    return hasattr(X, "to_list") and hasattr(X, "dtype") and not isinstance(X, np.ndarray)
+
+
+def _series_cells(series):
+    return series.to_list()
+
+
+def _check_n_columns(n):
+    if n not in (1, 2):
+        raise ValueError(f"X has {n} columns; expected one column of texts, or two columns for pairs of texts.")
+
+
+def _array_columns(X):
+    if X.ndim == 0:
+        raise ValueError("Iterable over raw text documents expected, a scalar was received.")
+    if X.ndim == 1:
+        # An object array may hold pairs, e.g. np.array([("a", "b"), ...], dtype=object) built row by row.
+        return _sequence_columns(X.tolist())
+    if X.ndim > 2:
+        raise ValueError(f"X has {X.ndim} dimensions; expected one column of texts, or two columns for pairs of texts.")
+    _check_n_columns(X.shape[1])
+    return [X[:, k].tolist() for k in range(X.shape[1])]
+
+
+def _sequence_columns(X):
+    """A list of texts is one column, a list of (a, b) two."""
+    is_row = [isinstance(cell, (tuple, list)) for cell in X]
+    if not any(is_row):
+        return [list(X)]
+    if not all(is_row):
+        # The first cell says what the list is meant to be, and the first that differs is the culprit.
+        culprit = is_row.index(not is_row[0])
+        if is_row[0]:
+            raise ValueError(
+                f"Ragged pairs: row 0 is a {type(X[0]).__name__}, but row {culprit} is a {type(X[culprit]).__name__}. "
+                "Every row must be a pair (a, b) of texts."
+            )
+        raise TypeError(_not_a_text(culprit, X[culprit], None))
+    if all(len(cell) == 1 for cell in X):
+        raise TypeError(_not_a_text(0, X[0], None))
+    widths = [len(cell) for cell in X]
+    if set(widths) != {2}:
+        culprit = next(i for i, width in enumerate(widths) if width != 2)
+        raise ValueError(
+            f"Ragged pairs: row {culprit} holds {widths[culprit]} texts. Every row must be a pair (a, b) of texts."
+        )
+    return [[cell[0] for cell in X], [cell[1] for cell in X]]
+
+
+def _is_missing(cell):
+    # pd.NA and pd.NaT are recognised by name, so that pandas need not be imported (or installed).
+    return (
+        cell is None
+        or isinstance(cell, numbers.Real) and cell != cell
+        or type(cell).__name__ in ("NAType", "NaTType")
+    )
+
+
+def _check_column(cells, column):
+    wrong = [i for i, cell in enumerate(cells) if not isinstance(cell, str)]
+    if not wrong:
+        return
+    missing = [i for i in wrong if _is_missing(cells[i])]
+    if missing:
+        where = "" if column is None else f" of column {column}"
+        raise ValueError(
+            f"Input X contains missing values: {len(missing)} of {len(cells)} texts{where} are None, NaN or NA, "
+            f"the first in row {missing[0]}. Drop these rows or put an empty string there."
+        )
+    raise TypeError(_not_a_text(wrong[0], cells[wrong[0]], column))
+
+
+def _not_a_text(row, cell, column):
+    where = f"row {row}" if column is None else f"row {row}, column {column}"
+    return f"X must hold texts (str), but {where} holds {type(cell).__name__}: {cell!r:.80}"

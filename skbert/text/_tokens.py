@@ -1,0 +1,178 @@
+"""Token ids: every distinct text is tokenised once, cut once, and batched without padding."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """Token ids of texts, one ragged row a text.
+
+    Attributes
+    ----------
+    input_ids : list of int64 arrays, each (n_tokens,)
+        With special tokens, without padding. Rows of equal texts share one array.
+    token_type_ids : list of int64 arrays, or None
+        Segment ids for tokenisers that make them.
+    pad_token_id : int
+        What fills a rectangular batch.
+    """
+
+    input_ids: list[np.ndarray]
+    token_type_ids: list[np.ndarray] | None
+    pad_token_id: int
+
+    def __len__(self):
+        return len(self.input_ids)
+
+    def take(self, indices):
+        """The texts at `indices`, in that order."""
+        types = None if self.token_type_ids is None else [self.token_type_ids[i] for i in indices]
+        return TokenizedTexts([self.input_ids[i] for i in indices], types, self.pad_token_id)
+
+    @property
+    def lengths(self):
+        """Number of tokens of each text, special tokens included; int64 (n,)."""
+        return np.fromiter((len(ids) for ids in self.input_ids), dtype=np.int64, count=len(self))
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """A batch laid end to end: no padding token is ever computed.
+
+    The texts are sorted by length, so that texts of equal length stand side by
+    side and attention can run on them as one rectangular group.
+
+    Attributes
+    ----------
+    input_ids, position_ids : int64 tensors (n_tokens,)
+        All tokens of all texts; positions count from 0 within each text.
+    token_type_ids : int64 tensor (n_tokens,) or None
+    lengths : tuple of int, (n_texts,)
+        Tokens of each text, in packed (sorted) order.
+    order : int64 tensor (n_texts,)
+        ``order[i]`` is the place, in the order asked for, of the i-th packed text.
+    pad_token_id : int
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    token_type_ids: torch.Tensor | None
+    lengths: tuple[int, ...]
+    order: torch.Tensor
+    pad_token_id: int
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def to(self, device):
+        """The same batch on `device`."""
+        if self.input_ids.device == torch.device(device):
+            return self
+        types = None if self.token_type_ids is None else self.token_type_ids.to(device)
+        return TokenBatch(
+            self.input_ids.to(device),
+            self.position_ids.to(device),
+            types,
+            self.lengths,
+            self.order.to(device),
+            self.pad_token_id,
+        )
+
+
+def tokenize(texts, tokenizer, max_length):
+    """Tokenise, each distinct text once.
+
+    Parameters
+    ----------
+    texts : TextInput
+    tokenizer : transformers tokenizer
+    max_length : int
+        Longest row in tokens, special tokens included. Longer texts are cut
+        (the longer of a pair first), with one warning that counts them.
+
+    Returns
+    -------
+    TokenizedTexts
+    """
+    rows = texts.rows()
+    distinct = list(dict.fromkeys(rows))
+    ids, types = _encode(distinct, tokenizer, max_length=None)
+    too_long = [i for i, row in enumerate(ids) if len(row) > max_length]
+    if too_long:
+        cut_ids, cut_types = _encode([distinct[i] for i in too_long], tokenizer, max_length)
+        for k, i in enumerate(too_long):
+            ids[i] = cut_ids[k]
+            if types is not None:
+                types[i] = cut_types[k]
+        cut = {distinct[i] for i in too_long}
+        n_cut = sum(row in cut for row in rows)
+        warnings.warn(
+            f"{n_cut} of {len(rows)} texts are longer than max_length={max_length} tokens and were cut.",
+            UserWarning,
+            stacklevel=2,
+        )
+    place = {row: i for i, row in enumerate(distinct)}
+    take = [place[row] for row in rows]
+    pad = tokenizer.pad_token_id
+    return TokenizedTexts(
+        [ids[i] for i in take],
+        None if types is None else [types[i] for i in take],
+        0 if pad is None else pad,
+    )
+
+
+def _encode(rows, tokenizer, max_length):
+    pairs = rows and isinstance(rows[0], tuple)
+    # Stored tokenizers may carry their own padding and truncation, so both are always stated.
+    encoded = tokenizer(
+        [row[0] for row in rows] if pairs else rows,
+        [row[1] for row in rows] if pairs else None,
+        add_special_tokens=True,
+        padding=False,
+        truncation="longest_first" if max_length is not None else False,
+        max_length=max_length,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    ids = [np.asarray(row, dtype=np.int64) for row in encoded["input_ids"]]
+    types = encoded.get("token_type_ids")
+    if types is not None:
+        types = [np.asarray(row, dtype=np.int64) for row in types]
+    return ids, types
+
+
+def collate(tokens, indices):
+    """Lay the texts at `indices` end to end.
+
+    Parameters
+    ----------
+    tokens : TokenizedTexts
+    indices : sequence of int, (n_texts,)
+        Which texts, in the order in which results are wanted.
+
+    Returns
+    -------
+    TokenBatch
+    """
+    indices = np.asarray(indices)
+    lengths = np.array([len(tokens.input_ids[i]) for i in indices], dtype=np.int64)
+    order = np.argsort(lengths, kind="stable")
+    picked = indices[order]
+    lengths = lengths[order]
+    types = None
+    if tokens.token_type_ids is not None:
+        types = torch.from_numpy(np.concatenate([tokens.token_type_ids[i] for i in picked]))
+    return TokenBatch(
+        input_ids=torch.from_numpy(np.concatenate([tokens.input_ids[i] for i in picked])),
+        position_ids=torch.from_numpy(np.concatenate([np.arange(n) for n in lengths])),
+        token_type_ids=types,
+        lengths=tuple(lengths.tolist()),
+        order=torch.from_numpy(order),
+        pad_token_id=tokens.pad_token_id,
+    )

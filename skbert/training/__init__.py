@@ -1,0 +1,24 @@
+"""Fine-tuning: a skorch net around a `PooledEncoder`, its optimizer, schedule, guards and inference."""
+
+from ._device import resolve_device, resolve_precision
+from ._inference import run_batches
+from ._net import FineTuneSettings, fine_tune
+from .guards import ADVICE, training_status
+from .objectives import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+from .optim import BertAdam, linear_schedule, parameter_groups
+
+__all__ = [
+    "ADVICE",
+    "BertAdam",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "FineTuneSettings",
+    "MeanSquaredError",
+    "fine_tune",
+    "linear_schedule",
+    "parameter_groups",
+    "resolve_device",
+    "resolve_precision",
+    "run_batches",
+    "training_status",
+]

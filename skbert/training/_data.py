@@ -1,0 +1,120 @@
+"""Token ids, targets and weights as a dataset, and the two ways to walk over it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from skbert.text import collate
+
+
+class TextDataset(torch.utils.data.Dataset):
+    """Tokenised texts with their targets and weights.
+
+    Parameters
+    ----------
+    tokens : TokenizedTexts
+    target : tensor (n, ...)
+        What the objective takes.
+    weight : tensor (n,)
+        Mean 1.
+    """
+
+    def __init__(self, tokens, target, weight):
+        self.tokens = tokens
+        self.target = target
+        self.weight = weight
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def __getitem__(self, index):
+        return self.tokens.input_ids[index], self.target[index]
+
+
+class Rows:
+    """Some rows of a `TextDataset`; laid end to end only when they are computed, in as small parts as need be."""
+
+    def __init__(self, dataset, indices):
+        self.dataset = dataset
+        self.indices = indices
+
+    def __len__(self):
+        return len(self.indices)
+
+    def tokens(self, device):
+        """The rows as a `TokenBatch` on `device`."""
+        return collate(self.dataset.tokens, self.indices).to(device)
+
+    def target(self, device):
+        """Their targets, (n, ...)."""
+        return self.dataset.target[self.indices].to(device)
+
+    def weight(self, device):
+        """Their weights, (n,)."""
+        return self.dataset.weight[self.indices].to(device)
+
+    def parts(self, size):
+        """The rows in parts of at most `size`."""
+        for start in range(0, len(self), size):
+            yield Rows(self.dataset, self.indices[start : start + size])
+
+
+class ShuffledBatches:
+    """Batches of `batch_size` random rows; every pass draws a new order, the last batch may be smaller."""
+
+    def __init__(self, dataset, batch_size, generator):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.generator = generator
+
+    def __len__(self):
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self):
+        order = self.generator.permutation(len(self.dataset))
+        for start in range(0, len(order), self.batch_size):
+            rows = Rows(self.dataset, order[start : start + self.batch_size])
+            yield rows, self.dataset.target[rows.indices]
+
+
+class SortedBatches:
+    """All rows once, longest first, in batches of at most `token_budget` tokens."""
+
+    def __init__(self, dataset, token_budget):
+        self.dataset = dataset
+        self.batches = batches_by_length(dataset.tokens.lengths, token_budget)
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        for indices in self.batches:
+            yield Rows(self.dataset, indices), self.dataset.target[indices]
+
+
+def batches_by_length(lengths, token_budget):
+    """Split rows into batches of similar length.
+
+    Longest first, so that a lack of memory shows at once and not at the end.
+
+    Parameters
+    ----------
+    lengths : int array (n,)
+    token_budget : int
+        Most tokens in a batch; a longer row makes a batch of its own.
+
+    Returns
+    -------
+    list of int arrays, which together hold 0..n-1 once
+    """
+    order = np.argsort(-lengths, kind="stable")
+    batches, start, total = [], 0, 0
+    for i, row in enumerate(order):
+        if i > start and total + lengths[row] > token_budget:
+            batches.append(order[start:i])
+            start, total = i, 0
+        total += lengths[row]
+    if len(order):
+        batches.append(order[start:])
+    return batches

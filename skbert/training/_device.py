@@ -1,0 +1,70 @@
+"""Devices, number formats, and what running out of memory looks like on each."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+
+
+def resolve_device(device):
+    """The torch device for the parameter `device`.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda", "cuda:0", "mps", ...} or torch.device
+        ``"auto"`` takes CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    ValueError
+        Not a device, or one that this machine lacks.
+    """
+    if isinstance(device, str) and device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device must be 'auto' or a torch device such as 'cpu' or 'cuda', got {device!r}") from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={device!r}, but torch sees no CUDA GPU on this machine; use device='auto'.")
+    if resolved.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"device={device!r}, but torch sees no MPS GPU on this machine; use device='auto'.")
+    return resolved
+
+
+def resolve_precision(precision, device):
+    """``"fp32"`` or ``"bf16"`` for the parameter `precision`; ``"auto"`` is bf16 on CUDA, fp32 elsewhere."""
+    if precision not in ("auto", "fp32", "bf16"):
+        raise ValueError(f"precision must be 'auto', 'fp32' or 'bf16', got {precision!r}")
+    if precision == "auto":
+        return "bf16" if device.type == "cuda" else "fp32"
+    return precision
+
+
+def autocast(device, precision):
+    """A context in which matrix products run in `precision`; weights stay fp32."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def is_out_of_memory(error):
+    """Whether `error` says that memory ran out, on any device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # The CPU allocator and MPS raise a plain RuntimeError.
+    message = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in message or "can't allocate memory" in message or "not enough memory" in message
+    )
+
+
+def free_cached_memory(device):
+    """Give unused blocks of the caching allocator back to `device`."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

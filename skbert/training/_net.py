@@ -1,0 +1,309 @@
+"""The fine-tuning loop: a skorch net, with our own step inside.
+
+skorch gives the loop over epochs, the history and its callbacks. We give it what
+it lacks for this job: randomness that is ours alone, weighted losses,
+micro-batches that shrink when memory runs out, a schedule per step, and a stop
+at the first non-finite loss.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping
+from skorch.helper import predefined_split
+
+from skbert._rng import TorchStream
+from skbert.errors import OutOfMemoryError
+
+from ._data import ShuffledBatches, SortedBatches, TextDataset
+from ._device import autocast, free_cached_memory, is_out_of_memory
+from ._inference import token_budget
+from .optim import BertAdam, linear_schedule, parameter_groups
+
+# eps of the recipe of Mosbach et al. (2021), whose training parameters are our defaults.
+_BETAS, _EPS = (0.9, 0.999), 1e-6
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """How to train; every field is the constructor parameter of the same name, already checked."""
+
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    head_learning_rate: float
+    warmup_ratio: float
+    weight_decay: float
+    bias_correction: bool
+    max_grad_norm: float | None
+    patience: int | None
+    callbacks: list
+    device: torch.device
+    precision: str
+    verbose: int
+
+
+@dataclass(frozen=True)
+class FineTuneResult:
+    """What a training run leaves behind, besides the trained module."""
+
+    history: list[dict]
+    best_epoch: int
+    diverged: bool
+
+
+class _StopTraining(Exception):
+    """A callback asked to stop."""
+
+
+class _Diverged(Exception):
+    """Loss or gradient became non-finite; the step was not taken."""
+
+
+def fine_tune(module, train, valid, objective, settings, seeds):
+    """Train `module` in place.
+
+    Parameters
+    ----------
+    module : PooledEncoder
+    train : TextDataset
+    valid : TextDataset or None
+    objective : Objective
+    settings : FineTuneSettings
+    seeds : Seeds
+
+    Returns
+    -------
+    FineTuneResult
+    """
+    net = FineTuneNet(module, objective, settings, seeds, n_train=len(train), valid=valid)
+    net.initialize()
+    net.notify("on_train_begin", X=train, y=None)
+    diverged = False
+    try:
+        net.fit_loop(train)
+    except _StopTraining:
+        pass
+    except _Diverged:
+        diverged = True
+        _close_epoch(net.history)
+    net.notify("on_train_end", X=train, y=None)
+    history = [_plain(row) for row in net.history.to_list()]
+    module.eval()
+    return FineTuneResult(history, _best_epoch(net, history), diverged)
+
+
+def _plain(row):
+    """A row of the history without its batches, in plain Python types."""
+    return {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items() if key != "batches"}
+
+
+def _close_epoch(history):
+    """Give the epoch in which training broke off the loss of the batches that it finished."""
+    losses = [batch["train_loss"] for batch in history[-1]["batches"] if "train_loss" in batch]
+    history.record("train_loss", float(np.mean(losses)) if losses else float("nan"))
+
+
+def _best_epoch(net, history):
+    stopping = dict(net.callbacks_).get("early_stopping")
+    if stopping is not None and stopping.best_epoch_:
+        return stopping.best_epoch_
+    valid = [row.get("valid_loss", math.nan) for row in history]
+    if np.isfinite(valid).any():
+        return int(np.nanargmin(valid)) + 1
+    return len(history)
+
+
+class FineTuneNet(NeuralNet):
+    """A skorch net that trains a `PooledEncoder` on a `TextDataset`."""
+
+    def __init__(self, module, criterion, settings, seeds, n_train, valid):
+        callbacks = [("schedule", _Schedule())]
+        if settings.patience is not None:
+            callbacks.append(("early_stopping", EarlyStopping(patience=settings.patience, load_best=True, sink=_silent)))
+        if settings.verbose == 1:
+            callbacks.append(("progress", _Progress()))
+        super().__init__(
+            module,
+            criterion=criterion,
+            optimizer=torch.optim.AdamW if settings.bias_correction else BertAdam,
+            lr=settings.learning_rate,
+            max_epochs=settings.max_epochs,
+            batch_size=settings.batch_size,
+            train_split=None if valid is None else predefined_split(valid),
+            callbacks=callbacks + list(settings.callbacks),
+            device=str(settings.device),
+            # skorch's own table of epochs comes at verbose=2; 1 is our progress bar.
+            verbose=max(0, settings.verbose - 1),
+        )
+        self.settings = settings
+        self.n_steps = settings.max_epochs * -(-n_train // settings.batch_size)
+        self.micro_batch = settings.batch_size
+        self.order = np.random.default_rng(seeds.order)
+        self.stream = TorchStream(seeds.dropout, settings.device)
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Make the optimizer over our own parameter groups."""
+        settings = self.settings
+        groups = parameter_groups(
+            self.module_, settings.learning_rate, settings.head_learning_rate, settings.weight_decay
+        )
+        if settings.bias_correction:
+            fused = settings.device.type in ("cpu", "cuda")
+            self.optimizer_ = torch.optim.AdamW(groups, betas=_BETAS, eps=_EPS, fused=fused)
+        else:
+            self.optimizer_ = BertAdam(groups, betas=_BETAS, eps=_EPS)
+        return self
+
+    def get_iterator(self, dataset, training=False):
+        """Shuffled batches to train, batches sorted by length to evaluate."""
+        if training:
+            return ShuffledBatches(dataset, self.batch_size, self.order)
+        return SortedBatches(dataset, token_budget(self.settings.device))
+
+    def notify(self, method_name, **cb_kwargs):
+        """Tell the callbacks; one that wants to stop raises KeyboardInterrupt, as skorch's EarlyStopping does."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt as stop:
+            # skorch would swallow the user's Ctrl-C together with this, so the two are told apart here.
+            if method_name in ("on_epoch_end", "on_batch_end"):
+                raise _StopTraining from stop
+            raise
+
+    def infer(self, x, **fit_params):
+        """Outputs for `Rows`."""
+        with autocast(self.settings.device, self.settings.precision):
+            return self.module_(x.tokens(self.settings.device))
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Weighted mean loss of `Rows`."""
+        return self.criterion_(y_pred, X.target(y_pred.device), X.weight(y_pred.device))
+
+    def train_step(self, batch, **fit_params):
+        """One optimizer step on one batch, in as many micro-batches as memory asks for."""
+        rows, _ = batch
+        self._set_training(True)
+        loss, outputs = self._backward(rows)
+        if not math.isfinite(loss):
+            raise _Diverged
+        self.notify("on_grad_computed", named_parameters=self.get_all_learnable_params(), batch=batch, training=True)
+        parameters = [p for group in self.optimizer_.param_groups for p in group["params"]]
+        limit = self.settings.max_grad_norm
+        norm = torch.nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
+        if not math.isfinite(norm):
+            raise _Diverged
+        self.optimizer_.step()
+        return {"loss": torch.tensor(loss), "y_pred": torch.cat(outputs)}
+
+    def _backward(self, rows):
+        """Gradients of one batch; returns the loss and the outputs of its micro-batches."""
+        with self.stream:
+            start = self.stream.state()
+            while True:
+                failed = None
+                try:
+                    return self._accumulate(rows)
+                except Exception as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    if self.micro_batch == 1 or len(rows) == 1:
+                        raise self._give_up(rows) from error
+                    failed = True
+                # Outside the except block: there, the traceback would keep the graph alive.
+                if failed:
+                    self._halve_micro_batch(len(rows))
+                    self.stream.set_state(start)
+
+    def _accumulate(self, rows):
+        self.optimizer_.zero_grad(set_to_none=True)
+        total, outputs = 0.0, []
+        for part in rows.parts(self.micro_batch):
+            output = self.infer(part)
+            loss = self.get_loss(output, None, X=part) * (len(part) / len(rows))
+            loss.backward()
+            total += float(loss.detach())
+            outputs.append(output.detach())
+        return total, outputs
+
+    def _halve_micro_batch(self, n_rows):
+        self.optimizer_.zero_grad(set_to_none=True)
+        free_cached_memory(self.settings.device)
+        first = self.micro_batch == self.settings.batch_size
+        self.micro_batch = max(1, min(self.micro_batch, n_rows) // 2)
+        if first:
+            warnings.warn(
+                f"Out of memory on {self.settings.device}: training goes on in smaller micro-batches (now "
+                f"{self.micro_batch}); the effective batch_size stays {self.settings.batch_size}.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _give_up(self, rows):
+        self.optimizer_.zero_grad(set_to_none=True)
+        longest = int(max(len(rows.dataset.tokens.input_ids[i]) for i in rows.indices))
+        n_parameters = sum(p.numel() for p in self.module_.parameters())
+        return OutOfMemoryError(
+            f"Out of memory on {self.settings.device} with one text at a time: {n_parameters / 1e6:.0f} million "
+            f"parameters take about {n_parameters * 16 / 2**30:.1f} GiB with gradients and optimizer state, and the "
+            f"longest text of the batch has {longest} tokens. Lower max_length or use a smaller encoder."
+        )
+
+
+class _Schedule(Callback):
+    """Warm-up and linear decay, step by step; records the encoder's rate in the last step of each epoch."""
+
+    def on_train_begin(self, net, **kwargs):
+        self._base = [group["lr"] for group in net.optimizer_.param_groups]
+        self._factor = linear_schedule(net.n_steps, net.settings.warmup_ratio)
+        self._step = 0
+        self._apply(net)
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            self._used = net.optimizer_.param_groups[0]["lr"]
+            self._step += 1
+            self._apply(net)
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("learning_rate", self._used)
+
+    def _apply(self, net):
+        factor = self._factor(self._step)
+        for group, base in zip(net.optimizer_.param_groups, self._base, strict=True):
+            group["lr"] = base * factor
+
+
+class _Progress(Callback):
+    """One bar for the whole fit."""
+
+    def on_train_begin(self, net, **kwargs):
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(total=net.n_steps, desc="fine-tuning", unit="step", leave=False)
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            self._bar.update()
+
+    def on_epoch_end(self, net, **kwargs):
+        shown = {"epoch": net.history[-1, "epoch"], "loss": f"{net.history[-1]['train_loss']:.3f}"}
+        if "valid_loss" in net.history[-1]:
+            shown["valid_loss"] = f"{net.history[-1]['valid_loss']:.3f}"
+        self._bar.set_postfix(shown)
+
+    def on_train_end(self, net, **kwargs):
+        self._bar.close()
+
+
+def _silent(text):
+    """A sink for messages that nobody asked for."""
+
+
+__all__ = ["FineTuneResult", "FineTuneSettings", "TextDataset", "fine_tune"]

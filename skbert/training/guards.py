@@ -1,0 +1,53 @@
+"""Telling a failed fine-tuning run from one that worked, and what to try."""
+
+from __future__ import annotations
+
+import math
+
+ADVICE = {
+    "diverged": (
+        "the loss became non-finite in epoch {epoch}; training stopped there and the weights before that step are "
+        "kept. Try a lower learning_rate, a longer warm-up (warmup_ratio), or precision='fp32'."
+    ),
+    "constant": (
+        "the model gives the same prediction for every training text. Try a lower learning_rate, warmup_ratio=0.1, "
+        "bias_correction=True, more epochs (max_epochs), or another init_seed."
+    ),
+    "underfit": (
+        "the training loss {loss:.3f} is not below {reference:.3f}, that of a model which ignores the text. Try more "
+        "epochs (max_epochs), another learning_rate (2e-5 to 1e-4 suits most encoders), or bias_correction=True."
+    ),
+}
+
+
+def training_status(objective, output, target, weight, diverged):
+    """Judge a run by its predictions on its own training data, in eval mode.
+
+    Parameters
+    ----------
+    objective : Objective
+    output : tensor (n, k)
+        Outputs for the training texts.
+    target, weight : tensors (n, ...), (n,)
+    diverged : bool
+        Whether a non-finite loss or gradient stopped the training.
+
+    Returns
+    -------
+    status : {"converged", "constant", "diverged", "underfit"}
+    loss : float
+        Weighted mean loss on the training data, without label smoothing.
+    reference : float
+        The same of the best prediction that does not look at the text.
+    """
+    per_example = objective.plain(output, target).double()
+    loss = float((per_example * weight.double()).sum() / weight.double().sum())
+    reference = objective.uninformed(target, weight)
+    if diverged or not math.isfinite(loss):
+        return "diverged", loss, reference
+    # With nothing to tell apart (all targets alike) a constant prediction is the right one.
+    if reference > 0 and objective.is_constant(output):
+        return "constant", loss, reference
+    if reference > 0 and loss >= reference:
+        return "underfit", loss, reference
+    return "converged", loss, reference

@@ -1,0 +1,99 @@
+"""What is minimised: one loss per example, and what a model that learned nothing would score."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Objective(nn.Module):
+    """Base: a loss per example, and its weighted mean."""
+
+    def per_example(self, output, target):
+        """Losses (n,) of outputs (n, k) for targets (n, ...); what training minimises."""
+        raise NotImplementedError
+
+    def plain(self, output, target):
+        """Losses (n,) without label smoothing, to be held against `uninformed`."""
+        return self.per_example(output, target)
+
+    def uninformed(self, target, weight):
+        """Mean loss of the best prediction that does not look at the text."""
+        raise NotImplementedError
+
+    def is_constant(self, output):
+        """Whether the outputs amount to the same prediction for every text."""
+        raise NotImplementedError
+
+    def forward(self, output, target, weight):
+        """Sum of weighted losses over the number of rows.
+
+        The weights have mean 1 over the whole training set and are not normalised
+        within the batch: so the expected gradient is the one of a training set in
+        which rows are repeated by their weights.
+        """
+        return (self.per_example(output, target) * weight).mean()
+
+
+class CrossEntropy(Objective):
+    """Cross-entropy of the softmax over k classes; targets are class indices (n,)."""
+
+    def __init__(self, label_smoothing=0.0):
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def per_example(self, output, target):
+        return F.cross_entropy(output.float(), target, reduction="none", label_smoothing=self.label_smoothing)
+
+    def plain(self, output, target):
+        return F.cross_entropy(output.float(), target, reduction="none")
+
+    def uninformed(self, target, weight):
+        """Entropy of the (weighted) labels in nats."""
+        mass = torch.zeros(int(target.max()) + 1, dtype=torch.float64).index_add_(0, target, weight.double())
+        return float(torch.special.entr(mass / mass.sum()).sum())
+
+    def is_constant(self, output):
+        return len(output.argmax(dim=1).unique()) == 1
+
+
+class BinaryCrossEntropy(Objective):
+    """Mean over k labels of the binary cross-entropy; targets are indicators (n, k)."""
+
+    def __init__(self, label_smoothing=0.0):
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def per_example(self, output, target):
+        smoothed = target * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        return F.binary_cross_entropy_with_logits(output.float(), smoothed, reduction="none").mean(dim=1)
+
+    def plain(self, output, target):
+        return F.binary_cross_entropy_with_logits(output.float(), target, reduction="none").mean(dim=1)
+
+    def uninformed(self, target, weight):
+        """Mean entropy of the (weighted) single labels in nats."""
+        weight = weight.double()
+        p = (target.double() * weight[:, None]).sum(dim=0) / weight.sum()
+        return float((torch.special.entr(p) + torch.special.entr(1 - p)).mean())
+
+    def is_constant(self, output):
+        return len((output > 0).unique(dim=0)) == 1
+
+
+class MeanSquaredError(Objective):
+    """Squared error; targets (n,) are standardised, so 1 is the loss of always predicting the mean."""
+
+    def per_example(self, output, target):
+        return (output.float()[:, 0] - target).square()
+
+    def uninformed(self, target, weight):
+        """Weighted variance of the targets."""
+        weight = weight.double() / weight.double().sum()
+        mean = (weight * target.double()).sum()
+        return float((weight * (target.double() - mean).square()).sum())
+
+    def is_constant(self, output):
+        spread = output.double().std(unbiased=False)
+        return bool(spread < 1e-3)
