@@ -24,6 +24,7 @@ from skbert.errors import OutOfMemoryError
 from ._data import ShuffledBatches, SortedBatches, TextDataset
 from ._device import autocast, free_cached_memory, is_out_of_memory
 from ._inference import token_budget
+from ._vocabulary import occurring_rows
 from .optim import BertAdam, linear_schedule, parameter_groups
 
 # eps of the recipe of Mosbach et al. (2021), whose training parameters are our defaults.
@@ -82,18 +83,22 @@ def fine_tune(module, train, valid, objective, settings, seeds):
     -------
     FineTuneResult
     """
-    net = FineTuneNet(module, objective, settings, seeds, n_train=len(train), valid=valid)
-    net.initialize()
-    net.notify("on_train_begin", X=train, y=None)
-    diverged = False
-    try:
-        net.fit_loop(train)
-    except _StopTraining:
-        pass
-    except _Diverged:
-        diverged = True
-        _close_epoch(net.history)
-    net.notify("on_train_end", X=train, y=None)
+    # The swap needs the table where it will be trained; skorch would move it only later.
+    module.to(settings.device)
+    with occurring_rows(module, [train, valid]) as ((train, valid), note_decay):
+        net = FineTuneNet(module, objective, settings, seeds, n_train=len(train), valid=valid)
+        net.note_decay = note_decay
+        net.initialize()
+        net.notify("on_train_begin", X=train, y=None)
+        diverged = False
+        try:
+            net.fit_loop(train)
+        except _StopTraining:
+            pass
+        except _Diverged:
+            diverged = True
+            _close_epoch(net.history)
+        net.notify("on_train_end", X=train, y=None)
     history = [_plain(row) for row in net.history.to_list()]
     module.eval()
     return FineTuneResult(history, _best_epoch(net, history), diverged)
@@ -159,6 +164,10 @@ class FineTuneNet(NeuralNet):
             self.optimizer_ = torch.optim.AdamW(groups, betas=_BETAS, eps=_EPS, fused=fused)
         else:
             self.optimizer_ = BertAdam(groups, betas=_BETAS, eps=_EPS)
+        table = self.module_.encoder.get_input_embeddings().weight
+        self._table_group = next(
+            group for group in self.optimizer_.param_groups if any(p is table for p in group["params"])
+        )
         return self
 
     def get_iterator(self, dataset, training=False):
@@ -200,6 +209,8 @@ class FineTuneNet(NeuralNet):
         if not math.isfinite(norm):
             raise _Diverged
         self.optimizer_.step()
+        table = self._table_group
+        self.note_decay(table["lr"] * table["weight_decay"])
         return {"loss": torch.tensor(loss), "y_pred": torch.cat(outputs)}
 
     def _backward(self, rows):

@@ -1,0 +1,129 @@
+"""The main job in one command: which way of reading the encoder works on few texts?"""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from skbert.datasets import load_helpdesk
+
+NULL_MODEL = "TF-IDF + logistic regression"
+
+# The points of the pooling plane that the MaxPoolBERT paper names, and their mean counterparts.
+POINTS = {
+    "baseline [CLS]": {"layers": 1, "token_pooling": "cls"},
+    "MaxCLS": {"layers": 3, "layer_pooling": "max", "token_pooling": "cls"},
+    "MeanCLS": {"layers": 3, "layer_pooling": "mean", "token_pooling": "cls"},
+    "MHA": {"layers": 1, "token_pooling": "mha"},
+    "MaxSeq+MHA (MaxPoolBERT)": {"layers": 3, "layer_pooling": "max", "token_pooling": "mha"},
+    "MeanSeq+MHA": {"layers": 3, "layer_pooling": "mean", "token_pooling": "mha"},
+}
+_QUICK_POINTS = ("baseline [CLS]", "MaxSeq+MHA (MaxPoolBERT)")
+
+# MiniLM is small and distilled: it takes, and needs, a higher rate than BERT-base.
+_TRAINING = {"max_epochs": 6, "learning_rate": 2e-4}
+
+
+def draw(X, y, n_per_class, seed):
+    """A balanced random draw of `n_per_class` texts of each class, shuffled."""
+    rng = np.random.default_rng(seed)
+    rows = [rng.choice(np.flatnonzero(y == label), n_per_class, replace=False) for label in np.unique(y.astype(str))]
+    rows = rng.permutation(np.concatenate(rows))
+    return X[rows], y[rows]
+
+
+def run_demo(output, quick=False, random_state=0, say=print):
+    """Cross-validate the pooling plane on a few-data draw of the helpdesk set.
+
+    Parameters
+    ----------
+    output : str or path
+        Folder for the scores and the figure.
+    quick : bool
+        Two points, 12 texts a class and 3 folds instead of all points, 20 texts and 5 folds.
+    random_state : int
+        Seed of the draw, of the folds and of every fit.
+    say : callable
+        Takes the lines of the report.
+
+    Returns
+    -------
+    dict of str to array
+        Accuracy of each fold by estimator.
+    """
+    from tqdm.auto import tqdm
+
+    from skbert import MaxPoolBERTClassifier
+
+    X, y = load_helpdesk(return_X_y=True)
+    n_per_class, n_folds = (12, 3) if quick else (20, 5)
+    X, y = draw(X, y, n_per_class, random_state)
+    points = {name: POINTS[name] for name in _QUICK_POINTS} if quick else POINTS
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
+    estimators = {NULL_MODEL: make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000))}
+    for name, point in points.items():
+        estimators[name] = MaxPoolBERTClassifier("minilm", random_state=random_state, **_TRAINING, **point)
+    say(
+        f"helpdesk, English: {len(X)} texts ({n_per_class} a class, {len(np.unique(y.astype(str)))} classes), "
+        f"{folds.get_n_splits()} stratified folds, encoder all-MiniLM-L6-v2, "
+        f"{_TRAINING['max_epochs']} epochs at {_TRAINING['learning_rate']:g}"
+    )
+    scores, seconds = {}, {}
+    with tqdm(total=len(estimators) * folds.get_n_splits(), unit="fit", smoothing=0) as bar:
+
+        def accuracy(estimator, X, y):
+            bar.update()
+            return accuracy_score(y, estimator.predict(X))
+
+        for name, estimator in estimators.items():
+            bar.set_description(name)
+            start = time.perf_counter()
+            scores[name] = cross_val_score(estimator, X, y, cv=folds, scoring=accuracy)
+            seconds[name] = (time.perf_counter() - start) / folds.get_n_splits()
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    _report(scores, seconds, say)
+    table = _write_scores(output / "scores.csv", scores, seconds)
+    say(f"Scores of every fold: {table}")
+    title = f"Reading MiniLM in different ways: helpdesk, {len(X)} texts, {n_folds}-fold cross-validation"
+    say(_figure(output / "pooling_plane.png", scores, title))
+    return scores
+
+
+def _report(scores, seconds, say):
+    width = max(map(len, scores))
+    say("")
+    say(f"{'':{width}}  accuracy  std over folds  seconds per fit")
+    for name, values in scores.items():
+        say(f"{name:{width}}  {values.mean():8.3f}  {values.std():14.3f}  {seconds[name]:15.1f}")
+    say("")
+    say("One draw of texts and one seed: differences smaller than the standard deviation mean little.")
+
+
+def _write_scores(path, scores, seconds):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["estimator", "fold", "accuracy", "seconds_per_fit"])
+        for name, values in scores.items():
+            for fold, value in enumerate(values):
+                writer.writerow([name, fold, f"{value:.6f}", f"{seconds[name]:.3f}"])
+    return path
+
+
+def _figure(path, scores, title):
+    from skbert.plots import CVScoresDisplay
+
+    try:
+        display = CVScoresDisplay(scores, score_name="accuracy", reference=NULL_MODEL).plot(title=title)
+    except ImportError as error:
+        return f"No figure: {error}"
+    display.figure_.savefig(path, dpi=150)
+    return f"Figure: {path}"
