@@ -21,10 +21,13 @@ _SUBPACKAGES = ("datasets", "encoder", "errors", "plots", "store", "text", "trai
 
 __all__ = sorted([*_HOME, "__version__"])
 
-if TYPE_CHECKING:
-    from skbert.classifier import MaxPoolBERTClassifier
-    from skbert.errors import ModelNotFoundError, OutOfMemoryError, SavedEstimatorError, SkbertError
-    from skbert.regressor import MaxPoolBERTRegressor
+if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
+    from skbert.classifier import MaxPoolBERTClassifier as MaxPoolBERTClassifier
+    from skbert.errors import ModelNotFoundError as ModelNotFoundError
+    from skbert.errors import OutOfMemoryError as OutOfMemoryError
+    from skbert.errors import SavedEstimatorError as SavedEstimatorError
+    from skbert.errors import SkbertError as SkbertError
+    from skbert.regressor import MaxPoolBERTRegressor as MaxPoolBERTRegressor
 
 
 def __getattr__(name):

@@ -1,4 +1,4 @@
-"""The main job in one command: which way of reading the encoder works on few texts?"""
+"""The main job in one command: compare ways of reading the encoder on few texts."""
 
 from __future__ import annotations
 

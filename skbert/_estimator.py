@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -143,9 +144,7 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             max_epochs=check_int("max_epochs", self.max_epochs, 1),
             batch_size=check_int("batch_size", self.batch_size, 1),
             learning_rate=learning_rate,
-            head_learning_rate=(
-                learning_rate if head_rate is None else check_real("head_learning_rate", head_rate, 0)
-            ),
+            head_learning_rate=(learning_rate if head_rate is None else check_real("head_learning_rate", head_rate, 0)),
             warmup_ratio=check_real("warmup_ratio", self.warmup_ratio, 0, 1),
             weight_decay=check_real("weight_decay", self.weight_decay, 0),
             bias_correction=check_bool("bias_correction", self.bias_correction),
@@ -290,20 +289,21 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._fitted.run(texts, what, device, resolve_precision(self.precision, device))
 
     def _check_same_columns(self, texts):
-        if texts.n_columns != self.n_features_in_:
+        expected, names = self._fitted.facts["n_columns"], self._fitted.facts["column_names"]
+        if texts.n_columns != expected:
             forms = {1: "single texts", 2: "pairs of texts"}
             raise ValueError(
-                f"X has {texts.n_columns} features, but {type(self).__name__} is expecting {self.n_features_in_} "
-                f"features as input: it was fitted on {forms[self.n_features_in_]} and got {forms[texts.n_columns]}."
+                f"X has {texts.n_columns} features, but {type(self).__name__} is expecting {expected} "
+                f"features as input: it was fitted on {forms[expected]} and got {forms[texts.n_columns]}."
             )
-        known = getattr(self, "feature_names_in_", None)
-        if known is not None and texts.column_names is not None and list(known) != texts.column_names:
+        if names is not None and texts.column_names is not None and names != texts.column_names:
             raise ValueError(
                 "The feature names should match those that were passed during fit: "
-                f"fitted on {list(known)}, got {texts.column_names}."
+                f"fitted on {names}, got {texts.column_names}."
             )
 
     def _set_input_attributes(self, texts):
+        self._fitted.facts.update(n_columns=texts.n_columns, column_names=texts.column_names)
         self.n_features_in_ = texts.n_columns
         if texts.column_names is not None:
             self.feature_names_in_ = np.array(texts.column_names, dtype=object)

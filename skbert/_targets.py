@@ -59,7 +59,7 @@ def as_numbers(y, name):
 
 
 def _is_missing(label):
-    return label is None or type(label).__name__ == "NAType" or isinstance(label, float) and label != label
+    return label is None or type(label).__name__ == "NAType" or (isinstance(label, float) and label != label)
 
 
 class ClassTask:

@@ -37,7 +37,9 @@ def _options(
 
 @app.command()
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="Two points, 12 texts a class and 3 folds; about a minute.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two points, 12 texts a class and 3 folds; about a minute.")
+    ] = False,
     output: Annotated[Path, typer.Option(help="Folder for the scores and the figure.")] = Path("skbert-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw, of the folds and of every fit.")] = 0,
 ):

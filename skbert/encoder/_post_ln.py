@@ -188,9 +188,7 @@ class AlbertRunner(_PostLNRunner):
     def layer_modules(self):
         config, groups = self.model.config, self.model.encoder.albert_layer_groups
         per_group = config.num_hidden_layers / config.num_hidden_groups
-        return [
-            layer for i in range(config.num_hidden_layers) for layer in groups[int(i / per_group)].albert_layers
-        ]
+        return [layer for i in range(config.num_hidden_layers) for layer in groups[int(i / per_group)].albert_layers]
 
     def embed(self, batch):
         return self.model.encoder.embedding_hidden_mapping_in(super().embed(batch))

@@ -51,7 +51,8 @@ class CVScoresDisplay:
         except ImportError as error:
             raise ImportError("Plots need matplotlib: pip install 'skbert[plots]'") from error
         names = list(self.scores)
-        if ax is None:
+        own = ax is None
+        if own:
             # A Figure of its own, not pyplot's: nothing is left open and no window system is asked for.
             figure = Figure(figsize=(7.5, 1.4 + 0.45 * len(names)), layout="constrained")
             ax = figure.subplots()
@@ -91,10 +92,15 @@ class CVScoresDisplay:
         for side in ("top", "right", "left"):
             ax.spines[side].set_visible(False)
         ax.tick_params(axis="y", length=0)
-        if title:
-            ax.set_title(title, loc="left", fontsize=11)
-        handles, labels = ax.get_legend_handles_labels()
-        ax.figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=8)
+        if own:
+            # Title and legend span the figure: the axes are narrow beside long names.
+            if title:
+                figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+            figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=8)
+        else:
+            if title:
+                ax.set_title(title, fontsize=11)
+            ax.legend(frameon=False, fontsize=8)
         self.ax_ = ax
         self.figure_ = ax.figure
         return self

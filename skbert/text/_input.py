@@ -70,10 +70,9 @@ def check_texts(X, estimator_name="this estimator"):
     if isinstance(X, str):
         raise ValueError("Iterable over raw text documents expected, string object received.")
     columns, names = _columns(X)
-    n_rows = len(columns[0]) if columns else 0
-    if n_rows == 0:
+    if len(columns[0]) == 0:
         raise ValueError(
-            f"Found array with 0 sample(s) (shape=({n_rows},)) while a minimum of 1 is required by {estimator_name}."
+            f"Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by {estimator_name}."
         )
     for k, column in enumerate(columns):
         _check_column(column, None if len(columns) == 1 else k)
@@ -93,7 +92,7 @@ def _columns(X):
         return [_series_cells(column) for column in columns], names
     if _is_series(X):
         return [_series_cells(X)], None
-    if isinstance(X, np.ndarray) or hasattr(X, "__array__") and not isinstance(X, Sequence):
+    if isinstance(X, np.ndarray) or (hasattr(X, "__array__") and not isinstance(X, Sequence)):
         return _array_columns(np.asarray(X)), None
     if isinstance(X, (bytes, bytearray)) or not isinstance(X, Sequence):
         raise TypeError(
@@ -161,7 +160,7 @@ def _is_missing(cell):
     # pd.NA and pd.NaT are recognised by name, so that pandas need not be imported (or installed).
     return (
         cell is None
-        or isinstance(cell, numbers.Real) and cell != cell
+        or (isinstance(cell, numbers.Real) and cell != cell)
         or type(cell).__name__ in ("NAType", "NaTType")
     )
 

