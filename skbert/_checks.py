@@ -32,6 +32,19 @@ def check_bool(name, value):
     return bool(value)
 
 
+def check_callbacks(callbacks):
+    """`callbacks` as a list of skorch callbacks, or of pairs (name, callback)."""
+    if callbacks is None:
+        return []
+    valid = isinstance(callbacks, (list, tuple))
+    for entry in callbacks if valid else ():
+        callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+        valid = valid and hasattr(callback, "on_train_begin")
+    if not valid:
+        raise ValueError(f"callbacks must be a list of skorch callbacks, or of (name, callback), got {callbacks!r:.80}")
+    return list(callbacks)
+
+
 def check_weights(sample_weight, n, name="sample_weight"):
     """Weights as float64 (n,): finite, not negative, not all zero; None gives ones, a number repeats it."""
     if sample_weight is None:

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skbert._checks import check_bool, check_int, check_real, check_weights
-from skbert.store import from_json, read_folder, to_json, write_folder
-from skbert.text import check_texts
+from skbert._checks import check_bool, check_callbacks, check_int, check_real, check_weights
+from skbert._fitted import FittedModel
+from skbert._persistence import PersistenceMixin
+from skbert._rng import derive_seeds, isolated
+from skbert._split import validation_split
+from skbert.encoder import PooledEncoder, load_encoder, longest_input
+from skbert.encoder.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
+from skbert.store import to_json
+from skbert.text import check_texts, tokenize, warn_of_cuts
+from skbert.training import (
+    ADVICE,
+    FineTuneSettings,
+    MemoryNotice,
+    TextDataset,
+    fine_tune,
+    resolve_device,
+    resolve_precision,
+    run_batches,
+    training_status,
+)
 
 # Parameters of the contract that are not there yet, with the only value that they may have.
 _NOT_YET = {
@@ -24,7 +43,7 @@ _NOT_YET = {
 }
 
 
-class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class MaxPoolBERTBase(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of `MaxPoolBERTClassifier` and `MaxPoolBERTRegressor`.
 
     A subclass says what its targets are: `_as_target` turns them into an array,
@@ -74,9 +93,6 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         OutOfMemoryError
             One single text does not fit into memory.
         """
-        from skbert._rng import derive_seeds, isolated
-        from skbert.training import fine_tune
-
         name = type(self).__name__
         settings, options = self._check_parameters()
         if y is None:
@@ -99,10 +115,10 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         else:
             with isolated(seeds.init):
                 fitted = self._new_model({**options, "n_outputs": task.n_outputs})
-        module = fitted.module(settings.device)
-        train_set = self._dataset(train, fitted)
-        valid_set = None if valid is None else self._dataset(valid, fitted)
-        result = fine_tune(module, train_set, valid_set, task.objective, settings, seeds)
+        train_set, valid_set = self._datasets(train, valid, fitted)
+        module, notice = fitted.module(settings.device), MemoryNotice()
+        with _put_back_on_failure(module) if warm else nullcontext():
+            result = fine_tune(module, train_set, valid_set, task.objective, settings, seeds, notice)
 
         earlier = self.history_ if warm else []
         self._fitted = fitted
@@ -112,23 +128,23 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.loss_curve_ = [row["train_loss"] for row in self.history_]
         self.n_iter_ = len(self.history_)
         self.best_epoch_ = len(earlier) + result.best_epoch
-        self._judge(module, train_set, task.objective, settings, result.diverged)
+        self._judge(module, train_set, task.objective, settings, result.diverged, notice)
         return self
 
     def _check_parameters(self):
         """Check all constructor parameters that do not depend on the data; returns settings and head options."""
-        from skbert.encoder.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
-        from skbert.training import FineTuneSettings, resolve_device, resolve_precision
-
         for name, default in _NOT_YET.items():
             value = getattr(self, name)
-            if value is not default and value != default:
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not default and not (number and value == default):
                 raise NotImplementedError(f"{name}={value!r} is not implemented yet; leave it at {default!r}.")
         for name, choices in (("layer_pooling", LAYER_POOLINGS), ("token_pooling", TOKEN_POOLINGS)):
-            if getattr(self, name) not in choices:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
-        if self.head not in ("linear", "pooler"):
+        if not isinstance(self.head, str) or self.head not in ("linear", "pooler"):
             raise ValueError(f"head must be 'linear' or 'pooler', got {self.head!r}")
+        if self.revision is not None and not isinstance(self.revision, str):
+            raise ValueError(f"revision must be None or a str, got {self.revision!r}")
         check_bool("warm_start", self.warm_start)
         check_bool("early_stopping", self.early_stopping)
         check_real("validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True)
@@ -137,6 +153,7 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.dropout is not None:
             check_real("dropout", self.dropout, 0, 1, open_high=True)
         limit = self.max_grad_norm
+        patience = check_int("n_iter_no_change", self.n_iter_no_change, 1)
         device = resolve_device(self.device)
         learning_rate = check_real("learning_rate", self.learning_rate, 0)
         head_rate = self.head_learning_rate
@@ -149,8 +166,8 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             weight_decay=check_real("weight_decay", self.weight_decay, 0),
             bias_correction=check_bool("bias_correction", self.bias_correction),
             max_grad_norm=None if limit is None else check_real("max_grad_norm", limit, 0, open_low=True),
-            patience=check_int("n_iter_no_change", self.n_iter_no_change, 1) if self.early_stopping else None,
-            callbacks=list(self.callbacks or []),
+            patience=patience if self.early_stopping else None,
+            callbacks=check_callbacks(self.callbacks),
             device=device,
             precision=resolve_precision(self.precision, device),
             verbose=check_int("verbose", self.verbose, 0),
@@ -182,10 +199,6 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._fitted
 
     def _new_model(self, options):
-        from skbert._fitted import FittedModel
-        from skbert.encoder import PooledEncoder, load_encoder
-        from skbert.encoder._tokenizer import longest_input
-
         loaded = load_encoder(self.model, self.revision)
         longest = longest_input(loaded.model.config, loaded.tokenizer)
         if self.max_length is not None and self.max_length > longest:
@@ -207,8 +220,6 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _split(self, train, task, X_val, y_val, sample_weight_val, seeds):
         """Training and validation parts as (texts, target, weights); the latter may be None."""
-        from skbert._split import validation_split
-
         texts, target, weights = train
         if X_val is not None or y_val is not None:
             if X_val is None or y_val is None:
@@ -228,30 +239,31 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         parts = validation_split(len(texts), target.strata, names, self.validation_fraction, seeds.split)
         return tuple((texts.take(rows), target.take(rows), weights[rows]) for rows in parts)
 
-    def _dataset(self, part, fitted):
-        import torch
+    def _datasets(self, train, valid, fitted):
+        """Tokenised training and validation data; one warning counts the texts of both that were cut."""
+        datasets = []
+        for part in (train, valid):
+            if part is None:
+                datasets.append(None)
+                continue
+            texts, target, weights = part
+            weights = weights * target.weight
+            if not weights.any():
+                raise ValueError("class_weight and sample_weight together leave no sample with a weight above zero.")
+            tokens = tokenize(texts, fitted.tokenizer, fitted.max_length)
+            weight = torch.from_numpy((weights / weights.mean()).astype(np.float32))
+            datasets.append(TextDataset(tokens, torch.from_numpy(target.values), weight))
+        present = [dataset for dataset in datasets if dataset is not None]
+        n_cut = sum(dataset.tokens.n_cut for dataset in present)
+        warn_of_cuts(n_cut, sum(map(len, present)), fitted.max_length, stacklevel=3)
+        return datasets
 
-        from skbert.text import tokenize
-        from skbert.training._data import TextDataset
-
-        texts, target, weights = part
-        weights = weights * target.weight
-        if not weights.any():
-            raise ValueError("class_weight and sample_weight together leave no sample with a weight above zero.")
-        tokens = tokenize(texts, fitted.tokenizer, fitted.max_length)
-        weight = torch.from_numpy((weights / weights.mean()).astype(np.float32))
-        return TextDataset(tokens, torch.from_numpy(target.values), weight)
-
-    def _judge(self, module, train_set, objective, settings, diverged):
+    def _judge(self, module, train_set, objective, settings, diverged, notice):
         """Look at the trained model once more over its own training texts."""
-        import torch
-
-        from skbert.training import ADVICE, run_batches, training_status
-
         outputs = torch.empty(len(train_set), module.classifier.out_features)
         wins = torch.zeros(len(module.layers), dtype=torch.float64)
         for indices, (output, won) in run_batches(
-            module.forward_with_wins, train_set.tokens, settings.device, settings.precision
+            module.forward_with_wins, train_set.tokens, settings.device, settings.precision, notice
         ):
             outputs[indices] = output.float().cpu()
             wins += won.cpu().double()
@@ -280,8 +292,6 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._run(X, "pooled")
 
     def _run(self, X, what):
-        from skbert.training import resolve_device, resolve_precision
-
         check_is_fitted(self)
         texts = check_texts(X, type(self).__name__)
         self._check_same_columns(texts)
@@ -314,92 +324,13 @@ class MaxPoolBERTBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _n_features_out(self):
         return self._fitted.width
 
-    # ---------------------------------------------------------- persistence
 
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        if "_fitted" in state:
-            state["_fitted"] = self._fitted.state()
-        return state
-
-    def __setstate__(self, state):
-        from skbert._fitted import FittedModel
-
-        state = dict(state)
-        if "_fitted" in state:
-            state["_fitted"] = FittedModel.from_state(state["_fitted"])
-        super().__setstate__(state)
-
-    def save(self, folder):
-        """Save the fitted estimator as JSON and safetensors.
-
-        An estimator already in `folder` is replaced in one step: after a crash
-        the folder holds the old one or the new one. `callbacks`, and a
-        `random_state` that is a generator object, cannot be written as JSON; they are
-        saved as None, with a warning.
-
-        Parameters
-        ----------
-        folder : str or path
-            Made if it does not exist.
-
-        Raises
-        ------
-        NotFittedError
-            There is nothing to save yet.
-        NotADirectoryError
-            `folder` is a file.
-        """
-        check_is_fitted(self)
-        parameters, dropped = {}, []
-        for name, value in self.get_params(deep=False).items():
-            try:
-                parameters[name] = to_json(str(value) if name == "device" else value)
-            except TypeError:
-                parameters[name] = None
-                dropped.append(name)
-        if dropped:
-            warnings.warn(f"Saved as None, as JSON cannot hold them: {', '.join(dropped)}.", UserWarning, stacklevel=2)
-        attributes = {
-            name: to_json(value)
-            for name, value in vars(self).items()
-            if name not in parameters and name != "_fitted" and not name.startswith("_sklearn")
-        }
-        fitted = self._fitted
-        state = {
-            "parameters": parameters,
-            "attributes": attributes,
-            "facts": fitted.facts,
-            # latin-1 maps every byte to one character, so any tokenizer file survives the way through JSON.
-            "tokenizer_files": {name: content.decode("latin-1") for name, content in fitted.tokenizer_files.items()},
-        }
-        write_folder(folder, type(self).__name__, state, fitted.tensors())
-
-    @classmethod
-    def load(cls, folder):
-        """Load an estimator that `save` wrote; nothing is ever unpickled.
-
-        Parameters
-        ----------
-        folder : str or path
-
-        Returns
-        -------
-        The fitted estimator, of this class.
-
-        Raises
-        ------
-        SavedEstimatorError
-            Nothing was saved there, the folder is damaged or incomplete, or holds another class.
-        """
-        from skbert._fitted import FittedModel
-
-        state, tensors = read_folder(folder, cls.__name__)
-        estimator = cls(**{name: from_json(value) for name, value in state["parameters"].items()})
-        for name, value in state["attributes"].items():
-            setattr(estimator, name, from_json(value))
-        files = {name: content.encode("latin-1") for name, content in state["tokenizer_files"].items()}
-        fitted = FittedModel(None, None, state["facts"], files)
-        fitted._tensors = tensors
-        estimator._fitted = fitted
-        return estimator
+@contextmanager
+def _put_back_on_failure(module):
+    """Give a module that is trained on its old weights back when the training fails half-way."""
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    try:
+        yield
+    except BaseException:
+        module.load_state_dict(before)
+        raise

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import torch
 
-from skbert.text import tokenize
+from skbert._rng import isolated
+from skbert.encoder import PooledEncoder, build_model, tokenizer_from_files
+from skbert.text import tokenize, warn_of_cuts
+from skbert.training import run_batches
 
 
 class FittedModel:
@@ -68,8 +72,6 @@ class FittedModel:
     def tokenizer(self):
         """The tokenizer, built on first use."""
         if self._tokenizer is None:
-            from skbert.encoder._tokenizer import tokenizer_from_files
-
             self._tokenizer = tokenizer_from_files(self.tokenizer_files)
         return self._tokenizer
 
@@ -81,12 +83,7 @@ class FittedModel:
         return self._module.to(device).eval()
 
     def _build(self):
-        import torch
         from transformers import AutoConfig
-
-        from skbert._rng import isolated
-        from skbert.encoder import PooledEncoder
-        from skbert.encoder._load import build_model
 
         # Arrays may come as read-only memory maps from another process, hence the copies.
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in self._tensors.items()}
@@ -112,11 +109,10 @@ class FittedModel:
         -------
         float32 array (n, width)
         """
-        from skbert.training import run_batches
-
         rows = texts.rows()
         place = {row: i for i, row in enumerate(dict.fromkeys(rows))}
         tokens = tokenize(texts, self.tokenizer, self.max_length)
+        warn_of_cuts(tokens.n_cut, len(rows), self.max_length, stacklevel=4)
         firsts = np.full(len(place), -1)
         index = np.array([place[row] for row in rows])
         firsts[index[::-1]] = np.arange(len(rows))[::-1]

@@ -35,7 +35,7 @@ def validation_split(n, strata, names, fraction, seed):
     if strata is not None:
         codes, counts = np.unique(strata, return_counts=True)
         if counts.min() < 2:
-            lonely = names[codes[np.argmin(counts)]]
+            lonely = names.tolist()[codes[np.argmin(counts)]]
             raise ValueError(
                 f"early_stopping=True splits off validation data, but class {lonely!r} has a single sample. "
                 "Add samples of this class, pass X_val and y_val, or set early_stopping=False."

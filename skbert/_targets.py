@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.utils import assert_all_finite, column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from skbert.training import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+
 
 @dataclass(frozen=True)
 class Target:
@@ -35,15 +37,14 @@ class Target:
 
 def as_labels(y, name):
     """`y` as an array of labels (n,) or of 0 and 1 (n, n_labels); raises ValueError for anything else."""
+    if isinstance(y, (list, tuple)):
+        # Before numpy makes the text "nan" of a NaN among strings.
+        _refuse_missing(y, name)
     y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
     if y.dtype.kind == "f":
         assert_all_finite(y, input_name=name)
     elif y.dtype.kind == "O":
-        missing = [i for i, label in enumerate(y) if _is_missing(label)]
-        if missing:
-            raise ValueError(
-                f"Input {name} contains NaN or missing values: {len(missing)} labels, the first in row {missing[0]}."
-            )
+        _refuse_missing(y, name)
     check_classification_targets(y)
     return y if type_of_target(y, input_name=name) == "multilabel-indicator" else column_or_1d(y, warn=True)
 
@@ -56,6 +57,14 @@ def as_numbers(y, name):
         raise ValueError(f"{name} must be a 1d array of numbers: {error}") from error
     assert_all_finite(y, input_name=name)
     return y
+
+
+def _refuse_missing(y, name):
+    missing = [i for i, label in enumerate(y) if _is_missing(label)]
+    if missing:
+        raise ValueError(
+            f"Input {name} contains NaN or missing values: {len(missing)} labels, the first in row {missing[0]}."
+        )
 
 
 def _is_missing(label):
@@ -83,13 +92,11 @@ class ClassTask:
     multilabel = False
 
     def __init__(self, y, class_weight, label_smoothing, classes=None):
-        from skbert.training import CrossEntropy
-
         self.classes = np.unique(y) if classes is None else classes
         if len(self.classes) < 2:
             raise ValueError(
                 "This solver needs samples of at least 2 classes in the data, but the data contains only one "
-                f"class: {self.classes[0]!r}"
+                f"class: {self.classes.tolist()[0]!r}"
             )
         self.n_outputs = len(self.classes)
         self.objective = CrossEntropy(label_smoothing)
@@ -107,7 +114,7 @@ class ClassTask:
         known = {label: code for code, label in enumerate(self.classes.tolist())}
         codes = np.array([known.get(label, -1) for label in y.tolist()], dtype=np.int64)
         if (codes < 0).any():
-            unknown = y[np.argmax(codes < 0)]
+            unknown = y.tolist()[np.argmax(codes < 0)]
             raise ValueError(f"{name} holds class {unknown!r}, which is not among the known classes {list(known)}.")
         return codes
 
@@ -128,8 +135,6 @@ class MultiLabelTask:
     multilabel = True
 
     def __init__(self, y, class_weight, label_smoothing, classes=None):
-        from skbert.training import BinaryCrossEntropy
-
         if class_weight is not None:
             raise ValueError("class_weight is not defined for multi-label targets; use sample_weight.")
         self.classes = np.arange(y.shape[1]) if classes is None else classes
@@ -161,8 +166,6 @@ class RegressionTask:
     n_outputs = 1
 
     def __init__(self, y, weights, mean=None, scale=None):
-        from skbert.training import MeanSquaredError
-
         self.mean = float(np.average(y, weights=weights)) if mean is None else mean
         if scale is None:
             scale = float(np.sqrt(np.average((y - self.mean) ** 2, weights=weights)))

@@ -1,7 +1,8 @@
 """Pretrained encoders: loading, running their layers ourselves, pooling, and a head on top."""
 
-from ._load import LoadedEncoder, clear_cache, load_encoder
+from ._load import LoadedEncoder, build_model, clear_cache, load_encoder
 from ._model import PooledEncoder
+from ._tokenizer import longest_input, tokenizer_from_files
 from .pooling import (
     ClsPooling,
     LayerPooling,
@@ -23,9 +24,12 @@ __all__ = [
     "MeanPooling",
     "MultiHeadAttentionPooling",
     "PooledEncoder",
+    "build_model",
     "clear_cache",
     "load_encoder",
+    "longest_input",
     "make_runner",
     "make_token_pooling",
     "resolve_layers",
+    "tokenizer_from_files",
 ]

@@ -150,7 +150,10 @@ def _resolve(name, revision):
         _check_files(name, folder)
         return folder
     if name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1:
-        raise ModelNotFoundError(f"There is no folder {name!r} to load an encoder from.")
+        raise ModelNotFoundError(
+            f"There is no folder {name!r} to load an encoder from. Pass the path of a folder with config.json, "
+            "model.safetensors and the tokenizer's files, a Hub id, or 'minilm'."
+        )
     return _hub_folder(name, revision)
 
 
@@ -210,11 +213,16 @@ def _weight_files(folder):
 
 def _check_files(name, folder):
     if not (folder / "config.json").is_file():
-        raise ModelNotFoundError(f"{name!r} is no encoder: there is no config.json in {folder}.")
+        raise ModelNotFoundError(
+            f"{name!r} is no encoder: there is no config.json in {folder}. Give a folder that "
+            "save_pretrained of transformers wrote, with the model and the tokenizer in it."
+        )
     try:
         missing = [path.name for path in _weight_files(folder) if not path.is_file()]
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelNotFoundError(f"The encoder {name!r} is damaged: {folder} has a broken weight index.") from error
+        raise ModelNotFoundError(
+            f"The encoder {name!r} is damaged: {folder} has a broken weight index. Download or save it anew."
+        ) from error
     if missing:
         raise ModelNotFoundError(
             f"The encoder {name!r} has no {missing[0]} in {folder}. skbert reads safetensors weights only; "

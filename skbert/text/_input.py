@@ -137,6 +137,9 @@ def _sequence_columns(X):
     if not any(is_row):
         return [list(X)]
     if not all(is_row):
+        missing = [i for i, cell in enumerate(X) if _is_missing(cell)]
+        if missing:
+            raise ValueError(_missing(missing, len(X), None))
         # The first cell says what the list is meant to be, and the first that differs is the culprit.
         culprit = is_row.index(not is_row[0])
         if is_row[0]:
@@ -171,12 +174,16 @@ def _check_column(cells, column):
         return
     missing = [i for i in wrong if _is_missing(cells[i])]
     if missing:
-        where = "" if column is None else f" of column {column}"
-        raise ValueError(
-            f"Input X contains missing values: {len(missing)} of {len(cells)} texts{where} are None, NaN or NA, "
-            f"the first in row {missing[0]}. Drop these rows or put an empty string there."
-        )
+        raise ValueError(_missing(missing, len(cells), column))
     raise TypeError(_not_a_text(wrong[0], cells[wrong[0]], column))
+
+
+def _missing(rows, n, column):
+    where = "" if column is None else f" of column {column}"
+    return (
+        f"Input X contains missing values: {len(rows)} of {n} texts{where} are None, NaN or NA, "
+        f"the first in row {rows[0]}. Drop these rows or put an empty string there."
+    )
 
 
 def _not_a_text(row, cell, column):

@@ -21,11 +21,14 @@ class TokenizedTexts:
         Segment ids for tokenisers that make them.
     pad_token_id : int
         What fills a rectangular batch.
+    n_cut : int
+        How many of the rows were longer than allowed.
     """
 
     input_ids: list[np.ndarray]
     token_type_ids: list[np.ndarray] | None
     pad_token_id: int
+    n_cut: int = 0
 
     def __len__(self):
         return len(self.input_ids)
@@ -85,6 +88,16 @@ class TokenBatch:
         )
 
 
+def warn_of_cuts(n_cut, n_texts, max_length, stacklevel=2):
+    """Say once how many texts were cut; nothing where none was."""
+    if n_cut:
+        warnings.warn(
+            f"{n_cut} of {n_texts} texts are longer than max_length={max_length} tokens and were cut.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
 def tokenize(texts, tokenizer, max_length):
     """Tokenise, each distinct text once.
 
@@ -93,8 +106,8 @@ def tokenize(texts, tokenizer, max_length):
     texts : TextInput
     tokenizer : transformers tokenizer
     max_length : int
-        Longest row in tokens, special tokens included. Longer texts are cut
-        (the longer of a pair first), with one warning that counts them.
+        Longest row in tokens, special tokens included. Longer texts are cut (the
+        longer of a pair first) and counted in ``n_cut``.
 
     Returns
     -------
@@ -110,13 +123,7 @@ def tokenize(texts, tokenizer, max_length):
             ids[i] = cut_ids[k]
             if types is not None:
                 types[i] = cut_types[k]
-        cut = {distinct[i] for i in too_long}
-        n_cut = sum(row in cut for row in rows)
-        warnings.warn(
-            f"{n_cut} of {len(rows)} texts are longer than max_length={max_length} tokens and were cut.",
-            UserWarning,
-            stacklevel=2,
-        )
+    cut = {distinct[i] for i in too_long}
     place = {row: i for i, row in enumerate(distinct)}
     take = [place[row] for row in rows]
     pad = tokenizer.pad_token_id
@@ -124,6 +131,7 @@ def tokenize(texts, tokenizer, max_length):
         [ids[i] for i in take],
         None if types is None else [types[i] for i in take],
         0 if pad is None else pad,
+        n_cut=sum(row in cut for row in rows),
     )
 
 

@@ -1,6 +1,7 @@
 """Fine-tuning: a skorch net around a `PooledEncoder`, its optimizer, schedule, guards and inference."""
 
-from ._device import resolve_device, resolve_precision
+from ._data import TextDataset
+from ._device import MemoryNotice, resolve_device, resolve_precision
 from ._inference import run_batches
 from ._net import FineTuneSettings, fine_tune
 from .guards import ADVICE, training_status
@@ -14,6 +15,8 @@ __all__ = [
     "CrossEntropy",
     "FineTuneSettings",
     "MeanSquaredError",
+    "MemoryNotice",
+    "TextDataset",
     "fine_tune",
     "linear_schedule",
     "parameter_groups",

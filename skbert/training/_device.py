@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 
 import torch
 
@@ -28,6 +29,8 @@ def resolve_device(device):
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be 'auto' or a torch device such as 'cpu' or 'cuda', got {device!r}") from error
+    if resolved.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'mps', got {device!r}")
     if resolved.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={device!r}, but torch sees no CUDA GPU on this machine; use device='auto'.")
     if resolved.type == "mps" and not torch.backends.mps.is_available():
@@ -60,6 +63,19 @@ def is_out_of_memory(error):
     return isinstance(error, RuntimeError) and (
         "out of memory" in message or "can't allocate memory" in message or "not enough memory" in message
     )
+
+
+class MemoryNotice:
+    """Says once, however often memory runs out in one fit or prediction."""
+
+    def __init__(self):
+        self._given = False
+
+    def __call__(self, message, stacklevel=2):
+        """Warn with `message`, the first time only."""
+        if not self._given:
+            self._given = True
+            warnings.warn(message, RuntimeWarning, stacklevel=stacklevel + 1)
 
 
 def free_cached_memory(device):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 
 from skbert.errors import OutOfMemoryError
 from skbert.text import collate
 
 from ._data import batches_by_length
-from ._device import autocast, free_cached_memory, is_out_of_memory
+from ._device import MemoryNotice, autocast, free_cached_memory, is_out_of_memory
 
 _TOKEN_BUDGET = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 
@@ -20,7 +18,7 @@ def token_budget(device):
     return _TOKEN_BUDGET.get(device.type, 8192)
 
 
-def run_batches(function, tokens, device, precision, progress=None):
+def run_batches(function, tokens, device, precision, notice=None):
     """Call `function` on batches that cover all texts.
 
     Parameters
@@ -30,8 +28,8 @@ def run_batches(function, tokens, device, precision, progress=None):
     tokens : TokenizedTexts
     device : torch.device
     precision : {"fp32", "bf16"}
-    progress : callable, default=None
-        Called with the number of texts after each batch.
+    notice : MemoryNotice, default=None
+        Warns when memory runs out; None warns once in this call.
 
     Yields
     ------
@@ -47,7 +45,7 @@ def run_batches(function, tokens, device, precision, progress=None):
     """
     budget = token_budget(device)
     queue = batches_by_length(tokens.lengths, budget)[::-1]
-    warned = False
+    notice = MemoryNotice() if notice is None else notice
     while queue:
         indices = queue.pop()
         failed = False
@@ -66,17 +64,11 @@ def run_batches(function, tokens, device, precision, progress=None):
         # Outside the except block: there, the traceback would keep the batch's tensors alive.
         if failed:
             free_cached_memory(device)
-            if not warned:
-                warnings.warn(
-                    f"Out of memory on {device}: the batch of {len(indices)} texts is halved and tried again. "
-                    "The results do not change.",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
-                warned = True
+            notice(
+                f"Out of memory on {device}: batches are halved and tried again; the results do not change.",
+                stacklevel=4,
+            )
             half = len(indices) // 2
             queue += [indices[half:], indices[:half]]
             continue
-        if progress is not None:
-            progress(len(indices))
         yield indices, result

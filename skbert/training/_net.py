@@ -9,7 +9,6 @@ at the first non-finite loss.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +66,7 @@ class _Diverged(Exception):
     """Loss or gradient became non-finite; the step was not taken."""
 
 
-def fine_tune(module, train, valid, objective, settings, seeds):
+def fine_tune(module, train, valid, objective, settings, seeds, notice):
     """Train `module` in place.
 
     Parameters
@@ -78,6 +77,8 @@ def fine_tune(module, train, valid, objective, settings, seeds):
     objective : Objective
     settings : FineTuneSettings
     seeds : Seeds
+    notice : MemoryNotice
+        Warns when memory runs out.
 
     Returns
     -------
@@ -87,7 +88,7 @@ def fine_tune(module, train, valid, objective, settings, seeds):
     module.to(settings.device)
     with occurring_rows(module, [train, valid]) as ((train, valid), note_decay):
         net = FineTuneNet(module, objective, settings, seeds, n_train=len(train), valid=valid)
-        net.note_decay = note_decay
+        net.note_decay, net.notice = note_decay, notice
         net.initialize()
         net.notify("on_train_begin", X=train, y=None)
         diverged = False
@@ -217,6 +218,35 @@ class FineTuneNet(NeuralNet):
         self.note_decay(table["lr"] * table["weight_decay"])
         return {"loss": torch.tensor(loss), "y_pred": torch.cat(outputs)}
 
+    def validation_step(self, batch, **fit_params):
+        """Loss of one batch of validation data, in as many parts as memory asks for."""
+        rows, _ = batch
+        self._set_training(False)
+        device = self.settings.device
+        total, outputs, size = 0.0, [], len(rows)
+        queue = [rows]
+        while queue:
+            part = queue.pop()
+            failed = False
+            try:
+                with torch.no_grad():
+                    output = self.infer(part)
+                    total += float(self.get_loss(output, None, X=part)) * len(part) / size
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(part) == 1:
+                    raise self._give_up(part) from error
+                failed = True
+            if failed:
+                free_cached_memory(device)
+                self.notice(f"Out of memory on {device}: batches are halved and tried again.", stacklevel=3)
+                half = -(-len(part) // 2)
+                queue += list(part.parts(half))[::-1]
+            else:
+                outputs.append(output)
+        return {"loss": torch.tensor(total), "y_pred": torch.cat(outputs)}
+
     def _backward(self, rows):
         """Gradients of one batch; returns the loss and the outputs of its micro-batches."""
         with self.stream:
@@ -250,15 +280,12 @@ class FineTuneNet(NeuralNet):
     def _halve_micro_batch(self, n_rows):
         self.optimizer_.zero_grad(set_to_none=True)
         free_cached_memory(self.settings.device)
-        first = self.micro_batch == self.settings.batch_size
         self.micro_batch = max(1, min(self.micro_batch, n_rows) // 2)
-        if first:
-            warnings.warn(
-                f"Out of memory on {self.settings.device}: training goes on in smaller micro-batches (now "
-                f"{self.micro_batch}); the effective batch_size stays {self.settings.batch_size}.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        self.notice(
+            f"Out of memory on {self.settings.device}: training goes on in smaller micro-batches (now "
+            f"{self.micro_batch}); the effective batch_size stays {self.settings.batch_size}.",
+            stacklevel=3,
+        )
 
     def _give_up(self, rows):
         self.optimizer_.zero_grad(set_to_none=True)

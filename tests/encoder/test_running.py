@@ -346,6 +346,17 @@ def test_hidden_states__deberta_without_layer_0__leaves_its_convolution_out(mode
     assert_same_states(before, layout, expected[1:], mask)
 
 
+def test_hidden_states__deberta_layer_0_later_in_the_path__its_convolution_reads_the_embeddings(model_of):
+    model, tokenizer = model_of("deberta-v2", fresh=True)
+    batch = batch_of(SEVERAL, tokenizer)
+    states, layout = run(make_runner(model), batch, [0, 1, 2], path=[2, 0])
+    conv, model.encoder.conv = model.encoder.conv, None
+    (embedded, first, second), mask = reference(with_path(model, (2, 0)), tokenizer, SEVERAL)
+    with torch.no_grad():
+        second = conv(embedded, second, mask.long())
+    assert_same_states(states, layout, [embedded, first, second], mask)
+
+
 # ------------------------------------------------------------------ nothing left behind
 
 

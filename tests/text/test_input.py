@@ -197,9 +197,6 @@ def test_missing_text__in_pairs__error_names_the_column(make):
         check_texts(X)
 
 
-@pytest.mark.xfail(
-    raises=(TypeError, ValueError, AssertionError), reason="told as a ragged pair, or a tuple among texts"
-)
 @pytest.mark.parametrize(
     ("X", "first"),
     [([("a", "b"), None, None], 1), ([None, None, ("a", "b")], 0)],

@@ -9,10 +9,18 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from skbert.text import TokenizedTexts, check_texts, collate, tokenize
+from skbert import text as skbert_text
+from skbert.text import TokenizedTexts, check_texts, collate
 
 SINGLES = ["where is my parcel", "refund", "", "xyzzy ☃ broken", "the app code does not work", "refund"]
 PAIRS = [("where is my parcel", "it came"), ("", "refund"), ("login", ""), ("why", "the app"), ("login", "")]
+
+
+def tokenize(texts, tokenizer, max_length):
+    """Tokenise and warn, as every method of an estimator does."""
+    tokens = skbert_text.tokenize(texts, tokenizer, max_length)
+    skbert_text.warn_of_cuts(tokens.n_cut, len(tokens), max_length)
+    return tokens
 
 
 class Counting:

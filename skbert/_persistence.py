@@ -1,0 +1,98 @@
+"""How a fitted estimator leaves the process: pickled as arrays, or saved as JSON and safetensors."""
+
+from __future__ import annotations
+
+import warnings
+
+from sklearn.utils.validation import check_is_fitted
+
+from skbert._fitted import FittedModel
+from skbert.store import from_json, read_folder, to_json, write_folder
+
+
+class PersistenceMixin:
+    """Pickling, `save` and `load` for an estimator that keeps its `FittedModel` in ``_fitted``."""
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if "_fitted" in state:
+            state["_fitted"] = self._fitted.state()
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        if "_fitted" in state:
+            state["_fitted"] = FittedModel.from_state(state["_fitted"])
+        super().__setstate__(state)
+
+    def save(self, folder):
+        """Save the fitted estimator as JSON and safetensors.
+
+        An estimator already in `folder` is replaced in one step: after a crash
+        the folder holds the old one or the new one. `callbacks`, and a
+        `random_state` that is a generator object, cannot be written as JSON; they are
+        saved as None, with a warning.
+
+        Parameters
+        ----------
+        folder : str or path
+            Made if it does not exist.
+
+        Raises
+        ------
+        NotFittedError
+            There is nothing to save yet.
+        NotADirectoryError
+            `folder` is a file.
+        """
+        check_is_fitted(self)
+        parameters, dropped = {}, []
+        for name, value in self.get_params(deep=False).items():
+            try:
+                parameters[name] = to_json(str(value) if name == "device" else value)
+            except TypeError:
+                parameters[name] = None
+                dropped.append(name)
+        if dropped:
+            warnings.warn(f"Saved as None, as JSON cannot hold them: {', '.join(dropped)}.", UserWarning, stacklevel=2)
+        attributes = {
+            name: to_json(value)
+            for name, value in vars(self).items()
+            if name not in parameters and name != "_fitted" and not name.startswith("_sklearn")
+        }
+        fitted = self._fitted
+        state = {
+            "parameters": parameters,
+            "attributes": attributes,
+            "facts": fitted.facts,
+            # latin-1 maps every byte to one character, so any tokenizer file survives the way through JSON.
+            "tokenizer_files": {name: content.decode("latin-1") for name, content in fitted.tokenizer_files.items()},
+        }
+        write_folder(folder, type(self).__name__, state, fitted.tensors())
+
+    @classmethod
+    def load(cls, folder):
+        """Load an estimator that `save` wrote; nothing is ever unpickled.
+
+        Parameters
+        ----------
+        folder : str or path
+
+        Returns
+        -------
+        The fitted estimator, of this class.
+
+        Raises
+        ------
+        SavedEstimatorError
+            Nothing was saved there, the folder is damaged or incomplete, or holds another class.
+        """
+        state, tensors = read_folder(folder, cls.__name__)
+        estimator = cls(**{name: from_json(value) for name, value in state["parameters"].items()})
+        for name, value in state["attributes"].items():
+            setattr(estimator, name, from_json(value))
+        files = {name: content.encode("latin-1") for name, content in state["tokenizer_files"].items()}
+        fitted = FittedModel(None, None, state["facts"], files)
+        fitted._tensors = tensors
+        estimator._fitted = fitted
+        return estimator
