@@ -5,9 +5,11 @@
 # VENV        where the environment goes
 # DEMO_ARGS   options of `skbert demo`             (make demo DEMO_ARGS=--quick)
 # TEST_ARGS   options of pytest                    (make test TEST_ARGS="-k pooling")
+# TEST_JOBS   how many tests run at once, each on one core
 
 PYTHON ?= python3
 VENV ?= .venv
+TEST_JOBS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
@@ -20,7 +22,7 @@ demo: $(VENV)/.demo
 	$(BIN)/skbert demo $(DEMO_ARGS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) $(TEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -32,7 +34,7 @@ wheel-test: $(VENV)/.test
 	$(BIN)/python -m pip wheel --disable-pip-version-check --quiet --no-deps --wheel-dir dist .
 	$(PYTHON) -m venv $(VENV)-wheel
 	$(VENV)-wheel/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt dist/skbert-*.whl
-	cd dist && ../$(VENV)-wheel/bin/python ../tests/check_wheel.py
+	cd dist && ../$(VENV)-wheel/bin/python ../.ci/check_wheel.py
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ class FittedModel:
         self._module = module
         self._tokenizer = tokenizer
         self._tensors = None
+        # Threads may share an estimator that was just unpickled.
+        self._lock = threading.Lock()
         self.facts = facts
         self.tokenizer_files = tokenizer_files
 
@@ -54,8 +57,9 @@ class FittedModel:
 
     def tensors(self):
         """All weights as a dict of name to numpy array, copied from the live module."""
-        if self._module is None:
-            return self._tensors
+        with self._lock:
+            if self._module is None:
+                return self._tensors
         return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._module.state_dict().items()}
 
     @property
@@ -77,9 +81,10 @@ class FittedModel:
 
     def module(self, device):
         """The module in eval mode on `device`, built on first use."""
-        if self._module is None:
-            self._module = self._build()
-            self._tensors = None
+        with self._lock:
+            if self._module is None:
+                self._module = self._build()
+                self._tensors = None
         return self._module.to(device).eval()
 
     def _build(self):

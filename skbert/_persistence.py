@@ -29,9 +29,9 @@ class PersistenceMixin:
         """Save the fitted estimator as JSON and safetensors.
 
         An estimator already in `folder` is replaced in one step: after a crash
-        the folder holds the old one or the new one. `callbacks`, and a
-        `random_state` that is a generator object, cannot be written as JSON; they are
-        saved as None, with a warning.
+        the folder holds the old one or the new one. What JSON cannot hold, such as
+        `callbacks`, a `random_state` that is a generator object or metadata requests,
+        is left out, with a warning.
 
         Parameters
         ----------
@@ -53,13 +53,21 @@ class PersistenceMixin:
             except TypeError:
                 parameters[name] = None
                 dropped.append(name)
+        attributes = {}
+        for name, value in vars(self).items():
+            if name in parameters or name in ("_fitted", "_sklearn_version"):
+                continue
+            try:
+                attributes[name] = to_json(value)
+            except TypeError:
+                dropped.append(name)
         if dropped:
-            warnings.warn(f"Saved as None, as JSON cannot hold them: {', '.join(dropped)}.", UserWarning, stacklevel=2)
-        attributes = {
-            name: to_json(value)
-            for name, value in vars(self).items()
-            if name not in parameters and name != "_fitted" and not name.startswith("_sklearn")
-        }
+            warnings.warn(
+                f"Not saved, as JSON cannot hold them: {', '.join(dropped)}. Parameters come back as None, "
+                "attributes not at all.",
+                UserWarning,
+                stacklevel=2,
+            )
         fitted = self._fitted
         state = {
             "parameters": parameters,

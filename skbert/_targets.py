@@ -41,6 +41,8 @@ def as_labels(y, name):
         # Before numpy makes the text "nan" of a NaN among strings.
         _refuse_missing(y, name)
     y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+    if y.dtype.kind == "T":  # numpy's variable-width strings, which scikit-learn does not know yet
+        y = y.astype(object)
     if y.dtype.kind == "f":
         assert_all_finite(y, input_name=name)
     elif y.dtype.kind == "O":

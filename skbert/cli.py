@@ -56,21 +56,22 @@ def demo(
 def main():
     """Entry point: exit status 0 when done, 1 on wrong input, 130 when interrupted."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        # Outside its standalone mode typer gives the exit status back, or raises what the command raised.
+        status = app(standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("Interrupted.", err=True)
-        sys.exit(130)
+        status = 130
     except (skbert.SkbertError, OSError, ValueError, TypeError, ImportError) as error:
         typer.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        status = 1
     except Exception as error:
-        # typer's own usage errors know how to show themselves.
-        if hasattr(error, "show"):
-            error.show()
-            sys.exit(1)
-        raise
+        # typer's errors of usage know how to show themselves; anything else is a bug and keeps its traceback.
+        if not hasattr(error, "show"):
+            raise
+        error.show()
+        status = 1
+    if status == 130:
+        typer.echo("Interrupted.", err=True)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

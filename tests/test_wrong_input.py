@@ -292,7 +292,7 @@ DAMAGE = {
     "config missing": lambda folder: (folder / "config.json").unlink(),
     "config cut short": lambda folder: cut_in_half(folder / "config.json"),
     "config of an unknown kind": lambda folder: (folder / "config.json").write_text('{"model_type": "abacus"}'),
-    "broken index": lambda folder: (folder / "model.safetensors.index.json").write_text("{}"),
+    "broken index": lambda folder: (folder / "model.safetensors").rename(folder / "model.safetensors.index.json"),
     "tokenizer cut short": lambda folder: cut_in_half(folder / "tokenizer.json"),
 }
 

@@ -204,11 +204,12 @@ def _hub_folder(name, revision):
 
 
 def _weight_files(folder):
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    # transformers reads the single file where both are there.
+    if index.is_file() and not single.is_file():
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         return [folder / name for name in names]
-    return [folder / "model.safetensors"]
+    return [single]
 
 
 def _check_files(name, folder):
@@ -219,7 +220,7 @@ def _check_files(name, folder):
         )
     try:
         missing = [path.name for path in _weight_files(folder) if not path.is_file()]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelNotFoundError(
             f"The encoder {name!r} is damaged: {folder} has a broken weight index. Download or save it anew."
         ) from error
@@ -316,14 +317,16 @@ def _quiet():
     """No progress bars and load reports of transformers; its settings are put back afterwards."""
     from transformers.utils import logging
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    # The settings are the process's: two threads must not take each other's for the old ones.
+    with _lock:
+        level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()

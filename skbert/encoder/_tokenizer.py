@@ -21,7 +21,7 @@ def load_tokenizer(name, folder):
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except ImportError as error:
         raise ImportError(
             f"The tokenizer of {name!r} needs a package that is not installed: {error}. "
@@ -33,6 +33,13 @@ def load_tokenizer(name, folder):
             f"The tokenizer of {name!r} in {folder} could not be loaded ({type(error).__name__}: {reason}). "
             "The folder needs the tokenizer's files beside config.json."
         ) from error
+    # Where the files are missing, transformers makes up a tokenizer that knows no word.
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        raise ModelNotFoundError(
+            f"{folder} holds no tokenizer for {name!r}, or one without any words. "
+            "Save the tokenizer there as well: tokenizer.save_pretrained(folder)."
+        )
+    return tokenizer
 
 
 def tokenizer_files(tokenizer):

@@ -11,13 +11,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
+import tempfile
 from pathlib import Path
+
+from filelock import FileLock
 
 from skbert.errors import SavedEstimatorError
 
 FORMAT = 1
 _MANIFEST = "skbert.json"
+_OURS = re.compile(r"(state|manifest)-[0-9a-f]{12}\.json|weights-[0-9a-f]{12}\.safetensors")
+_READ_TRIES = 20
 
 
 def write_folder(folder, kind, state, tensors):
@@ -38,12 +44,17 @@ def write_folder(folder, kind, state, tensors):
     NotADirectoryError
         `folder` is a file.
     """
-    from safetensors.numpy import save
-
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"Cannot save to {folder}: it is a file. Give the path of a folder.")
     folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder):
+        _replace(folder, kind, state, tensors)
+
+
+def _replace(folder, kind, state, tensors):
+    from safetensors.numpy import save
+
     name = secrets.token_hex(6)
     contents = {
         f"state-{name}.json": json.dumps(state, ensure_ascii=False, allow_nan=True).encode("utf-8"),
@@ -54,6 +65,7 @@ def write_folder(folder, kind, state, tensors):
         "class": kind,
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
     }
+    manifest = json.dumps(manifest, indent=2).encode("utf-8")
     written = []
     try:
         for file, content in contents.items():
@@ -61,11 +73,13 @@ def write_folder(folder, kind, state, tensors):
             _write(folder / file, content)
         temporary = folder / f"manifest-{name}.json"
         written.append(temporary)
-        _write(temporary, json.dumps(manifest, indent=2).encode("utf-8"))
+        _write(temporary, manifest)
         os.replace(temporary, folder / _MANIFEST)
     except BaseException:
-        for path in written:
-            path.unlink(missing_ok=True)
+        # An interrupt may come when the manifest is already in place; then its files are the estimator.
+        if not _stands(folder, manifest):
+            for path in written:
+                path.unlink(missing_ok=True)
         raise
     _remove_leftovers(folder, keep={_MANIFEST, *contents})
 
@@ -89,18 +103,42 @@ def read_folder(folder, kind):
     SavedEstimatorError
         Nothing was saved there, a file is missing or was changed, or the class or format is another.
     """
-    from safetensors.numpy import load
-
     folder = Path(folder)
+    for _ in range(_READ_TRIES):
+        manifest = _read_manifest(folder)
+        try:
+            return _read_contents(folder, kind, manifest)
+        except SavedEstimatorError:
+            # Another process may have saved anew in between and removed the files that we were told of.
+            if _stands(folder, manifest):
+                raise
+    raise SavedEstimatorError(f"{folder} is being written again and again; it could not be read.")
+
+
+def _read_manifest(folder):
     if not (folder / _MANIFEST).is_file():
         raise SavedEstimatorError(
             f"There is no saved estimator in {folder}: {_MANIFEST} is missing. "
             "Either nothing was saved there, or the first save was interrupted."
         )
+    return (folder / _MANIFEST).read_bytes()
+
+
+def _stands(folder, manifest):
+    """Whether `manifest` is the one in place now."""
     try:
-        manifest = json.loads((folder / _MANIFEST).read_bytes())
+        return (folder / _MANIFEST).read_bytes() == manifest
+    except OSError:
+        return False
+
+
+def _read_contents(folder, kind, manifest):
+    from safetensors.numpy import load
+
+    try:
+        manifest = json.loads(manifest)
         version, saved_kind, files = manifest["format"], manifest["class"], dict(manifest["files"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SavedEstimatorError(f"{folder / _MANIFEST} is damaged. Save the estimator again.") from error
     if version != FORMAT:
         raise SavedEstimatorError(
@@ -137,7 +175,12 @@ def _write(path, content):
 
 def _remove_leftovers(folder, keep):
     """Remove content files of earlier saves, finished or interrupted; never anything that is not ours."""
-    for pattern in ("state-*.json", "weights-*.safetensors", "manifest-*.json"):
-        for path in folder.glob(pattern):
-            if path.name not in keep:
-                path.unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name) and path.name not in keep:
+            path.unlink(missing_ok=True)
+
+
+def _lock(folder):
+    """Keeps two savers apart, who would take each other's files for leftovers; it lies outside the folder."""
+    path = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:24]
+    return FileLock(Path(tempfile.gettempdir()) / f"skbert-{path}.lock")

@@ -20,6 +20,8 @@ def to_json(value):
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
+        if isinstance(value.item(), np.generic):  # a number wider than any of Python's
+            raise TypeError(f"{type(value).__name__} cannot be written as JSON")
         return to_json(value.item())
     if isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -32,7 +34,12 @@ def to_json(value):
     if isinstance(value, dict):
         return {_TAG: "dict", "items": [[to_json(key), to_json(item)] for key, item in value.items()]}
     if isinstance(value, np.ndarray):
-        return {_TAG: "array", "dtype": value.dtype.str, "items": to_json(value.tolist())}
+        return {
+            _TAG: "array",
+            "dtype": value.dtype.str,
+            "shape": list(value.shape),
+            "items": [to_json(item) for item in value.ravel()],
+        }
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
@@ -48,5 +55,9 @@ def from_json(value):
             return range(*items)
         if value[_TAG] == "dict":
             return {from_json(key): from_json(item) for key, item in items}
-        return np.array(from_json(items), dtype=np.dtype(value["dtype"]))
+        # Filled one by one: numpy would take an array of tuples apart into further axes.
+        array = np.empty(len(items), dtype=np.dtype(value["dtype"]))
+        for i, item in enumerate(items):
+            array[i] = from_json(item)
+        return array.reshape(value["shape"])
     return value

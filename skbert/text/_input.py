@@ -171,6 +171,13 @@ def _is_missing(cell):
 def _check_column(cells, column):
     wrong = [i for i, cell in enumerate(cells) if not isinstance(cell, str)]
     if not wrong:
+        for row, text in enumerate(cells):
+            if not text.isascii():
+                try:
+                    text.encode("utf-8")
+                except UnicodeEncodeError as error:
+                    where = f"row {row}" if column is None else f"row {row}, column {column}"
+                    raise ValueError(f"X must hold valid Unicode, but {where} does not: {error}") from error
         return
     missing = [i for i in wrong if _is_missing(cells[i])]
     if missing:

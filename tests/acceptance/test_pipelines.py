@@ -29,7 +29,7 @@ def helpdesk():
 
 @pytest.fixture(scope="module")
 def quick_minilm():
-    return {"model": "minilm", "max_epochs": 3, "learning_rate": 3e-4, "random_state": 0}
+    return {"model": "minilm", "max_epochs": 4, "learning_rate": 3e-4, "random_state": 0}
 
 
 def test_hidden_states__of_minilm_equal_those_of_transformers(minilm, helpdesk):

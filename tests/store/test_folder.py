@@ -9,6 +9,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -120,7 +121,6 @@ def test_write_folder__files_of_others__kept(tmp_path):
     assert len(names(tmp_path)) == 3 + len(others) + 1
 
 
-@pytest.mark.xfail(reason="leftovers are found by too wide a pattern: state-*.json, weights-*.safetensors")
 @pytest.mark.parametrize("name", ["state-of-the-art.json", "weights-backup.safetensors", "manifest-v2.json"])
 def test_write_folder__file_of_others_with_a_similar_name__kept(tmp_path, name):
     (tmp_path / name).write_text("mine")
@@ -264,7 +264,7 @@ def test_read_folder__any_byte_of_the_manifest_altered__clear_error(tmp_path, al
         '{"format": 1, "class": "SomeEstimator", "files": "abc"}',
         '{"format": 1, "class": "SomeEstimator", "files": {}}',
         '{"format": 1, "class": "SomeEstimator", "files": {"gone.json": "00"}}',
-        pytest.param("[" * 100000, marks=pytest.mark.xfail(raises=RecursionError, reason="RecursionError is let out")),
+        pytest.param("[" * 100000),
     ],
     ids=lambda text: text[:60],
 )
@@ -442,7 +442,6 @@ def test_write_folder__first_save_dies_at_any_step__clear_error(tmp_path, step):
         assert_holds(folder, 3)
 
 
-@pytest.mark.xfail(reason="the clean-up removes the content files of a manifest that is already in place")
 def test_write_folder__interrupt_arrives_when_replace_has_just_returned__readable(tmp_path, monkeypatch):
     save(tmp_path, 1)
     monkeypatch.setattr(os, "replace", failing_at(os.replace, 1, [], KeyboardInterrupt(), before=False))
@@ -608,3 +607,26 @@ print(len(held), held == sorted(held), set(held) == {{1, 2}}, len(os.listdir(fol
     assert int(n_places) > 100
     # Up to one moment it is the old one, from then on the new one.
     assert (in_order, both, n_files) == ("True", "True", "3")
+
+
+def test_two_writers_and_a_reader__the_folder_is_always_whole(tmp_path):
+    folder = tmp_path / "shared"
+    write_folder(folder, "Thing", {"n": -1}, {"x": np.full(1000, -1.0)})
+    failures = []
+
+    def write(n):
+        for _ in range(10):
+            try:
+                write_folder(folder, "Thing", {"n": n}, {"x": np.full(1000, float(n))})
+            except Exception as error:
+                failures.append(error)
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(2)]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        state, tensors = read_folder(folder, "Thing")
+        assert (tensors["x"] == state["n"]).all()
+    assert failures == []
+    assert read_folder(folder, "Thing")[0]["n"] in (0, 1)
+    assert len(list(folder.iterdir())) == 3
