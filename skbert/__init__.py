@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 _HOME = {
+    "LayerPoolFeaturizer": "skbert.featurizer",
     "MaxPoolBERTClassifier": "skbert.classifier",
     "MaxPoolBERTRegressor": "skbert.regressor",
     "ModelNotFoundError": "skbert.errors",
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.errors import OutOfMemoryError as OutOfMemoryError
     from skbert.errors import SavedEstimatorError as SavedEstimatorError
     from skbert.errors import SkbertError as SkbertError
+    from skbert.featurizer import LayerPoolFeaturizer as LayerPoolFeaturizer
     from skbert.regressor import MaxPoolBERTRegressor as MaxPoolBERTRegressor
 
 

@@ -32,6 +32,13 @@ def check_bool(name, value):
     return bool(value)
 
 
+def check_choice(name, value, choices):
+    """`value`, which must be one of the strings `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+    return value
+
+
 def check_callbacks(callbacks):
     """`callbacks` as a list of skorch callbacks, or of pairs (name, callback)."""
     if callbacks is None:

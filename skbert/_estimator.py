@@ -7,16 +7,15 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length
 
-from skbert._checks import check_bool, check_callbacks, check_int, check_real, check_weights
+from skbert._checks import check_bool, check_callbacks, check_choice, check_int, check_real, check_weights
 from skbert._fitted import FittedModel
-from skbert._persistence import PersistenceMixin
 from skbert._rng import derive_seeds, isolated
 from skbert._split import validation_split
-from skbert.encoder import PooledEncoder, load_encoder, longest_input
+from skbert._text_estimator import TextEstimator
+from skbert.encoder import PooledEncoder, load_encoder
 from skbert.encoder.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
 from skbert.store import to_json
 from skbert.text import check_texts, tokenize, warn_of_cuts
@@ -43,7 +42,7 @@ _NOT_YET = {
 }
 
 
-class MaxPoolBERTBase(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class MaxPoolBERTBase(TextEstimator):
     """Base of `MaxPoolBERTClassifier` and `MaxPoolBERTRegressor`.
 
     A subclass says what its targets are: `_as_target` turns them into an array,
@@ -53,17 +52,23 @@ class MaxPoolBERTBase(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transfo
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
         tags.target_tags.required = True
-        tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "_fitted")
+    def transform(self, X):
+        """Pooled vectors of texts, as they go into the head.
 
-    # ------------------------------------------------------------------ fit
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str
+            Texts, or pairs of texts where the fit was on pairs.
+
+        Returns
+        -------
+        float32 array (n, width)
+            ``layer_pooling="concat"`` multiplies the encoder's width by the number of layers.
+        """
+        return self._run(X, "pooled")
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fine-tune the encoder and the new head on labelled texts.
@@ -120,15 +125,17 @@ class MaxPoolBERTBase(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         with _put_back_on_failure(module) if warm else nullcontext():
             result = fine_tune(module, train_set, valid_set, task.objective, settings, seeds, notice)
 
+        verdict = self._judge(module, train_set, task.objective, settings, notice, result)
         earlier = self.history_ if warm else []
-        self._fitted = fitted
+        self._set_fitted(fitted, texts)
         self._adopt(task)
-        self._set_input_attributes(texts)
         self.history_ = earlier + [{**row, "epoch": row["epoch"] + len(earlier)} for row in result.history]
         self.loss_curve_ = [row["train_loss"] for row in self.history_]
         self.n_iter_ = len(self.history_)
         self.best_epoch_ = len(earlier) + result.best_epoch
-        self._judge(module, train_set, task.objective, settings, result.diverged, notice)
+        self.training_status_, self.layer_share_, advice = verdict
+        if advice:
+            warnings.warn(f"Fine-tuning failed ({self.training_status_}): {advice}", ConvergenceWarning, stacklevel=2)
         return self
 
     def _check_parameters(self):
@@ -138,11 +145,9 @@ class MaxPoolBERTBase(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transfo
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not default and not (number and value == default):
                 raise NotImplementedError(f"{name}={value!r} is not implemented yet; leave it at {default!r}.")
-        for name, choices in (("layer_pooling", LAYER_POOLINGS), ("token_pooling", TOKEN_POOLINGS)):
-            if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
-        if not isinstance(self.head, str) or self.head not in ("linear", "pooler"):
-            raise ValueError(f"head must be 'linear' or 'pooler', got {self.head!r}")
+        check_choice("layer_pooling", self.layer_pooling, LAYER_POOLINGS)
+        check_choice("token_pooling", self.token_pooling, TOKEN_POOLINGS)
+        check_choice("head", self.head, ("linear", "pooler"))
         if self.revision is not None and not isinstance(self.revision, str):
             raise ValueError(f"revision must be None or a str, got {self.revision!r}")
         check_bool("warm_start", self.warm_start)
@@ -200,9 +205,6 @@ class MaxPoolBERTBase(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transfo
 
     def _new_model(self, options):
         loaded = load_encoder(self.model, self.revision)
-        longest = longest_input(loaded.model.config, loaded.tokenizer)
-        if self.max_length is not None and self.max_length > longest:
-            raise ValueError(f"max_length={self.max_length}, but {self.model!r} takes at most {longest} tokens.")
         encoder = loaded.copy_model(self.dropout)
         head = {**options, "head_dropout": self.dropout}
         module = PooledEncoder(encoder, **head)
@@ -212,7 +214,7 @@ class MaxPoolBERTBase(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transfo
             "config": encoder.config.to_dict(),
             "head": head,
             "width": module.width,
-            "max_length": longest if self.max_length is None else int(self.max_length),
+            "max_length": self._longest_input(loaded),
             "weights_sha256": loaded.weights_sha256,
             "tokenizer_sha256": loaded.tokenizer_sha256,
         }
@@ -258,8 +260,8 @@ class MaxPoolBERTBase(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         warn_of_cuts(n_cut, sum(map(len, present)), fitted.max_length, stacklevel=3)
         return datasets
 
-    def _judge(self, module, train_set, objective, settings, diverged, notice):
-        """Look at the trained model once more over its own training texts."""
+    def _judge(self, module, train_set, objective, settings, notice, result):
+        """Look at the trained model once more over its own training texts: status, shares of the layers, advice."""
         outputs = torch.empty(len(train_set), module.classifier.out_features)
         wins = torch.zeros(len(module.layers), dtype=torch.float64)
         for indices, (output, won) in run_batches(
@@ -267,62 +269,11 @@ class MaxPoolBERTBase(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         ):
             outputs[indices] = output.float().cpu()
             wins += won.cpu().double()
-        self.layer_share_ = (wins / wins.sum()).numpy()
-        status, loss, reference = training_status(objective, outputs, train_set.target, train_set.weight, diverged)
-        self.training_status_ = status
-        if status != "converged":
-            advice = ADVICE[status].format(loss=loss, reference=reference, epoch=self.n_iter_)
-            warnings.warn(f"Fine-tuning failed ({status}): {advice}", ConvergenceWarning, stacklevel=3)
-
-    # -------------------------------------------------------------- predict
-
-    def transform(self, X):
-        """Pooled vectors of texts, as they go into the head.
-
-        Parameters
-        ----------
-        X : list, array, Series or DataFrame of str
-            Texts, or pairs of texts where the fit was on pairs.
-
-        Returns
-        -------
-        float32 array (n, width)
-            ``layer_pooling="concat"`` multiplies the encoder's width by the number of layers.
-        """
-        return self._run(X, "pooled")
-
-    def _run(self, X, what):
-        check_is_fitted(self)
-        texts = check_texts(X, type(self).__name__)
-        self._check_same_columns(texts)
-        device = resolve_device(self.device)
-        return self._fitted.run(texts, what, device, resolve_precision(self.precision, device))
-
-    def _check_same_columns(self, texts):
-        expected, names = self._fitted.facts["n_columns"], self._fitted.facts["column_names"]
-        if texts.n_columns != expected:
-            forms = {1: "single texts", 2: "pairs of texts"}
-            raise ValueError(
-                f"X has {texts.n_columns} features, but {type(self).__name__} is expecting {expected} "
-                f"features as input: it was fitted on {forms[expected]} and got {forms[texts.n_columns]}."
-            )
-        if names is not None and texts.column_names is not None and names != texts.column_names:
-            raise ValueError(
-                "The feature names should match those that were passed during fit: "
-                f"fitted on {names}, got {texts.column_names}."
-            )
-
-    def _set_input_attributes(self, texts):
-        self._fitted.facts.update(n_columns=texts.n_columns, column_names=texts.column_names)
-        self.n_features_in_ = texts.n_columns
-        if texts.column_names is not None:
-            self.feature_names_in_ = np.array(texts.column_names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-
-    @property
-    def _n_features_out(self):
-        return self._fitted.width
+        status, loss, reference = training_status(
+            objective, outputs, train_set.target, train_set.weight, result.diverged
+        )
+        advice = ADVICE.get(status, "").format(loss=loss, reference=reference, epoch=len(result.history))
+        return status, (wins / wins.sum()).numpy(), advice
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from skbert._rng import isolated
 from skbert.encoder import PooledEncoder, build_model, tokenizer_from_files
@@ -29,10 +30,13 @@ class FittedModel:
         What rebuilds the two, in JSON types: ``config``, ``head``, ``max_length``,
         and where the weights came from.
     tokenizer_files : dict of str to bytes
+    shared : bool, default=False
+        Whether the weights also belong to others, so that they must not be moved.
     """
 
-    def __init__(self, module, tokenizer, facts, tokenizer_files):
+    def __init__(self, module, tokenizer, facts, tokenizer_files, shared=False):
         self._module = module
+        self._shared = shared
         self._tokenizer = tokenizer
         self._tensors = None
         # Threads may share an estimator that was just unpickled.
@@ -60,7 +64,7 @@ class FittedModel:
         with self._lock:
             if self._module is None:
                 return self._tensors
-        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self._module.state_dict().items()}
+        return _as_arrays(self._module)
 
     @property
     def max_length(self):
@@ -82,6 +86,8 @@ class FittedModel:
     def module(self, device):
         """The module in eval mode on `device`, built on first use."""
         with self._lock:
+            if self._shared and device.type != "cpu":
+                self._tensors, self._module, self._shared = _as_arrays(self._module), None, False
             if self._module is None:
                 self._module = self._build()
                 self._tensors = None
@@ -100,7 +106,7 @@ class FittedModel:
         module.load_state_dict(tensors)
         return module
 
-    def run(self, texts, what, device, precision):
+    def run(self, texts, what, device, precision, progress=False):
         """Outputs or pooled vectors of texts; each distinct text is computed once.
 
         Parameters
@@ -109,25 +115,34 @@ class FittedModel:
         what : {"output", "pooled"}
         device : torch.device
         precision : {"fp32", "bf16"}
+        progress : bool, default=False
+            Show a progress bar.
 
         Returns
         -------
         float32 array (n, width)
         """
         rows = texts.rows()
-        place = {row: i for i, row in enumerate(dict.fromkeys(rows))}
         tokens = tokenize(texts, self.tokenizer, self.max_length)
         warn_of_cuts(tokens.n_cut, len(rows), self.max_length, stacklevel=4)
-        firsts = np.full(len(place), -1)
-        index = np.array([place[row] for row in rows])
-        firsts[index[::-1]] = np.arange(len(rows))[::-1]
-        distinct = tokens.take(firsts)
+        place = {row: i for i, row in enumerate(dict.fromkeys(rows))}
+        repeated = len(place) < len(rows)
+        if repeated:
+            index = np.array([place[row] for row in rows])
+            _, firsts = np.unique(index, return_index=True)
+            tokens = tokens.take(firsts)
         module = self.module(device)
         function = {"output": module.forward, "pooled": module.pool}[what]
         result = None
-        for indices, values in run_batches(function, distinct, device, precision):
-            values = values.float().cpu().numpy()
-            if result is None:
-                result = np.empty((len(distinct), values.shape[1]), dtype=np.float32)
-            result[indices] = values
-        return result[index]
+        with tqdm(total=len(tokens), unit="text", leave=False, disable=not progress) as bar:
+            for indices, values in run_batches(function, tokens, device, precision):
+                values = values.float().cpu().numpy()
+                if result is None:
+                    result = np.empty((len(tokens), values.shape[1]), dtype=np.float32)
+                result[indices] = values
+                bar.update(len(indices))
+        return result[index] if repeated else result
+
+
+def _as_arrays(module):
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()}

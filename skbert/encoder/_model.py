@@ -16,8 +16,8 @@ class PooledEncoder(nn.Module):
     ----------
     encoder : transformers model
         Base model; becomes part of this module (pass a copy to keep the original).
-    n_outputs : int
-        Width of the head's output.
+    n_outputs : int or None
+        Width of the head's output; None makes a module without a head, for `pool` alone.
     layers, layer_pooling, token_pooling, n_heads
         The point on the pooling plane; see `skbert.encoder.pooling`.
     head : {"linear", "pooler"}
@@ -55,13 +55,16 @@ class PooledEncoder(nn.Module):
         self.layer_pooling = LayerPooling(layer_pooling, len(self.layers))
         width = self.layer_pooling.out_width(config.hidden_size)
         self.token_pooling = make_token_pooling(token_pooling, width, n_heads)
+        self.width = width
         self.head = head
+        if n_outputs is None:
+            # The encoder may be shared with others: it stays as it is.
+            return
         if head == "pooler":
             _check_pooler(encoder, width)
         elif getattr(encoder, "pooler", None) is not None and self.runner.owns_forward:
             # Nobody reads it here; kept, it would be copied, trained against nothing, and saved.
             encoder.pooler = None
-        self.width = width
         p = _head_dropout(config) if head_dropout is None else head_dropout
         self.dropout = nn.Dropout(p)
         self.classifier = nn.Linear(width, n_outputs)

@@ -1,0 +1,71 @@
+"""What all estimators over an encoder share: reading texts, running the fitted module, and its width."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skbert._persistence import PersistenceMixin
+from skbert.encoder import longest_input
+from skbert.text import check_texts
+from skbert.training import resolve_device, resolve_precision
+
+
+class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Base of the estimators; what is fitted lies in ``_fitted``, a `FittedModel`."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_fitted")
+
+    def _longest_input(self, loaded):
+        """The longest input in tokens that `max_length` and the encoder allow."""
+        longest = longest_input(loaded.model.config, loaded.tokenizer)
+        if self.max_length is None:
+            return longest
+        if self.max_length > longest:
+            raise ValueError(f"max_length={self.max_length}, but {self.model!r} takes at most {longest} tokens.")
+        return int(self.max_length)
+
+    def _run(self, X, what, progress=False):
+        check_is_fitted(self)
+        texts = check_texts(X, type(self).__name__)
+        self._check_same_columns(texts)
+        device = resolve_device(self.device)
+        return self._fitted.run(texts, what, device, resolve_precision(self.precision, device), progress)
+
+    def _check_same_columns(self, texts):
+        expected, names = self._fitted.facts["n_columns"], self._fitted.facts["column_names"]
+        if texts.n_columns != expected:
+            forms = {1: "single texts", 2: "pairs of texts"}
+            raise ValueError(
+                f"X has {texts.n_columns} features, but {type(self).__name__} is expecting {expected} "
+                f"features as input: it was fitted on {forms[expected]} and got {forms[texts.n_columns]}."
+            )
+        if names is not None and texts.column_names is not None and names != texts.column_names:
+            raise ValueError(
+                "The feature names should match those that were passed during fit: "
+                f"fitted on {names}, got {texts.column_names}."
+            )
+
+    def _set_fitted(self, fitted, texts):
+        """Adopt a fitted model, and what scikit-learn wants to know of the input."""
+        self._fitted = fitted
+        fitted.facts.update(n_columns=texts.n_columns, column_names=texts.column_names)
+        self.n_features_in_ = texts.n_columns
+        if texts.column_names is not None:
+            self.feature_names_in_ = np.array(texts.column_names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    @property
+    def _n_features_out(self):
+        return self._fitted.width

