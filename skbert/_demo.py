@@ -63,6 +63,9 @@ def run_demo(output, quick=False, random_state=0, say=print):
 
     from skbert import MaxPoolBERTClassifier
 
+    # First of all, so that minutes of work are not lost for want of a place.
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
     X, y = load_helpdesk(return_X_y=True)
     n_per_class, n_folds = (12, 3) if quick else (20, 5)
     X, y = draw(X, y, n_per_class, random_state)
@@ -88,10 +91,8 @@ def run_demo(output, quick=False, random_state=0, say=print):
             start = time.perf_counter()
             scores[name] = cross_val_score(estimator, X, y, cv=folds, scoring=accuracy)
             seconds[name] = (time.perf_counter() - start) / folds.get_n_splits()
-    output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    _report(scores, seconds, say)
     table = _write_scores(output / "scores.csv", scores, seconds)
+    _report(scores, seconds, say)
     say(f"Scores of every fold: {table}")
     title = f"Reading MiniLM in different ways: helpdesk, {len(X)} texts, {n_folds}-fold cross-validation"
     say(_figure(output / "pooling_plane.png", scores, title))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
-from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -34,7 +34,6 @@ from skbert.training import (
 # Parameters of the contract that are not there yet, with the only value that they may have.
 _NOT_YET = {
     "layer_path": None,
-    "freeze_layers": 0,
     "reinit_layers": 0,
     "layer_decay": 1.0,
     "pretrained_decay": 0.0,
@@ -118,12 +117,11 @@ class MaxPoolBERTBase(TextEstimator):
         if warm:
             fitted = self._model_to_go_on_with(texts)
         else:
-            with isolated(seeds.init):
-                fitted = self._new_model({**options, "n_outputs": task.n_outputs})
+            fitted = self._new_model({**options, "n_outputs": task.n_outputs}, seeds)
+        self._freeze(fitted.module(settings.device))
         train_set, valid_set = self._datasets(train, valid, fitted)
         module, notice = fitted.module(settings.device), MemoryNotice()
-        with _put_back_on_failure(module) if warm else nullcontext():
-            result = fine_tune(module, train_set, valid_set, task.objective, settings, seeds, notice)
+        result = fine_tune(module, train_set, valid_set, task.objective, settings, seeds, notice)
 
         verdict = self._judge(module, train_set, task.objective, settings, notice, result)
         earlier = self.history_ if warm else []
@@ -150,6 +148,7 @@ class MaxPoolBERTBase(TextEstimator):
         check_choice("head", self.head, ("linear", "pooler"))
         if self.revision is not None and not isinstance(self.revision, str):
             raise ValueError(f"revision must be None or a str, got {self.revision!r}")
+        check_int("freeze_layers", self.freeze_layers, 0)
         check_bool("warm_start", self.warm_start)
         check_bool("early_stopping", self.early_stopping)
         check_real("validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True)
@@ -188,12 +187,14 @@ class MaxPoolBERTBase(TextEstimator):
 
     def _model_facts(self):
         """The parameters that shape the model, as JSON types."""
-        names = ("revision", "layers", "layer_pooling", "token_pooling", "n_heads", "head", "max_length", "dropout")
-        return {"model": str(self.model), **{name: to_json(getattr(self, name)) for name in names}}
+        layers = self.layers if isinstance(self.layers, numbers.Integral) else list(self.layers)
+        names = ("revision", "layer_pooling", "token_pooling", "n_heads", "head", "max_length", "dropout")
+        facts = {name: to_json(getattr(self, name)) for name in names}
+        return {"model": str(self.model), "layers": to_json(layers), **facts}
 
     def _model_to_go_on_with(self, texts):
         """The model of the last fit, for ``warm_start``; ValueError if the parameters now ask for another."""
-        self._check_same_columns(texts)
+        self._check_same_columns_as_fitted(texts)
         asked, before = self._model_facts(), self._fitted.facts["asked"]
         changed = sorted(name for name in asked if asked[name] != before.get(name))
         if changed:
@@ -201,13 +202,16 @@ class MaxPoolBERTBase(TextEstimator):
                 f"warm_start=True goes on with the model of the last fit, but {', '.join(changed)} changed since. "
                 "Put the old value back, or set warm_start=False."
             )
-        return self._fitted
+        # A copy: should this fit fail, the last one still stands.
+        return self._fitted.copy()
 
-    def _new_model(self, options):
+    def _new_model(self, options, seeds):
         loaded = load_encoder(self.model, self.revision)
         encoder = loaded.copy_model(self.dropout)
         head = {**options, "head_dropout": self.dropout}
-        module = PooledEncoder(encoder, **head)
+        # Only the new parameters are drawn here: loading has locks of its own and must not wait inside this one.
+        with isolated(seeds.init):
+            module = PooledEncoder(encoder, **head)
         head["layers"] = list(module.layers)
         facts = {
             "asked": self._model_facts(),
@@ -227,8 +231,7 @@ class MaxPoolBERTBase(TextEstimator):
             if X_val is None or y_val is None:
                 raise ValueError("X_val and y_val must be given together.")
             valid_texts = check_texts(X_val, type(self).__name__)
-            if valid_texts.n_columns != texts.n_columns:
-                raise ValueError(f"X has {texts.n_columns} column(s) of texts, but X_val has {valid_texts.n_columns}.")
+            self._check_same_columns(valid_texts, texts.n_columns, texts.column_names, "X_val")
             y_val = self._as_target(y_val, "y_val")
             check_consistent_length(valid_texts.first, y_val)
             valid_weights = check_weights(sample_weight_val, len(valid_texts), "sample_weight_val")
@@ -240,6 +243,23 @@ class MaxPoolBERTBase(TextEstimator):
         names = getattr(task, "classes", None)
         parts = validation_split(len(texts), target.strata, names, self.validation_fraction, seeds.split)
         return tuple((texts.take(rows), target.take(rows), weights[rows]) for rows in parts)
+
+    def _freeze(self, module):
+        """Freeze the first `freeze_layers` layers of `module`, and no others."""
+        n_layers, n_frozen = module.runner.n_layers, int(self.freeze_layers)
+        if n_frozen > n_layers:
+            raise ValueError(f"freeze_layers={n_frozen}, but the encoder runs {n_layers} layers.")
+        if n_frozen and not module.runner.owns_forward:
+            raise NotImplementedError(
+                f"freeze_layers needs a family that skbert runs layer by layer, not {self.model!r}."
+            )
+        modules = module.runner.layer_modules() if n_frozen else []
+        if set(map(id, modules[:n_frozen])) & set(map(id, modules[n_frozen:])):
+            raise ValueError(
+                f"freeze_layers={n_frozen} would freeze layers that share their weights with layers above, as ALBERT's "
+                "do. Freeze all layers of a group, or none."
+            )
+        module.freeze(n_frozen)
 
     def _datasets(self, train, valid, fitted):
         """Tokenised training and validation data; one warning counts the texts of both that were cut."""
@@ -274,14 +294,3 @@ class MaxPoolBERTBase(TextEstimator):
         )
         advice = ADVICE.get(status, "").format(loss=loss, reference=reference, epoch=len(result.history))
         return status, (wins / wins.sum()).numpy(), advice
-
-
-@contextmanager
-def _put_back_on_failure(module):
-    """Give a module that is trained on its old weights back when the training fails half-way."""
-    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    try:
-        yield
-    except BaseException:
-        module.load_state_dict(before)
-        raise

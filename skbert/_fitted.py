@@ -10,9 +10,9 @@ import torch
 from tqdm.auto import tqdm
 
 from skbert._rng import isolated
-from skbert.encoder import PooledEncoder, build_model, tokenizer_from_files
+from skbert.encoder import CODE_KEYS, PooledEncoder, build_model, tokenizer_from_files
 from skbert.text import tokenize, warn_of_cuts
-from skbert.training import run_batches
+from skbert.training import giving_up, run_batches
 
 
 class FittedModel:
@@ -47,8 +47,17 @@ class FittedModel:
     @classmethod
     def from_state(cls, state):
         """The inverse of `state`."""
-        fitted = cls(None, None, json.loads(state["facts"]), dict(state["tokenizer_files"]))
-        fitted._tensors = state["tensors"]
+        return cls.from_tensors(state["tensors"], json.loads(state["facts"]), dict(state["tokenizer_files"]))
+
+    def copy(self):
+        """A copy with weights of its own; the tokenizer is shared."""
+        return FittedModel.from_tensors(self.tensors(), dict(self.facts), self.tokenizer_files, self._tokenizer)
+
+    @classmethod
+    def from_tensors(cls, tensors, facts, tokenizer_files, tokenizer=None):
+        """A fitted model whose module is built from arrays when it is first needed."""
+        fitted = cls(None, tokenizer, facts, tokenizer_files)
+        fitted._tensors = tensors
         return fitted
 
     def state(self):
@@ -89,9 +98,12 @@ class FittedModel:
             if self._shared and device.type != "cpu":
                 self._tensors, self._module, self._shared = _as_arrays(self._module), None, False
             if self._module is None:
-                self._module = self._build()
+                # Built inside somebody's inference mode, the weights could never be trained on.
+                with torch.inference_mode(False):
+                    self._module = self._build()
                 self._tensors = None
-        return self._module.to(device).eval()
+        with giving_up(lambda: f"Out of memory on {device}: the encoder does not fit. Use a smaller one."):
+            return self._module.to(device).eval()
 
     def _build(self):
         from transformers import AutoConfig
@@ -99,7 +111,8 @@ class FittedModel:
         # Arrays may come as read-only memory maps from another process, hence the copies.
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in self._tensors.items()}
         encoder = {name[len("encoder.") :]: t for name, t in tensors.items() if name.startswith("encoder.")}
-        config = dict(self.facts["config"])
+        # What a saved folder says must not choose code to run.
+        config = {name: value for name, value in self.facts["config"].items() if name not in CODE_KEYS}
         model = build_model(AutoConfig.for_model(config.pop("model_type"), **config), encoder)
         with isolated(0):
             module = PooledEncoder(model, **self.facts["head"])

@@ -100,7 +100,5 @@ class PersistenceMixin:
         for name, value in state["attributes"].items():
             setattr(estimator, name, from_json(value))
         files = {name: content.encode("latin-1") for name, content in state["tokenizer_files"].items()}
-        fitted = FittedModel(None, None, state["facts"], files)
-        fitted._tensors = tensors
-        estimator._fitted = fitted
+        estimator._fitted = FittedModel.from_tensors(tensors, state["facts"], files)
         return estimator

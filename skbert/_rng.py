@@ -117,11 +117,13 @@ class TorchStream:
         return self
 
     def __exit__(self, *exc_info):
-        self._states = self.state()
-        for (_, set_state), outer in zip(self._generators(), self._outer, strict=True):
-            set_state(outer)
-        self._outer = None
-        _borrowing.release()
+        try:
+            self._states = self.state()
+            for (_, set_state), outer in zip(self._generators(), self._outer, strict=True):
+                set_state(outer)
+        finally:
+            self._outer = None
+            _borrowing.release()
         return False
 
     def state(self):

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import assert_all_finite, column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from skbert.text import is_missing
 from skbert.training import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 
 
@@ -62,15 +63,11 @@ def as_numbers(y, name):
 
 
 def _refuse_missing(y, name):
-    missing = [i for i, label in enumerate(y) if _is_missing(label)]
+    missing = [i for i, label in enumerate(y) if is_missing(label)]
     if missing:
         raise ValueError(
             f"Input {name} contains NaN or missing values: {len(missing)} labels, the first in row {missing[0]}."
         )
-
-
-def _is_missing(label):
-    return label is None or type(label).__name__ == "NAType" or (isinstance(label, float) and label != label)
 
 
 class ClassTask:
@@ -80,6 +77,8 @@ class ClassTask:
     ----------
     y : array (n,)
         Training labels.
+    weights : float array (n,)
+        Sample weights; ``"balanced"`` counts rows by them.
     class_weight : dict, "balanced" or None
     label_smoothing : float
     classes : array, default=None
@@ -93,7 +92,7 @@ class ClassTask:
 
     multilabel = False
 
-    def __init__(self, y, class_weight, label_smoothing, classes=None):
+    def __init__(self, y, weights, class_weight, label_smoothing, classes=None):
         self.classes = np.unique(y) if classes is None else classes
         if len(self.classes) < 2:
             raise ValueError(
@@ -102,8 +101,13 @@ class ClassTask:
             )
         self.n_outputs = len(self.classes)
         self.objective = CrossEntropy(label_smoothing)
-        self._codes(y, "y")
-        self._class_weight = compute_class_weight(class_weight, classes=self.classes, y=y)
+        codes = self._codes(y, "y")
+        # scikit-learn checks the parameter; its "balanced" counts rows, and rows of weight 2 are to count twice.
+        self._class_weight = compute_class_weight(class_weight, classes=self.classes, y=self.classes)
+        if class_weight == "balanced":
+            mass = np.bincount(codes, weights=weights, minlength=len(self.classes))
+            present = mass > 0
+            self._class_weight[present] = mass.sum() / (present.sum() * mass[present])
 
     def encode(self, y, name):
         """Labels as class indices; an unknown one raises ValueError."""
@@ -127,6 +131,8 @@ class MultiLabelTask:
     Parameters
     ----------
     y : array (n, n_labels) of 0 and 1
+    weights : float array (n,)
+        Not used.
     class_weight : None
         Anything else raises ValueError.
     label_smoothing : float
@@ -136,7 +142,7 @@ class MultiLabelTask:
 
     multilabel = True
 
-    def __init__(self, y, class_weight, label_smoothing, classes=None):
+    def __init__(self, y, weights, class_weight, label_smoothing, classes=None):
         if class_weight is not None:
             raise ValueError("class_weight is not defined for multi-label targets; use sample_weight.")
         self.classes = np.arange(y.shape[1]) if classes is None else classes

@@ -28,7 +28,7 @@ class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transform
 
     def _longest_input(self, loaded):
         """The longest input in tokens that `max_length` and the encoder allow."""
-        longest = longest_input(loaded.model.config, loaded.tokenizer)
+        longest = longest_input(loaded.model, loaded.tokenizer)
         if self.max_length is None:
             return longest
         if self.max_length > longest:
@@ -38,22 +38,26 @@ class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transform
     def _run(self, X, what, progress=False):
         check_is_fitted(self)
         texts = check_texts(X, type(self).__name__)
-        self._check_same_columns(texts)
+        self._check_same_columns_as_fitted(texts)
         device = resolve_device(self.device)
         return self._fitted.run(texts, what, device, resolve_precision(self.precision, device), progress)
 
-    def _check_same_columns(self, texts):
-        expected, names = self._fitted.facts["n_columns"], self._fitted.facts["column_names"]
+    def _check_same_columns_as_fitted(self, texts):
+        facts = self._fitted.facts
+        self._check_same_columns(texts, facts["n_columns"], facts["column_names"], "X")
+
+    def _check_same_columns(self, texts, expected, names, what):
+        """Raise ValueError if `texts` are no pairs where pairs are expected, or the reverse, or differ in names."""
         if texts.n_columns != expected:
             forms = {1: "single texts", 2: "pairs of texts"}
             raise ValueError(
-                f"X has {texts.n_columns} features, but {type(self).__name__} is expecting {expected} "
+                f"{what} has {texts.n_columns} features, but {type(self).__name__} is expecting {expected} "
                 f"features as input: it was fitted on {forms[expected]} and got {forms[texts.n_columns]}."
             )
         if names is not None and texts.column_names is not None and names != texts.column_names:
             raise ValueError(
                 "The feature names should match those that were passed during fit: "
-                f"fitted on {names}, got {texts.column_names}."
+                f"fitted on {names}, {what} has {texts.column_names}."
             )
 
     def _set_fitted(self, fitted, texts):

@@ -26,7 +26,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         A Hub id, a local folder with safetensors weights, or ``"minilm"`` for the
         6-layer weights that the extra ``skbert[minilm]`` installs.
     revision : str, default=None
-        Branch, tag or commit of a Hub model.
+        Branch, tag or commit of a Hub model; of no effect for what lies on this machine.
     layers : int or sequence of int, default=3
         Hidden states to pool: the last k transformer layers, or indices in 0..L
         (0 is the output of the embeddings, negative from the end).
@@ -42,8 +42,12 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     head : {"linear", "pooler"}, default="linear"
         What follows: dropout and a linear layer; with ``"pooler"`` the encoder's own
         pretrained dense layer and tanh come first.
-    layer_path, freeze_layers, reinit_layers
+    layer_path, reinit_layers
         Not implemented yet; leave the defaults.
+    freeze_layers : int, default=0
+        Keep the embeddings and this many of the lowest layers as they are. The frozen
+        part runs without dropout, once a text, and its states are used again in every
+        epoch. At 0 the embeddings train too.
     max_length : int, default=None
         Longest input in tokens; None is what the encoder takes. Longer texts are cut.
     max_epochs : int, default=20
@@ -303,7 +307,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         make = MultiLabelTask if y.ndim == 2 else ClassTask
         if warm and make.multilabel != self._multilabel:
             raise ValueError("warm_start=True goes on with the last fit, whose targets were of another kind.")
-        return make(y, self.class_weight, smoothing, classes=self.classes_ if warm else None)
+        return make(y, weights, self.class_weight, smoothing, classes=self.classes_ if warm else None)
 
     def _adopt(self, task):
         self.classes_ = task.classes

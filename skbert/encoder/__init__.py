@@ -1,6 +1,6 @@
 """Pretrained encoders: loading, running their layers ourselves, pooling, and a head on top."""
 
-from ._load import LoadedEncoder, build_model, clear_cache, load_encoder
+from ._load import CODE_KEYS, LoadedEncoder, build_model, clear_cache, load_encoder
 from ._model import PooledEncoder
 from ._tokenizer import longest_input, tokenizer_from_files
 from .pooling import (
@@ -12,9 +12,10 @@ from .pooling import (
     make_token_pooling,
     resolve_layers,
 )
-from .running import LayerRunner, Layout, make_runner
+from .running import LayerRunner, Layout, Prefix, make_runner
 
 __all__ = [
+    "CODE_KEYS",
     "ClsPooling",
     "LayerPooling",
     "LayerRunner",
@@ -24,6 +25,7 @@ __all__ = [
     "MeanPooling",
     "MultiHeadAttentionPooling",
     "PooledEncoder",
+    "Prefix",
     "build_model",
     "clear_cache",
     "load_encoder",

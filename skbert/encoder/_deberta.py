@@ -12,6 +12,7 @@ from .running import LayerRunner, Layout, padded_inputs
 @dataclass(frozen=True)
 class _Context:
     layout: Layout
+    # The convolution beside layer 0 takes the output of the embeddings, with which a path through it begins.
     embedded: torch.Tensor
     mask: torch.Tensor
     attention_mask: torch.Tensor
@@ -29,20 +30,21 @@ class DebertaV2Runner(LayerRunner):
     def layer_modules(self):
         return list(self.model.encoder.layer)
 
-    def start(self, batch, layout):
-        encoder = self.model.encoder
+    def embed(self, batch, layout):
         inputs = padded_inputs(batch, layout)
         mask = inputs.pop("attention_mask")
-        embedded = self.model.embeddings(**inputs, mask=mask)
-        context = _Context(
+        return self.model.embeddings(**inputs, mask=mask)
+
+    def context(self, batch, layout, state):
+        encoder, mask = self.model.encoder, layout.mask.long()
+        return _Context(
             layout,
-            embedded,
+            state,
             mask,
             encoder.get_attention_mask(mask),
-            encoder.get_rel_pos(embedded),
+            encoder.get_rel_pos(state),
             encoder.get_rel_embedding(),
         )
-        return embedded, context
 
     def layer(self, index, state, context, cls_only=False):
         if cls_only:
@@ -58,5 +60,8 @@ class DebertaV2Runner(LayerRunner):
             output = encoder.conv(context.embedded, output, context.mask)
         return output
 
-    def read(self, state, context, last):
+    def pack(self, state, context):
         return context.layout.pack(state)
+
+    def unpack(self, packed, layout):
+        return layout.pad(packed)

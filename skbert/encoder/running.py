@@ -87,11 +87,28 @@ class Layout:
         return torch.empty_like(per_text).index_copy(0, self.order, per_text)
 
 
+@dataclass(frozen=True)
+class Prefix:
+    """Hidden states of the lower layers, computed earlier, from which a forward goes on.
+
+    Attributes
+    ----------
+    depth : int
+        How many layers they stand for.
+    states : dict of int to tensor (n_tokens, width)
+        Packed states by depth: at least that of `depth`, and those below it that will be asked for.
+    """
+
+    depth: int
+    states: dict[int, torch.Tensor]
+
+
 class LayerRunner:
     """Runs the embeddings and any sequence of layers of one encoder.
 
-    Subclasses implement `start`, `layer` and, where a state needs finishing before
-    it may be read, `read`.
+    A state is what goes from layer to layer. Subclasses implement `embed` and
+    `layer`; `context`, `pack`, `unpack` and `finish` where their states are not
+    packed tensors (n_tokens, width) that may be given out as they are.
 
     Parameters
     ----------
@@ -114,9 +131,13 @@ class LayerRunner:
         """The modules of the transformer layers, in order; one shared by two layers is listed twice."""
         raise NotImplementedError
 
-    def start(self, batch, layout):
-        """Embed `batch`; returns (state, context), where the context is what every layer needs."""
+    def embed(self, batch, layout):
+        """The state before the first layer."""
         raise NotImplementedError
+
+    def context(self, batch, layout, state):
+        """What every layer needs besides the state, given the state that the forward begins with."""
+        return layout
 
     def layer(self, index, state, context, cls_only=False):
         """Run transformer layer `index` (0-based) on `state`.
@@ -126,11 +147,19 @@ class LayerRunner:
         """
         raise NotImplementedError
 
-    def read(self, state, context, last):
-        """The hidden state (n_tokens, width) to give out for `state`; `last` after the last layer run."""
+    def pack(self, state, context):
+        """The state as a packed tensor (n_tokens, width)."""
         return state
 
-    def hidden_states(self, batch, wanted, *, path=None, cls_only=False):
+    def unpack(self, packed, layout):
+        """The inverse of `pack`."""
+        return packed
+
+    def finish(self, packed, last):
+        """The hidden state to give out for a packed one; `last` after the last layer of the path."""
+        return packed
+
+    def hidden_states(self, batch, wanted, *, path=None, cls_only=False, prefix=None):
         """Hidden states of a batch.
 
         Parameters
@@ -144,6 +173,8 @@ class LayerRunner:
             Transformer layers to run, 0-based, in order; None runs all, once.
         cls_only : bool, default=False
             Give out the first token of each text only.
+        prefix : Prefix, default=None
+            States of the batch that need not be computed again.
 
         Returns
         -------
@@ -154,27 +185,51 @@ class LayerRunner:
         """
         path = range(self.n_layers) if path is None else path
         layout = Layout(batch.lengths, batch.order)
-        deepest = max(wanted)
-        state, context = self.start(batch, layout)
-        found = {}
+        raw = self._raw_states(batch, layout, wanted, path, cls_only, prefix)
+        states = [self.finish(raw[depth], last=depth == len(path)) for depth in wanted]
+        return ([layout.restore(state) for state in states] if cls_only else states), layout
 
-        def keep(depth):
-            hidden = self.read(state, context, last=depth == len(path))
-            found[depth] = layout.restore(hidden[layout.cls_index]) if cls_only else hidden
+    def prefix_of(self, batch, depths, *, path=None):
+        """Packed states at `depths`, to go on from in later forwards; the deepest is where they go on.
 
-        if 0 in wanted:
-            keep(0)
-        for depth, index in enumerate(path[:deepest], start=1):
+        Returns
+        -------
+        prefix : Prefix
+        layout : Layout
+        """
+        path = range(self.n_layers) if path is None else path
+        layout = Layout(batch.lengths, batch.order)
+        return Prefix(max(depths), self._raw_states(batch, layout, depths, path, False, None)), layout
+
+    def _raw_states(self, batch, layout, wanted, path, cls_only, prefix):
+        """Unfinished states by depth: packed, or with `cls_only` one row a text in packed order."""
+        deepest, found = max(wanted), {}
+
+        def keep(depth, packed):
+            if depth in wanted:
+                found[depth] = packed[layout.cls_index] if cls_only else packed
+
+        if prefix is None:
+            first, state = 0, self.embed(batch, layout)
+        else:
+            first, state = prefix.depth, self.unpack(prefix.states[prefix.depth], layout)
+            for depth, packed in prefix.states.items():
+                keep(depth, packed)
+        context = self.context(batch, layout, state)
+        if first == 0 and 0 in wanted:
+            keep(0, self.pack(state, context))
+        for depth in range(first + 1, deepest + 1):
+            index = path[depth - 1]
             if cls_only and depth == deepest:
                 # Nobody reads the other tokens of this layer, so it need not make them.
                 rows = self.layer(index, state, context, cls_only=True)
                 if rows is not None:
-                    found[depth] = layout.restore(self.read(rows, context, last=depth == len(path)))
+                    found[depth] = rows
                     break
             state = self.layer(index, state, context)
             if depth in wanted:
-                keep(depth)
-        return [found[depth] for depth in wanted], layout
+                keep(depth, self.pack(state, context))
+        return found
 
 
 def attend(query, key, value, layout, *, n_heads, dropout_p, cls_only=False, window=None):
@@ -232,7 +287,11 @@ class TransformersRunner(LayerRunner):
         """Not known for this family."""
         raise NotImplementedError(f"skbert cannot reach the layers of a {self.model.config.model_type!r} encoder.")
 
-    def hidden_states(self, batch, wanted, *, path=None, cls_only=False):
+    def prefix_of(self, batch, depths, *, path=None):
+        """Not known for this family."""
+        self.layer_modules()
+
+    def hidden_states(self, batch, wanted, *, path=None, cls_only=False, prefix=None):
         """See `LayerRunner.hidden_states`."""
         if path is not None and list(path) != list(range(self.n_layers)):
             raise NotImplementedError(

@@ -183,4 +183,6 @@ def _remove_leftovers(folder, keep):
 def _lock(folder):
     """Keeps two savers apart, who would take each other's files for leftovers; it lies outside the folder."""
     path = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:24]
-    return FileLock(Path(tempfile.gettempdir()) / f"skbert-{path}.lock")
+    # The user's number in the name: a lock that another user made could not be opened.
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    return FileLock(Path(tempfile.gettempdir()) / f"skbert-{user}-{path}.lock")

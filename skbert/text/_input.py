@@ -137,7 +137,7 @@ def _sequence_columns(X):
     if not any(is_row):
         return [list(X)]
     if not all(is_row):
-        missing = [i for i, cell in enumerate(X) if _is_missing(cell)]
+        missing = [i for i, cell in enumerate(X) if is_missing(cell)]
         if missing:
             raise ValueError(_missing(missing, len(X), None))
         # The first cell says what the list is meant to be, and the first that differs is the culprit.
@@ -159,7 +159,8 @@ def _sequence_columns(X):
     return [[cell[0] for cell in X], [cell[1] for cell in X]]
 
 
-def _is_missing(cell):
+def is_missing(cell):
+    """Whether `cell` is None, NaN, NA or NaT."""
     # pd.NA and pd.NaT are recognised by name, so that pandas need not be imported (or installed).
     return (
         cell is None
@@ -179,7 +180,7 @@ def _check_column(cells, column):
                     where = f"row {row}" if column is None else f"row {row}, column {column}"
                     raise ValueError(f"X must hold valid Unicode, but {where} does not: {error}") from error
         return
-    missing = [i for i in wrong if _is_missing(cells[i])]
+    missing = [i for i in wrong if is_missing(cells[i])]
     if missing:
         raise ValueError(_missing(missing, len(cells), column))
     raise TypeError(_not_a_text(wrong[0], cells[wrong[0]], column))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+
+_encoding = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -137,22 +140,35 @@ def tokenize(texts, tokenizer, max_length):
 
 def _encode(rows, tokenizer, max_length):
     pairs = rows and isinstance(rows[0], tuple)
-    # Stored tokenizers may carry their own padding and truncation, so both are always stated.
-    encoded = tokenizer(
-        [row[0] for row in rows] if pairs else rows,
-        [row[1] for row in rows] if pairs else None,
-        add_special_tokens=True,
-        padding=False,
-        truncation="longest_first" if max_length is not None else False,
-        max_length=max_length,
-        return_attention_mask=False,
-        verbose=False,
-    )
+    # Stored tokenizers may carry their own padding and truncation, so both are always stated. A fast tokenizer
+    # keeps the last statement as its state, and clones share it: without the lock, one thread could cut
+    # another's texts.
+    with _encoding:
+        encoded = tokenizer(
+            [row[0] for row in rows] if pairs else rows,
+            [row[1] for row in rows] if pairs else None,
+            add_special_tokens=True,
+            padding=False,
+            truncation="longest_first" if max_length is not None else False,
+            max_length=max_length,
+            return_attention_mask=False,
+            verbose=False,
+        )
     ids = [np.asarray(row, dtype=np.int64) for row in encoded["input_ids"]]
     types = encoded.get("token_type_ids")
     if types is not None:
         types = [np.asarray(row, dtype=np.int64) for row in types]
     return ids, types
+
+
+def _order_by_length(tokens, indices):
+    return np.argsort([len(tokens.input_ids[i]) for i in indices], kind="stable")
+
+
+def packed_order(tokens, indices):
+    """The `indices` in the order in which `collate` lays them end to end."""
+    indices = np.asarray(indices)
+    return indices[_order_by_length(tokens, indices)]
 
 
 def collate(tokens, indices):
@@ -169,10 +185,9 @@ def collate(tokens, indices):
     TokenBatch
     """
     indices = np.asarray(indices)
-    lengths = np.array([len(tokens.input_ids[i]) for i in indices], dtype=np.int64)
-    order = np.argsort(lengths, kind="stable")
+    order = _order_by_length(tokens, indices)
     picked = indices[order]
-    lengths = lengths[order]
+    lengths = np.array([len(tokens.input_ids[i]) for i in picked], dtype=np.int64)
     types = None
     if tokens.token_type_ids is not None:
         types = torch.from_numpy(np.concatenate([tokens.token_type_ids[i] for i in picked]))

@@ -1,8 +1,9 @@
 """Fine-tuning: a skorch net around a `PooledEncoder`, its optimizer, schedule, guards and inference."""
 
 from ._data import TextDataset
-from ._device import MemoryNotice, resolve_device, resolve_precision
+from ._device import resolve_device, resolve_precision
 from ._inference import run_batches
+from ._memory import MemoryNotice, giving_up
 from ._net import FineTuneSettings, fine_tune
 from .guards import ADVICE, training_status
 from .objectives import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
@@ -18,6 +19,7 @@ __all__ = [
     "MemoryNotice",
     "TextDataset",
     "fine_tune",
+    "giving_up",
     "linear_schedule",
     "parameter_groups",
     "resolve_device",

@@ -18,12 +18,15 @@ class TextDataset(torch.utils.data.Dataset):
         What the objective takes.
     weight : tensor (n,)
         Mean 1.
+    prefixes : PrefixCache, default=None
+        States of the frozen layers of each text.
     """
 
-    def __init__(self, tokens, target, weight):
+    def __init__(self, tokens, target, weight, prefixes=None):
         self.tokens = tokens
         self.target = target
         self.weight = weight
+        self.prefixes = prefixes
 
     def __len__(self):
         return len(self.tokens)
@@ -45,6 +48,11 @@ class Rows:
     def tokens(self, device):
         """The rows as a `TokenBatch` on `device`."""
         return collate(self.dataset.tokens, self.indices).to(device)
+
+    def prefix(self, device):
+        """States of the frozen layers for `tokens`, or None where there are none."""
+        prefixes = self.dataset.prefixes
+        return None if prefixes is None else prefixes.of(self.dataset.tokens, self.indices, device)
 
     def target(self, device):
         """Their targets, (n, ...)."""
@@ -78,12 +86,12 @@ class ShuffledBatches:
             yield rows, self.dataset.target[rows.indices]
 
 
-class SortedBatches:
-    """All rows once, longest first, in batches of at most `token_budget` tokens."""
+class OrderedBatches:
+    """All rows once, in their own order, in batches of about `token_budget` tokens."""
 
     def __init__(self, dataset, token_budget):
         self.dataset = dataset
-        self.batches = batches_by_length(dataset.tokens.lengths, token_budget)
+        self.batches = cut_at_budget(np.arange(len(dataset)), dataset.tokens.lengths, token_budget)
 
     def __len__(self):
         return len(self.batches)
@@ -91,6 +99,19 @@ class SortedBatches:
     def __iter__(self):
         for indices in self.batches:
             yield Rows(self.dataset, indices), self.dataset.target[indices]
+
+
+def cut_at_budget(order, lengths, token_budget):
+    """Cut the rows `order` into batches of at most `token_budget` tokens; a longer row stands alone."""
+    batches, start, total = [], 0, 0
+    for i, row in enumerate(order):
+        if i > start and total + lengths[row] > token_budget:
+            batches.append(order[start:i])
+            start, total = i, 0
+        total += lengths[row]
+    if len(order):
+        batches.append(order[start:])
+    return batches
 
 
 def batches_by_length(lengths, token_budget):
@@ -108,13 +129,4 @@ def batches_by_length(lengths, token_budget):
     -------
     list of int arrays, which together hold 0..n-1 once
     """
-    order = np.argsort(-lengths, kind="stable")
-    batches, start, total = [], 0, 0
-    for i, row in enumerate(order):
-        if i > start and total + lengths[row] > token_budget:
-            batches.append(order[start:i])
-            start, total = i, 0
-        total += lengths[row]
-    if len(order):
-        batches.append(order[start:])
-    return batches
+    return cut_at_budget(np.argsort(-lengths, kind="stable"), lengths, token_budget)

@@ -1,9 +1,8 @@
-"""Devices, number formats, and what running out of memory looks like on each."""
+"""Devices and number formats."""
 
 from __future__ import annotations
 
 import contextlib
-import warnings
 
 import torch
 
@@ -52,35 +51,3 @@ def autocast(device, precision):
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-def is_out_of_memory(error):
-    """Whether `error` says that memory ran out, on any device."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    # The CPU allocator and MPS raise a plain RuntimeError.
-    message = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in message or "can't allocate memory" in message or "not enough memory" in message
-    )
-
-
-class MemoryNotice:
-    """Says once, however often memory runs out in one fit or prediction."""
-
-    def __init__(self):
-        self._given = False
-
-    def __call__(self, message, stacklevel=2):
-        """Warn with `message`, the first time only."""
-        if not self._given:
-            self._given = True
-            warnings.warn(message, RuntimeWarning, stacklevel=stacklevel + 1)
-
-
-def free_cached_memory(device):
-    """Give unused blocks of the caching allocator back to `device`."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()

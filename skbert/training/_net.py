@@ -20,9 +20,11 @@ from skorch.helper import predefined_split
 from skbert._rng import TorchStream
 from skbert.errors import OutOfMemoryError
 
-from ._data import ShuffledBatches, SortedBatches, TextDataset
-from ._device import autocast, free_cached_memory, is_out_of_memory
+from ._data import OrderedBatches, Rows, ShuffledBatches
+from ._device import autocast
 from ._inference import token_budget
+from ._memory import free_cached_memory, giving_up, in_parts, is_out_of_memory
+from ._prefix import cache_prefixes
 from ._vocabulary import occurring_rows
 from .optim import BertAdam, linear_schedule, parameter_groups
 
@@ -85,37 +87,74 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice):
     FineTuneResult
     """
     # The swap needs the table where it will be trained; skorch would move it only later.
-    module.to(settings.device)
+    with giving_up(lambda: _too_large(module, settings)):
+        module.to(settings.device)
     with occurring_rows(module, [train, valid]) as ((train, valid), note_decay):
+        present = [dataset for dataset in (train, valid) if dataset is not None]
+        prefixes = cache_prefixes(module.eval(), present, settings.device, settings.precision, notice)
+        for dataset in present:
+            dataset.prefixes = prefixes
         net = FineTuneNet(module, objective, settings, seeds, n_train=len(train), valid=valid)
         net.note_decay, net.notice = note_decay, notice
         net.initialize()
-        net.notify("on_train_begin", X=train, y=None)
-        diverged = False
         try:
-            net.fit_loop(train)
-        except _StopTraining:
-            pass
-        except _Diverged:
-            diverged = True
-            _close_epoch(net.history)
-        net.notify("on_train_end", X=train, y=None)
+            net.notify("on_train_begin", X=train, y=None)
+            diverged = _run_loop(net, train)
+            net.notify("on_train_end", X=train, y=None)
+        finally:
+            for _, callback in net.callbacks_:
+                if isinstance(callback, _Progress):
+                    callback.close()
+            # A fitted estimator has no use for its last gradients.
+            module.zero_grad(set_to_none=True)
     history = [_plain(row) for row in net.history.to_list()]
     module.eval()
     return FineTuneResult(history, _best_epoch(net, history), diverged)
 
 
+def _run_loop(net, train):
+    """Run all epochs, or until a callback stops or the loss is no longer finite; returns whether it was the latter."""
+    diverged = False
+    try:
+        net.fit_loop(train)
+    except _StopTraining:
+        pass
+    except _Diverged:
+        diverged = True
+    if "train_loss" not in net.history[-1]:
+        _close_epoch(net.history)
+    return diverged
+
+
+def _too_large(module, settings, longest=None):
+    n_parameters = sum(p.numel() for p in module.parameters())
+    text = "" if longest is None else f", and the longest text of the batch has {longest} tokens"
+    return (
+        f"Out of memory on {settings.device} with one text at a time: {n_parameters / 1e6:.1f} million parameters take "
+        f"about {n_parameters * 16 / 2**30:.2f} GiB with gradients and optimizer state{text}. "
+        "Lower max_length, raise freeze_layers, or use a smaller encoder."
+    )
+
+
+# What skorch notes for itself in every row.
+_BOOKKEEPING = ("batches", "train_batch_count", "valid_batch_count", "train_loss_best", "valid_loss_best")
+
+
 def _plain(row):
-    """A row of the history without its batches, in plain Python types."""
+    """A row of the history as its reader wants it: no batches, plain Python types."""
     return {
-        key: value.item() if isinstance(value, np.generic) else value for key, value in row.items() if key != "batches"
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in row.items()
+        if key not in _BOOKKEEPING
     }
 
 
 def _close_epoch(history):
-    """Give the epoch in which training broke off the loss of the batches that it finished."""
-    losses = [batch["train_loss"] for batch in history[-1]["batches"] if "train_loss" in batch]
-    history.record("train_loss", float(np.mean(losses)) if losses else float("nan"))
+    """Give an epoch in which training broke off the loss of the batches that it finished."""
+    batches = [batch for batch in history[-1]["batches"] if "train_loss" in batch]
+    sizes = [batch["train_batch_size"] for batch in batches]
+    losses = [batch["train_loss"] for batch in batches]
+    history.record("train_loss", float(np.average(losses, weights=sizes)) if batches else float("nan"))
 
 
 def _best_epoch(net, history):
@@ -132,13 +171,13 @@ class FineTuneNet(NeuralNet):
     """A skorch net that trains a `PooledEncoder` on a `TextDataset`."""
 
     def __init__(self, module, criterion, settings, seeds, n_train, valid):
-        callbacks = [("schedule", _Schedule())]
-        if settings.patience is not None:
-            callbacks.append(
-                ("early_stopping", EarlyStopping(patience=settings.patience, load_best=True, sink=_silent))
-            )
+        callbacks = [("schedule", _Schedule()), *settings.callbacks]
         if settings.verbose == 1:
             callbacks.append(("progress", _Progress()))
+        if settings.patience is not None:
+            # Last, for it stops by an exception, and the user's callbacks are to see the last epoch too.
+            stopping = EarlyStopping(patience=settings.patience, threshold=0, load_best=True, sink=_silent)
+            callbacks.append(("early_stopping", stopping))
         super().__init__(
             module,
             criterion=criterion,
@@ -147,7 +186,7 @@ class FineTuneNet(NeuralNet):
             max_epochs=settings.max_epochs,
             batch_size=settings.batch_size,
             train_split=None if valid is None else predefined_split(valid),
-            callbacks=callbacks + list(settings.callbacks),
+            callbacks=callbacks,
             device=str(settings.device),
             # skorch's own table of epochs comes at verbose=2; 1 is our progress bar.
             verbose=max(0, settings.verbose - 1),
@@ -170,16 +209,16 @@ class FineTuneNet(NeuralNet):
         else:
             self.optimizer_ = BertAdam(groups, betas=_BETAS, eps=_EPS)
         table = self.module_.encoder.get_input_embeddings().weight
-        self._table_group = next(
-            group for group in self.optimizer_.param_groups if any(p is table for p in group["params"])
-        )
+        # None where the table is frozen.
+        holders = (group for group in self.optimizer_.param_groups if any(p is table for p in group["params"]))
+        self._table_group = next(holders, None)
         return self
 
     def get_iterator(self, dataset, training=False):
-        """Shuffled batches to train, batches sorted by length to evaluate."""
+        """Shuffled batches to train, batches in the order of the rows to evaluate."""
         if training:
             return ShuffledBatches(dataset, self.batch_size, self.order)
-        return SortedBatches(dataset, token_budget(self.settings.device))
+        return OrderedBatches(dataset, token_budget(self.settings.device))
 
     def notify(self, method_name, **cb_kwargs):
         """Tell the callbacks; one that wants to stop raises KeyboardInterrupt, as skorch's EarlyStopping does."""
@@ -194,7 +233,7 @@ class FineTuneNet(NeuralNet):
     def infer(self, x, **fit_params):
         """Outputs for `Rows`."""
         with autocast(self.settings.device, self.settings.precision):
-            return self.module_(x.tokens(self.settings.device))
+            return self.module_(x.tokens(self.settings.device), x.prefix(self.settings.device))
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Weighted mean loss of `Rows`."""
@@ -213,39 +252,37 @@ class FineTuneNet(NeuralNet):
         norm = torch.nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
         if not math.isfinite(norm):
             raise _Diverged
-        self.optimizer_.step()
-        table = self._table_group
-        self.note_decay(table["lr"] * table["weight_decay"])
+        # The first step makes the optimizer's state, twice the size of the model.
+        with giving_up(lambda: _too_large(self.module_, self.settings)):
+            self.optimizer_.step()
+        if self._table_group is not None:
+            self.note_decay(self._table_group["lr"] * self._table_group["weight_decay"])
         return {"loss": torch.tensor(loss), "y_pred": torch.cat(outputs)}
 
     def validation_step(self, batch, **fit_params):
         """Loss of one batch of validation data, in as many parts as memory asks for."""
         rows, _ = batch
         self._set_training(False)
-        device = self.settings.device
-        total, outputs, size = 0.0, [], len(rows)
-        queue = [rows]
-        while queue:
-            part = queue.pop()
-            failed = False
-            try:
-                with torch.no_grad():
-                    output = self.infer(part)
-                    total += float(self.get_loss(output, None, X=part)) * len(part) / size
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                if len(part) == 1:
-                    raise self._give_up(part) from error
-                failed = True
-            if failed:
-                free_cached_memory(device)
-                self.notice(f"Out of memory on {device}: batches are halved and tried again.", stacklevel=3)
-                half = -(-len(part) // 2)
-                queue += list(part.parts(half))[::-1]
-            else:
-                outputs.append(output)
+
+        def compute(indices):
+            part = Rows(rows.dataset, indices)
+            with torch.no_grad():
+                output = self.infer(part)
+                return output, float(self.get_loss(output, None, X=part))
+
+        def give_up(row):
+            return _too_large(self.module_, self.settings, len(rows.dataset.tokens.input_ids[row]))
+
+        total, outputs = 0.0, []
+        parts = in_parts([rows.indices], compute, self.settings.device, self.notice, give_up)
+        for indices, (output, loss) in parts:
+            total += loss * len(indices) / len(rows)
+            outputs.append(output)
         return {"loss": torch.tensor(total), "y_pred": torch.cat(outputs)}
+
+    def predict(self, X):
+        """Decisions of the objective (class indices, indicators or values), for skorch's scoring callbacks."""
+        return self.criterion_.decide(torch.cat(list(self.forward_iter(X)))).cpu().numpy()
 
     def _backward(self, rows):
         """Gradients of one batch; returns the loss and the outputs of its micro-batches."""
@@ -289,13 +326,8 @@ class FineTuneNet(NeuralNet):
 
     def _give_up(self, rows):
         self.optimizer_.zero_grad(set_to_none=True)
-        longest = int(max(len(rows.dataset.tokens.input_ids[i]) for i in rows.indices))
-        n_parameters = sum(p.numel() for p in self.module_.parameters())
-        return OutOfMemoryError(
-            f"Out of memory on {self.settings.device} with one text at a time: {n_parameters / 1e6:.0f} million "
-            f"parameters take about {n_parameters * 16 / 2**30:.1f} GiB with gradients and optimizer state, and the "
-            f"longest text of the batch has {longest} tokens. Lower max_length or use a smaller encoder."
-        )
+        longest = max(len(rows.dataset.tokens.input_ids[i]) for i in rows.indices)
+        return OutOfMemoryError(_too_large(self.module_, self.settings, longest))
 
 
 class _Schedule(Callback):
@@ -340,12 +372,11 @@ class _Progress(Callback):
             shown["valid_loss"] = f"{net.history[-1]['valid_loss']:.3f}"
         self._bar.set_postfix(shown)
 
-    def on_train_end(self, net, **kwargs):
-        self._bar.close()
+    def close(self):
+        """Take the bar away, also after a failure."""
+        if hasattr(self, "_bar"):
+            self._bar.close()
 
 
 def _silent(text):
     """A sink for messages that nobody asked for."""
-
-
-__all__ = ["FineTuneResult", "FineTuneSettings", "TextDataset", "fine_tune"]

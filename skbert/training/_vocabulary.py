@@ -43,6 +43,10 @@ def occurring_rows(module, datasets):
     note_decay : callable
         To be called with ``lr * weight_decay`` of the table at every step.
     """
+    if not module.runner.owns_forward:
+        # A forward that we do not know may read more from an id than its row.
+        yield datasets, lambda rate: None
+        return
     full = module.encoder.get_input_embeddings()
     ids = [row for dataset in datasets if dataset is not None for row in dataset.tokens.input_ids]
     pads = [dataset.tokens.pad_token_id for dataset in datasets if dataset is not None]
@@ -54,6 +58,7 @@ def occurring_rows(module, datasets):
     if padding_idx is not None:
         padding_idx = int(place[padding_idx]) if place[padding_idx] >= 0 else None
     small = _OccurringRows(full.weight.detach()[rows].clone(), padding_idx)
+    small.requires_grad_(full.weight.requires_grad)
     module.encoder.set_input_embeddings(small)
 
     def note_decay(rate):
@@ -62,10 +67,10 @@ def occurring_rows(module, datasets):
     try:
         yield [_with_new_ids(dataset, place) for dataset in datasets], note_decay
     finally:
+        module.encoder.set_input_embeddings(full)
         with torch.no_grad():
             full.weight.mul_(small.absent_factor)
             full.weight[rows] = small.weight
-        module.encoder.set_input_embeddings(full)
 
 
 def _with_new_ids(dataset, place):

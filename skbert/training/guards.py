@@ -6,8 +6,8 @@ import math
 
 ADVICE = {
     "diverged": (
-        "the loss became non-finite in epoch {epoch}; training stopped there and the weights before that step are "
-        "kept. Try a lower learning_rate, a longer warm-up (warmup_ratio), or precision='fp32'."
+        "loss or gradient became non-finite in epoch {epoch} and training stopped. Do not use the predictions. Try a "
+        "lower learning_rate, a longer warm-up (warmup_ratio), or precision='fp32'."
     ),
     "constant": (
         "the model gives the same prediction for every training text. Try a lower learning_rate, warmup_ratio=0.1, "

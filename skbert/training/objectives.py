@@ -22,6 +22,10 @@ class Objective(nn.Module):
         """Mean loss of the best prediction that does not look at the text."""
         raise NotImplementedError
 
+    def decide(self, output):
+        """Predictions that outputs (n, k) amount to: class indices, indicators or values."""
+        raise NotImplementedError
+
     def is_constant(self, output):
         """Whether the outputs amount to the same prediction for every text."""
         raise NotImplementedError
@@ -56,9 +60,13 @@ class CrossEntropy(Objective):
         mass = torch.zeros(int(target.max()) + 1, dtype=torch.float64).index_add_(0, target, weight.double())
         return float(torch.special.entr(mass / mass.sum()).sum())
 
+    def decide(self, output):
+        """Index of the largest logit."""
+        return output.argmax(dim=1)
+
     def is_constant(self, output):
         """Whether one class wins for every text."""
-        return len(output.argmax(dim=1).unique()) == 1
+        return len(self.decide(output).unique()) == 1
 
 
 class BinaryCrossEntropy(Objective):
@@ -83,9 +91,13 @@ class BinaryCrossEntropy(Objective):
         p = (target.double() * weight[:, None]).sum(dim=0) / weight.sum()
         return float((torch.special.entr(p) + torch.special.entr(1 - p)).mean())
 
+    def decide(self, output):
+        """1 where a label's logit is positive."""
+        return (output > 0).long()
+
     def is_constant(self, output):
         """Whether every text gets the same set of labels."""
-        return len((output > 0).unique(dim=0)) == 1
+        return len(self.decide(output).unique(dim=0)) == 1
 
 
 class MeanSquaredError(Objective):
@@ -100,6 +112,10 @@ class MeanSquaredError(Objective):
         weight = weight.double() / weight.double().sum()
         mean = (weight * target.double()).sum()
         return float((weight * (target.double() - mean).square()).sum())
+
+    def decide(self, output):
+        """The standardised value itself."""
+        return output[:, 0]
 
     def is_constant(self, output):
         """Whether predictions vary by less than a thousandth of the targets' standard deviation."""

@@ -72,9 +72,9 @@ def test_load_encoder__folder__weights_and_tokenizer_of_the_folder(tiny, family)
     assert again(text, "a pair")["input_ids"] == expected
     # RoBERTa's table of 66 positions leaves room for 64 tokens, as the others' of 64 does.
     again.model_max_length = 10**9
-    assert longest_input(loaded.model.config, again) == 64
+    assert longest_input(loaded.model, again) == 64
     again.model_max_length = 20
-    assert longest_input(loaded.model.config, again) == 20
+    assert longest_input(loaded.model, again) == 20
 
 
 def test_load_encoder__path_object__as_the_string(tiny):

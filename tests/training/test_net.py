@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, EpochScoring
 from transformers import AutoModel, AutoTokenizer, get_linear_schedule_with_warmup
 
+import skbert
 from skbert import MaxPoolBERTClassifier, MaxPoolBERTRegressor
 
 
@@ -250,3 +251,60 @@ def test_bf16__trains_and_predicts_close_to_fp32(tiny, texts, labels, quick):
         assert proba[precision].dtype == np.float32
     difference = np.abs(proba["bf16"] - proba["fp32"]).max()
     assert 0 < difference < 0.05
+
+
+def test_gradients__are_not_kept_after_the_fit(tiny, texts, labels, quick):
+    clf = MaxPoolBERTClassifier(tiny(), **quick).fit(texts, labels)
+    assert all(p.grad is None for p in clf._fitted.module(torch.device("cpu")).parameters())
+
+
+def test_callback__that_stops_within_an_epoch_leaves_a_whole_history(tiny, texts, labels, quick):
+    class StopAtOnce(Callback):
+        def on_batch_end(self, net, training=False, **kwargs):
+            raise KeyboardInterrupt
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf = MaxPoolBERTClassifier(tiny(), **quick, callbacks=[StopAtOnce()]).fit(texts, labels)
+    assert clf.n_iter_ == 1
+    assert np.isfinite(clf.loss_curve_).all()
+
+
+def test_callback__of_the_user_sees_the_epoch_in_which_early_stopping_stops(tiny, texts, labels, quick):
+    class Count(Callback):
+        n_epochs = 0
+
+        def on_epoch_end(self, net, **kwargs):
+            self.n_epochs += 1
+
+    count = Count()
+    parameters = {**quick, "max_epochs": 30, "learning_rate": 2e-2}
+    clf = MaxPoolBERTClassifier(tiny(), **parameters, early_stopping=True, callbacks=[count])
+    clf.fit(texts, labels, X_val=texts[:6], y_val=labels[:6][::-1])
+    assert count.n_epochs == clf.n_iter_ < 30
+
+
+@pytest.mark.parametrize("on_train", [True, False])
+def test_callback__epoch_scoring_by_accuracy_scores_decisions(tiny, texts, labels, quick, on_train):
+    scoring = EpochScoring("accuracy", name="accuracy", on_train=on_train, lower_is_better=False)
+    clf = MaxPoolBERTClassifier(tiny(), **{**quick, "dropout": 0.0}, callbacks=[scoring])
+    clf.fit(texts, labels, X_val=texts[:9], y_val=labels[:9])
+    if not on_train:
+        assert clf.history_[-1]["accuracy"] == clf.score(texts[:9], labels[:9])
+    assert all(0 <= row["accuracy"] <= 1 for row in clf.history_)
+
+
+def test_out_of_memory__in_the_optimizer_step_is_named(tiny, texts, labels, quick, monkeypatch):
+    def step(self, closure=None):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(skbert.OutOfMemoryError, match="optimizer state"):
+        MaxPoolBERTClassifier(tiny(), **quick).fit(texts, labels)
+
+
+def test_history__rows_hold_what_the_documentation_names(tiny, texts, labels, quick):
+    clf = MaxPoolBERTClassifier(tiny(), **quick).fit(texts, labels, X_val=texts[:6], y_val=labels[:6])
+    for row in clf.history_:
+        assert set(row) == {"epoch", "train_loss", "valid_loss", "learning_rate", "dur"}
+        assert all(type(value) in (int, float) for value in row.values())

@@ -1,0 +1,104 @@
+"""Frozen layers: they stay as they are, and running them once gives what running them always gives."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel
+
+from skbert import MaxPoolBERTClassifier
+from skbert.encoder import PooledEncoder, load_encoder
+from skbert.encoder._post_ln import BertRunner
+from skbert.training import _prefix
+from tests.tiny import FAMILIES
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("n_frozen", "layers"), [(2, 3), (3, (0, 2, 4)), (4, 2)])
+@pytest.mark.parametrize("token_pooling", ["cls", "mha"])
+def test_frozen__cached_and_uncached_training_are_the_same(
+    tiny, texts, labels, quick, family, n_frozen, layers, token_pooling, monkeypatch
+):
+    if family == "albert" and n_frozen == 3:
+        n_frozen = 2  # its layers 2 and 3 are one
+    parameters = {**quick, "layers": layers, "token_pooling": token_pooling, "freeze_layers": n_frozen}
+    fits = {}
+    for name, limit in (("cached", 2**40), ("uncached", 0)):
+        monkeypatch.setattr(_prefix, "MAX_BYTES", limit)
+        fits[name] = MaxPoolBERTClassifier(tiny(family), **parameters).fit(
+            texts, labels, X_val=texts[:5], y_val=labels[:5]
+        )
+    np.testing.assert_allclose(fits["cached"].loss_curve_, fits["uncached"].loss_curve_, atol=1e-6)
+    valid = {name: [row["valid_loss"] for row in clf.history_] for name, clf in fits.items()}
+    np.testing.assert_allclose(valid["cached"], valid["uncached"], atol=1e-6)
+    np.testing.assert_allclose(fits["cached"].predict_proba(texts), fits["uncached"].predict_proba(texts), atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert", "deberta-v2", "distilbert"])
+def test_frozen__only_the_layers_above_change(tiny, texts, labels, quick, family):
+    clf = MaxPoolBERTClassifier(tiny(family), **quick, freeze_layers=2).fit(texts, labels)
+    before, after = AutoModel.from_pretrained(tiny(family)).state_dict(), clf._fitted.tensors()
+    changed = {
+        name
+        for name in before
+        if f"encoder.{name}" in after and (before[name].numpy() != after[f"encoder.{name}"]).any()
+    }
+    assert changed
+    for name in changed:
+        index = next((int(part) for part in name.split(".") if part.isdigit()), None)
+        assert name.startswith("final_norm") or index >= 2, name
+
+
+def test_frozen__each_distinct_text_goes_through_the_frozen_layers_once(tiny, texts, labels, quick, monkeypatch):
+    n_tokens = dict.fromkeys(range(4), 0)
+    layer = BertRunner.layer
+
+    def counting(self, index, state, context, cls_only=False):
+        # Only in the forwards of the training and of the cache, not in the look at the training texts afterwards.
+        if torch.is_grad_enabled() or looking_back:
+            n_tokens[index] += len(state)
+        return layer(self, index, state, context, cls_only)
+
+    looking_back = False
+    monkeypatch.setattr(BertRunner, "layer", counting)
+    prefix_of = PooledEncoder.prefix_of
+
+    def counted_prefix_of(self, batch):
+        nonlocal looking_back
+        looking_back = True
+        try:
+            return prefix_of(self, batch)
+        finally:
+            looking_back = False
+
+    monkeypatch.setattr(PooledEncoder, "prefix_of", counted_prefix_of)
+    MaxPoolBERTClassifier(tiny(), **{**quick, "max_epochs": 5}, freeze_layers=3).fit(texts * 2, np.tile(labels, 2))
+    tokenizer = load_encoder(tiny()).tokenizer
+    expected = sum(len(tokenizer(text)["input_ids"]) for text in texts)
+    assert n_tokens == {0: expected, 1: expected, 2: expected, 3: 5 * 2 * expected}
+
+
+def test_frozen__all_layers_leave_only_the_head_to_train(tiny, texts, labels, quick):
+    clf = MaxPoolBERTClassifier(tiny(), **{**quick, "max_epochs": 30}, freeze_layers=4).fit(texts, labels)
+    assert clf.training_status_ == "converged"
+    before, after = AutoModel.from_pretrained(tiny()).state_dict(), clf._fitted.tensors()
+    assert all((before[name[8:]].numpy() == after[name]).all() for name in after if name.startswith("encoder."))
+
+
+def test_frozen__may_be_thawed_in_a_warm_start(tiny, texts, labels, quick):
+    clf = MaxPoolBERTClassifier(tiny(), **quick, freeze_layers=4, warm_start=True).fit(texts, labels)
+    frozen = clf._fitted.tensors()["encoder.encoder.layer.0.output.dense.weight"]
+    clf.set_params(freeze_layers=0).fit(texts, labels)
+    assert (clf._fitted.tensors()["encoder.encoder.layer.0.output.dense.weight"] != frozen).any()
+
+
+@pytest.mark.parametrize("bad", [-1, 5, 1.5, "all", True, None])
+def test_frozen__wrong_numbers_are_refused(tiny, texts, labels, quick, bad):
+    with pytest.raises(ValueError, match="freeze_layers"):
+        MaxPoolBERTClassifier(tiny(), **quick, freeze_layers=bad).fit(texts, labels)
+
+
+def test_frozen__layers_that_share_weights_are_frozen_together_or_not_at_all(tiny, texts, labels, quick):
+    with pytest.raises(ValueError, match="share their weights"):
+        MaxPoolBERTClassifier(tiny("albert"), **quick, freeze_layers=3).fit(texts, labels)
