@@ -1,5 +1,6 @@
 """Pretrained encoders: loading, running their layers ourselves, pooling, and a head on top."""
 
+from ._families import make_runner
 from ._load import CODE_KEYS, LoadedEncoder, build_model, clear_cache, load_encoder
 from ._model import PooledEncoder
 from ._tokenizer import longest_input, tokenizer_from_files
@@ -12,7 +13,7 @@ from .pooling import (
     make_token_pooling,
     resolve_layers,
 )
-from .running import LayerRunner, Layout, Prefix, make_runner
+from .running import LayerRunner, Layout, Prefix
 
 __all__ = [
     "CODE_KEYS",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ._families import make_runner
 from .pooling import ClsPooling, LayerPooling, make_token_pooling, resolve_layers
-from .running import make_runner
 
 
 class PooledEncoder(nn.Module):

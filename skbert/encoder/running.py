@@ -314,23 +314,3 @@ def padded_inputs(batch, layout):
     if batch.token_type_ids is not None:
         inputs["token_type_ids"] = layout.pad(batch.token_type_ids)
     return inputs
-
-
-def make_runner(model):
-    """The `LayerRunner` for `model`, by its ``config.model_type``."""
-    from ._deberta import DebertaV2Runner
-    from ._modernbert import ModernBertRunner
-    from ._post_ln import AlbertRunner, BertRunner, DistilBertRunner, ElectraRunner, RobertaRunner
-
-    runners = {
-        "bert": BertRunner,
-        "roberta": RobertaRunner,
-        "xlm-roberta": RobertaRunner,
-        "camembert": RobertaRunner,
-        "electra": ElectraRunner,
-        "distilbert": DistilBertRunner,
-        "albert": AlbertRunner,
-        "deberta-v2": DebertaV2Runner,
-        "modernbert": ModernBertRunner,
-    }
-    return runners.get(model.config.model_type, TransformersRunner)(model)
