@@ -118,15 +118,16 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     loss_curve_ : list of float
         Training loss of each epoch, in nats, dropout on.
     best_epoch_ : int
-        1-based; the epoch of the lowest validation loss, whose weights are kept under
-        early stopping; the last epoch where there is no validation data.
+        1-based; of the last fit, the epoch with the lowest validation loss, or the last
+        one where there is no validation data. Its weights are those that early stopping
+        keeps; without early stopping the weights are always those of the last epoch.
     training_status_ : {"converged", "constant", "diverged", "underfit"}
         ``"constant"``: one class is predicted for all training texts; ``"diverged"``:
         the loss became non-finite; ``"underfit"``: the training loss is not below the
         entropy of the labels.
     layer_share_ : float array (n_chosen_layers,)
         Share of the pooled elements of the training texts that come from each of the
-        chosen layers; sums to 1.
+        chosen layers; sums to 1. NaN where the run diverged to weights that are none.
 
     See Also
     --------
