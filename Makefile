@@ -22,7 +22,7 @@ demo: $(VENV)/.base
 	$(BIN)/skbert demo $(DEMO_ARGS)
 
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) $(TEST_ARGS)
+	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) $(TEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
