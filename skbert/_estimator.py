@@ -11,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length
 
 from skbert._checks import check_bool, check_callbacks, check_choice, check_int, check_real, check_weights
-from skbert._fitted import FittedModel
 from skbert._rng import derive_seeds, isolated
 from skbert._split import validation_split
 from skbert._text_estimator import TextEstimator
@@ -25,8 +24,6 @@ from skbert.training import (
     MemoryNotice,
     TextDataset,
     fine_tune,
-    resolve_device,
-    resolve_precision,
     run_batches,
     training_status,
 )
@@ -118,9 +115,9 @@ class MaxPoolBERTBase(TextEstimator):
             fitted = self._model_to_go_on_with(texts)
         else:
             fitted = self._new_model({**options, "n_outputs": task.n_outputs}, seeds)
-        self._freeze(fitted.module(settings.device))
-        train_set, valid_set = self._datasets(train, valid, fitted)
         module, notice = fitted.module(settings.device), MemoryNotice()
+        self._freeze(module)
+        train_set, valid_set = self._datasets(train, valid, fitted)
         result = fine_tune(module, train_set, valid_set, task.objective, settings, seeds, notice)
 
         verdict = self._judge(module, train_set, task.objective, settings, notice, result)
@@ -146,19 +143,15 @@ class MaxPoolBERTBase(TextEstimator):
         check_choice("layer_pooling", self.layer_pooling, LAYER_POOLINGS)
         check_choice("token_pooling", self.token_pooling, TOKEN_POOLINGS)
         check_choice("head", self.head, ("linear", "pooler"))
-        if self.revision is not None and not isinstance(self.revision, str):
-            raise ValueError(f"revision must be None or a str, got {self.revision!r}")
+        device, precision = self._check_encoder_parameters()
         check_int("freeze_layers", self.freeze_layers, 0)
         check_bool("warm_start", self.warm_start)
         check_bool("early_stopping", self.early_stopping)
         check_real("validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True)
-        if self.max_length is not None:
-            check_int("max_length", self.max_length, 3)
         if self.dropout is not None:
             check_real("dropout", self.dropout, 0, 1, open_high=True)
         limit = self.max_grad_norm
         patience = check_int("n_iter_no_change", self.n_iter_no_change, 1)
-        device = resolve_device(self.device)
         learning_rate = check_real("learning_rate", self.learning_rate, 0)
         head_rate = self.head_learning_rate
         settings = FineTuneSettings(
@@ -173,8 +166,8 @@ class MaxPoolBERTBase(TextEstimator):
             patience=patience if self.early_stopping else None,
             callbacks=check_callbacks(self.callbacks),
             device=device,
-            precision=resolve_precision(self.precision, device),
-            verbose=check_int("verbose", self.verbose, 0),
+            precision=precision,
+            verbose=self.verbose,
         )
         options = {
             "layers": self.layers,
@@ -212,17 +205,7 @@ class MaxPoolBERTBase(TextEstimator):
         # Only the new parameters are drawn here: loading has locks of its own and must not wait inside this one.
         with isolated(seeds.init):
             module = PooledEncoder(encoder, **head)
-        head["layers"] = list(module.layers)
-        facts = {
-            "asked": self._model_facts(),
-            "config": encoder.config.to_dict(),
-            "head": head,
-            "width": module.width,
-            "max_length": self._longest_input(loaded),
-            "weights_sha256": loaded.weights_sha256,
-            "tokenizer_sha256": loaded.tokenizer_sha256,
-        }
-        return FittedModel(module, loaded.tokenizer, facts, loaded.tokenizer_files)
+        return self._fitted_model(loaded, module, head, asked=self._model_facts())
 
     def _split(self, train, task, X_val, y_val, sample_weight_val, seeds):
         """Training and validation parts as (texts, target, weights); the latter may be None."""

@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skbert._checks import check_int
+from skbert._fitted import FittedModel
 from skbert._persistence import PersistenceMixin
 from skbert.encoder import longest_input
 from skbert.text import check_texts
@@ -34,6 +36,42 @@ class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transform
         if self.max_length > longest:
             raise ValueError(f"max_length={self.max_length}, but {self.model!r} takes at most {longest} tokens.")
         return int(self.max_length)
+
+    def _check_encoder_parameters(self):
+        """Check what all estimators ask of the encoder; returns the device and the precision."""
+        if self.revision is not None and not isinstance(self.revision, str):
+            raise ValueError(f"revision must be None or a str, got {self.revision!r}")
+        if self.max_length is not None:
+            check_int("max_length", self.max_length, 3)
+        check_int("verbose", self.verbose, 0)
+        device = resolve_device(self.device)
+        return device, resolve_precision(self.precision, device)
+
+    def _fitted_model(self, loaded, module, head, asked, shared=False):
+        """The `FittedModel` of `module`, with the facts that can build it again.
+
+        Parameters
+        ----------
+        loaded : LoadedEncoder
+            Where the weights and the tokenizer come from.
+        module : PooledEncoder
+        head : dict
+            Arguments with which `module` was made.
+        asked : dict
+            The parameters that shaped it, in JSON types.
+        shared : bool
+            Whether the weights also belong to others.
+        """
+        facts = {
+            "asked": asked,
+            "config": module.encoder.config.to_dict(),
+            "head": {**head, "layers": list(module.layers)},
+            "width": module.width,
+            "max_length": self._longest_input(loaded),
+            "weights_sha256": loaded.weights_sha256,
+            "tokenizer_sha256": loaded.tokenizer_sha256,
+        }
+        return FittedModel(module, loaded.tokenizer, facts, loaded.tokenizer_files, shared)
 
     def _run(self, X, what, progress=False):
         check_is_fitted(self)

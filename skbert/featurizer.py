@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbert._checks import check_bool, check_choice, check_int
-from skbert._fitted import FittedModel
+from skbert._checks import check_bool, check_choice
 from skbert._text_estimator import TextEstimator
 from skbert.encoder import PooledEncoder, load_encoder
 from skbert.store import to_json
 from skbert.text import check_texts
-from skbert.training import resolve_device, resolve_precision
 
 
 class LayerPoolFeaturizer(TextEstimator):
@@ -139,17 +137,8 @@ class LayerPoolFeaturizer(TextEstimator):
         }
         # Never trained, the weights need no copy: all featurizers on the CPU read the same.
         module = PooledEncoder(loaded.model, **head).eval()
-        head["layers"] = list(module.layers)
-        facts = {
-            "asked": {"model": str(self.model), "revision": self.revision, "layers": to_json(self.layers)},
-            "config": loaded.model.config.to_dict(),
-            "head": head,
-            "width": module.width,
-            "max_length": self._longest_input(loaded),
-            "weights_sha256": loaded.weights_sha256,
-            "tokenizer_sha256": loaded.tokenizer_sha256,
-        }
-        self._set_fitted(FittedModel(module, loaded.tokenizer, facts, loaded.tokenizer_files, shared=True), texts)
+        asked = {"model": str(self.model), "revision": self.revision, "layers": to_json(self.layers)}
+        self._set_fitted(self._fitted_model(loaded, module, head, asked, shared=True), texts)
         self.n_features_out_ = module.width
         return self
 
@@ -182,10 +171,5 @@ class LayerPoolFeaturizer(TextEstimator):
             raise ValueError(f"token_pooling='mha' {trained}, or 'cls', 'mean' or 'max' here.")
         check_choice("layer_pooling", self.layer_pooling, ("max", "mean", "sum", "concat"))
         check_choice("token_pooling", self.token_pooling, ("cls", "mean", "max"))
-        if self.revision is not None and not isinstance(self.revision, str):
-            raise ValueError(f"revision must be None or a str, got {self.revision!r}")
-        if self.max_length is not None:
-            check_int("max_length", self.max_length, 3)
         check_bool("normalize", self.normalize)
-        check_int("verbose", self.verbose, 0)
-        resolve_precision(self.precision, resolve_device(self.device))
+        self._check_encoder_parameters()

@@ -89,9 +89,9 @@ def _columns(X):
         # By position: pandas returns a frame, not a column, for a label that occurs twice.
         columns = [X.iloc[:, k] if hasattr(X, "iloc") else X[:, k] for k in range(len(labels))]
         names = labels if all(isinstance(label, str) for label in labels) else None
-        return [_series_cells(column) for column in columns], names
+        return [column.to_list() for column in columns], names
     if _is_series(X):
-        return [_series_cells(X)], None
+        return [X.to_list()], None
     if isinstance(X, np.ndarray) or (hasattr(X, "__array__") and not isinstance(X, Sequence)):
         return _array_columns(np.asarray(X)), None
     if isinstance(X, (bytes, bytearray)) or not isinstance(X, Sequence):
@@ -108,10 +108,6 @@ def _is_data_frame(X):
 
 def _is_series(X):
     return hasattr(X, "to_list") and hasattr(X, "dtype") and not isinstance(X, np.ndarray)
-
-
-def _series_cells(series):
-    return series.to_list()
 
 
 def _check_n_columns(n):

@@ -64,8 +64,8 @@ def cache_prefixes(module, datasets, device, precision, notice):
         rows = list(new.values())
         for indices, (prefix, layout) in run_batches(module.prefix_of, tokens.take(rows), device, precision, notice):
             places = [rows[indices[i]] for i in layout.order.tolist()]
-            # inference_mode's tensors may not take part in a later backward; clones may.
-            parts = {depth: state.float().cpu().clone().split(layout.lengths) for depth, state in prefix.states.items()}
+            parts = {depth: state.float().cpu().split(layout.lengths) for depth, state in prefix.states.items()}
             for k, place in enumerate(places):
+                # inference_mode's tensors may not take part in a later backward; clones may.
                 states[id(tokens.input_ids[place])] = {depth: part[k].clone() for depth, part in parts.items()}
     return PrefixCache(module.n_frozen, states)
