@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 _HOME = {
+    "FeatureStore": "skbert.store",
     "LayerPoolFeaturizer": "skbert.featurizer",
     "MaxPoolBERTClassifier": "skbert.classifier",
     "MaxPoolBERTRegressor": "skbert.regressor",
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.errors import SkbertError as SkbertError
     from skbert.featurizer import LayerPoolFeaturizer as LayerPoolFeaturizer
     from skbert.regressor import MaxPoolBERTRegressor as MaxPoolBERTRegressor
+    from skbert.store import FeatureStore as FeatureStore
 
 
 def __getattr__(name):

@@ -16,7 +16,7 @@ from skbert._split import validation_split
 from skbert._text_estimator import TextEstimator
 from skbert.encoder import PooledEncoder, load_encoder
 from skbert.encoder.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
-from skbert.store import to_json
+from skbert.store import encoder_key, to_json
 from skbert.text import check_texts, tokenize, warn_of_cuts
 from skbert.training import (
     ADVICE,
@@ -118,7 +118,9 @@ class MaxPoolBERTBase(TextEstimator):
         module, notice = fitted.module(settings.device), MemoryNotice()
         self._freeze(module)
         train_set, valid_set = self._datasets(train, valid, fitted)
-        result = fine_tune(module, train_set, valid_set, task.objective, settings, seeds, notice)
+        # The weights of a warm start are this estimator's own; nobody else has states of theirs.
+        encoder = None if warm else encoder_key(fitted.facts, settings.precision)
+        result = fine_tune(module, train_set, valid_set, task.objective, settings, seeds, notice, encoder)
 
         verdict = self._judge(module, train_set, task.objective, settings, notice, result)
         earlier = self.history_ if warm else []
@@ -268,7 +270,12 @@ class MaxPoolBERTBase(TextEstimator):
         outputs = torch.empty(len(train_set), module.classifier.out_features)
         wins = torch.zeros(len(module.layers), dtype=torch.float64)
         for indices, (output, won) in run_batches(
-            module.forward_with_wins, train_set.tokens, settings.device, settings.precision, notice
+            module.forward_with_wins,
+            train_set.tokens,
+            settings.device,
+            settings.precision,
+            notice,
+            train_set.prefixes,
         ):
             outputs[indices] = output.float().cpu()
             wins += won.cpu().double()

@@ -10,7 +10,9 @@ import torch
 from tqdm.auto import tqdm
 
 from skbert._rng import isolated
+from skbert._stored_features import run_through_store
 from skbert.encoder import CODE_KEYS, PooledEncoder, build_model, tokenizer_from_files
+from skbert.store import encoder_key
 from skbert.text import tokenize, warn_of_cuts
 from skbert.training import giving_up, run_batches
 
@@ -31,12 +33,14 @@ class FittedModel:
         and where the weights came from.
     tokenizer_files : dict of str to bytes
     shared : bool, default=False
-        Whether the weights also belong to others, so that they must not be moved.
+        Whether the weights also belong to others, so that they must not be moved; such a module is on the CPU.
     """
 
     def __init__(self, module, tokenizer, facts, tokenizer_files, shared=False):
         self._module = module
         self._shared = shared
+        # The device on which all of the module stands, in eval mode; None while it is built or moved.
+        self._ready_on = torch.device("cpu") if shared else None
         self._tokenizer = tokenizer
         self._tensors = None
         # Threads may share an estimator that was just unpickled.
@@ -97,13 +101,19 @@ class FittedModel:
         with self._lock:
             if self._shared and device.type != "cpu":
                 self._tensors, self._module, self._shared = _as_arrays(self._module), None, False
+                self._ready_on = None
             if self._module is None:
                 # Built inside somebody's inference mode, the weights could never be trained on.
                 with torch.inference_mode(False):
                     self._module = self._build()
                 self._tensors = None
-        with giving_up(lambda: f"Out of memory on {device}: the encoder does not fit. Use a smaller one."):
-            return self._module.to(device).eval()
+            # Walking over all modules takes longer than pooling what a feature store holds.
+            if self._module.training or self._ready_on != device:
+                self._ready_on = None
+                with giving_up(lambda: f"Out of memory on {device}: the encoder does not fit. Use a smaller one."):
+                    self._module.to(device).eval()
+                self._ready_on = device
+            return self._module
 
     def _build(self):
         from transformers import AutoConfig
@@ -119,7 +129,7 @@ class FittedModel:
         module.load_state_dict(tensors)
         return module
 
-    def run(self, texts, what, device, precision, progress=False):
+    def run(self, texts, what, device, precision, progress=False, store=None):
         """Outputs or pooled vectors of texts; each distinct text is computed once.
 
         Parameters
@@ -130,31 +140,41 @@ class FittedModel:
         precision : {"fp32", "bf16"}
         progress : bool, default=False
             Show a progress bar.
+        store : FeatureStore, default=None
+            Where hidden states are looked up, and kept; only for pooled vectors of an encoder as it was loaded.
 
         Returns
         -------
         float32 array (n, width)
         """
-        rows = texts.rows()
-        tokens = tokenize(texts, self.tokenizer, self.max_length)
-        warn_of_cuts(tokens.n_cut, len(rows), self.max_length, stacklevel=4)
-        place = {row: i for i, row in enumerate(dict.fromkeys(rows))}
-        repeated = len(place) < len(rows)
-        if repeated:
-            index = np.array([place[row] for row in rows])
-            _, firsts = np.unique(index, return_index=True)
-            tokens = tokens.take(firsts)
+        tokens, index = self._distinct_tokens(texts)
         module = self.module(device)
-        function = {"output": module.forward, "pooled": module.pool}[what]
+        if store is None:
+            function = {"output": module.forward, "pooled": module.pool}[what]
+            batches = run_batches(function, tokens, device, precision)
+        else:
+            batches = run_through_store(store, encoder_key(self.facts, precision), module, tokens, device, precision)
         result = None
         with tqdm(total=len(tokens), unit="text", leave=False, disable=not progress) as bar:
-            for indices, values in run_batches(function, tokens, device, precision):
+            for indices, values in batches:
                 values = values.float().cpu().numpy()
                 if result is None:
                     result = np.empty((len(tokens), values.shape[1]), dtype=np.float32)
                 result[indices] = values
                 bar.update(len(indices))
-        return result[index] if repeated else result
+        return result if index is None else result[index]
+
+    def _distinct_tokens(self, texts):
+        """Tokens of the distinct texts, and where each text is among them; None where all are distinct."""
+        rows = texts.rows()
+        tokens = tokenize(texts, self.tokenizer, self.max_length)
+        warn_of_cuts(tokens.n_cut, len(rows), self.max_length, stacklevel=5)
+        place = {row: i for i, row in enumerate(dict.fromkeys(rows))}
+        if len(place) == len(rows):
+            return tokens, None
+        index = np.array([place[row] for row in rows])
+        _, firsts = np.unique(index, return_index=True)
+        return tokens.take(firsts), index
 
 
 def _as_arrays(module):

@@ -73,12 +73,12 @@ class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transform
         }
         return FittedModel(module, loaded.tokenizer, facts, loaded.tokenizer_files, shared)
 
-    def _run(self, X, what, progress=False):
+    def _run(self, X, what, progress=False, store=None):
         check_is_fitted(self)
         texts = check_texts(X, type(self).__name__)
         self._check_same_columns_as_fitted(texts)
         device = resolve_device(self.device)
-        return self._fitted.run(texts, what, device, resolve_precision(self.precision, device), progress)
+        return self._fitted.run(texts, what, device, resolve_precision(self.precision, device), progress, store)
 
     def _check_same_columns_as_fitted(self, texts):
         facts = self._fitted.facts

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from skbert._checks import check_bool, check_choice
 from skbert._text_estimator import TextEstimator
 from skbert.encoder import PooledEncoder, load_encoder
-from skbert.store import to_json
+from skbert.store import FeatureStore, check_store, to_json
 from skbert.text import check_texts
 
 
@@ -39,8 +40,11 @@ class LayerPoolFeaturizer(TextEstimator):
         Longest input in tokens; None is what the encoder takes. Longer texts are cut.
     normalize : bool, default=False
         Scale every vector to Euclidean norm 1.
-    store : None
-        Not implemented yet; leave the default.
+    store : "memory" or path, default=None
+        Keep hidden states of texts in this process's memory, or in a folder, and never
+        run the encoder on a text twice: not for another fold, not for other `layers` or
+        poolings, and with a folder not in another process either. See `FeatureStore`
+        for its size, its bound and how to empty it.
     device : str, default="auto"
         ``"auto"`` is CUDA, then MPS, then the CPU.
     precision : {"auto", "fp32", "bf16"}, default="auto"
@@ -62,6 +66,7 @@ class LayerPoolFeaturizer(TextEstimator):
     See Also
     --------
     MaxPoolBERTClassifier : Fine-tunes the encoder together with the poolings.
+    FeatureStore : Bounds and empties what `store` keeps.
 
     Notes
     -----
@@ -154,16 +159,19 @@ class LayerPoolFeaturizer(TextEstimator):
         -------
         float32 array (n, n_features_out_)
         """
-        features = self._run(X, "pooled", progress=self.verbose > 0)
+        check_is_fitted(self)
+        store = None if self.store is None else FeatureStore(self.store)
+        features = self._run(X, "pooled", progress=self.verbose > 0, store=store)
         if self.normalize:
             norms = np.linalg.norm(features, axis=1, keepdims=True)
             features /= np.maximum(norms, np.finfo(np.float32).tiny)
         return features
 
     def _check_parameters(self):
-        for name in ("layer_path", "store"):
-            if getattr(self, name) is not None:
-                raise NotImplementedError(f"{name}={getattr(self, name)!r} is not implemented yet; leave it at None.")
+        if self.layer_path is not None:
+            raise NotImplementedError(f"layer_path={self.layer_path!r} is not implemented yet; leave it at None.")
+        if self.store is not None:
+            check_store(self.store)
         trained = "has parameters that only training sets; use MaxPoolBERTClassifier"
         if isinstance(self.layer_pooling, str) and self.layer_pooling == "weighted":
             raise ValueError(f"layer_pooling='weighted' {trained}, or 'max', 'mean', 'sum' or 'concat' here.")

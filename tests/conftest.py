@@ -10,6 +10,7 @@ import importlib.util
 import numpy as np
 import pytest
 
+from skbert import FeatureStore
 from tests.tiny import write_tiny
 
 
@@ -46,6 +47,12 @@ def texts():
 def labels():
     """The classes of `texts`."""
     return np.array(["order", "refund", "login"] * 8)
+
+
+@pytest.fixture(autouse=True)
+def empty_memory_store():
+    """No test finds what an earlier one left in the memory store."""
+    FeatureStore().clear()
 
 
 @pytest.fixture

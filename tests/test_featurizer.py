@@ -155,7 +155,7 @@ def test_wrong_parameters__are_refused_in_fit(tiny, texts, parameters, message):
         featurizer.fit(texts)
 
 
-@pytest.mark.parametrize("parameters", [{"store": "memory"}, {"layer_path": [0, 1]}])
+@pytest.mark.parametrize("parameters", [{"layer_path": [0, 1]}])
 def test_parameters_not_there_yet__say_so(tiny, texts, parameters):
     with pytest.raises(NotImplementedError, match=next(iter(parameters))):
         LayerPoolFeaturizer(tiny(), **parameters).fit(texts)

@@ -14,6 +14,7 @@ from .pooling import (
     resolve_layers,
 )
 from .running import LayerRunner, Layout, Prefix
+from .stored import parts_for, pool_records, records_of
 
 __all__ = [
     "CODE_KEYS",
@@ -33,6 +34,9 @@ __all__ = [
     "longest_input",
     "make_runner",
     "make_token_pooling",
+    "parts_for",
+    "pool_records",
+    "records_of",
     "resolve_layers",
     "tokenizer_from_files",
 ]

@@ -131,6 +131,10 @@ class PooledEncoder(nn.Module):
         """Pooled vectors (n, width), rows in the order asked for."""
         return self._pool(*self._read(batch))
 
+    def all_states(self, batch):
+        """All hidden states H_0 … H_L of a batch, packed, and their layout."""
+        return self.runner.hidden_states(batch, range(self.runner.n_layers + 1))
+
     def head_output(self, pooled):
         """Outputs (n, n_outputs) for pooled vectors (n, width)."""
         if self.head == "pooler":
@@ -148,8 +152,8 @@ class PooledEncoder(nn.Module):
         """
         return self.head_output(self._pool(*self._read(batch, prefix)))
 
-    def forward_with_wins(self, batch):
-        """Outputs (n, n_outputs), and how many elements of the pooled states each chosen layer gives.
+    def forward_with_wins(self, batch, prefix=None):
+        """Outputs (n, n_outputs), and how many elements of the pooled states each chosen layer gives; as `forward`.
 
         For ``max``: elements of real tokens (of [CLS] alone under ``token_pooling="cls"``)
         in which the layer is the largest, ties shared evenly. Otherwise every layer
@@ -160,7 +164,7 @@ class PooledEncoder(nn.Module):
         outputs : tensor (n, n_outputs)
         wins : tensor (n_layers,)
         """
-        states, layout = self._read(batch)
+        states, layout = self._read(batch, prefix)
         return self.head_output(self._pool(states, layout)), self._wins(states)
 
     def _wins(self, states):

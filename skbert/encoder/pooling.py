@@ -118,6 +118,8 @@ class LayerPooling(nn.Module):
 class ClsPooling(nn.Module):
     """Take the first token, [CLS]: (n, tokens, width) → (n, width)."""
 
+    mode = "cls"
+
     def forward(self, hidden, mask):
         """Pool `hidden` (n, tokens, width); `mask` (n, tokens) is not needed."""
         return hidden[:, 0]
@@ -125,6 +127,8 @@ class ClsPooling(nn.Module):
 
 class MeanPooling(nn.Module):
     """Mean over the tokens that `mask` keeps: (n, tokens, width) → (n, width)."""
+
+    mode = "mean"
 
     def forward(self, hidden, mask):
         """Pool `hidden` (n, tokens, width) where `mask` (n, tokens) is True."""
@@ -136,6 +140,8 @@ class MeanPooling(nn.Module):
 
 class MaxPooling(nn.Module):
     """Element-wise maximum over the tokens that `mask` keeps: (n, tokens, width) → (n, width)."""
+
+    mode = "max"
 
     def forward(self, hidden, mask):
         """Pool `hidden` (n, tokens, width) where `mask` (n, tokens) is True."""
@@ -162,6 +168,8 @@ class MultiHeadAttentionPooling(nn.Module):
     Behrendt, Wagner, Harmeling (2025). MaxPoolBERT: Enhancing BERT Classification
     via Layer- and Token-Wise Aggregation. arXiv:2505.15696.
     """
+
+    mode = "mha"
 
     def __init__(self, width, n_heads=4):
         super().__init__()

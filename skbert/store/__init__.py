@@ -1,6 +1,18 @@
-"""Keeping things on disk: saved estimators."""
+"""Keeping things: saved estimators, and hidden states of texts."""
 
+from ._feature_store import MEMORY, FeatureStore, check_store
 from ._folder import read_folder, write_folder
 from ._json import from_json, to_json
+from ._keys import encoder_key, text_keys
 
-__all__ = ["from_json", "read_folder", "to_json", "write_folder"]
+__all__ = [
+    "MEMORY",
+    "FeatureStore",
+    "check_store",
+    "encoder_key",
+    "from_json",
+    "read_folder",
+    "text_keys",
+    "to_json",
+    "write_folder",
+]

@@ -1,8 +1,8 @@
 """Fine-tuning: a skorch net around a `PooledEncoder`, its optimizer, schedule, guards and inference."""
 
-from ._data import TextDataset
+from ._data import TextDataset, batches_by_length
 from ._device import resolve_device, resolve_precision
-from ._inference import run_batches
+from ._inference import run_batches, token_budget
 from ._memory import MemoryNotice, giving_up
 from ._net import FineTuneSettings, fine_tune
 from .guards import ADVICE, training_status
@@ -18,6 +18,7 @@ __all__ = [
     "MeanSquaredError",
     "MemoryNotice",
     "TextDataset",
+    "batches_by_length",
     "fine_tune",
     "giving_up",
     "linear_schedule",
@@ -25,5 +26,6 @@ __all__ = [
     "resolve_device",
     "resolve_precision",
     "run_batches",
+    "token_budget",
     "training_status",
 ]

@@ -18,18 +18,20 @@ def token_budget(device):
     return _TOKEN_BUDGET.get(device.type, 8192)
 
 
-def run_batches(function, tokens, device, precision, notice=None):
+def run_batches(function, tokens, device, precision, notice=None, prefixes=None):
     """Call `function` on batches that cover all texts.
 
     Parameters
     ----------
     function : callable
-        Takes a `TokenBatch` on `device`.
+        Takes a `TokenBatch` on `device`; and its `Prefix`, where there are `prefixes`.
     tokens : TokenizedTexts
     device : torch.device
     precision : {"fp32", "bf16"}
     notice : MemoryNotice, default=None
         Warns when memory runs out; None warns once in this call.
+    prefixes : PrefixCache, default=None
+        States of frozen layers, from which `function` is to go on.
 
     Yields
     ------
@@ -45,8 +47,10 @@ def run_batches(function, tokens, device, precision, notice=None):
     """
 
     def compute(rows):
+        batch = collate(tokens, rows).to(device)
+        prefix = () if prefixes is None else (prefixes.of(tokens, rows, device),)
         with torch.inference_mode(), autocast(device, precision):
-            return function(collate(tokens, rows).to(device))
+            return function(batch, *prefix)
 
     def give_up(row):
         return (

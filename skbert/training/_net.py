@@ -68,7 +68,7 @@ class _Diverged(Exception):
     """Loss or gradient became non-finite; the step was not taken."""
 
 
-def fine_tune(module, train, valid, objective, settings, seeds, notice):
+def fine_tune(module, train, valid, objective, settings, seeds, notice, encoder=None):
     """Train `module` in place.
 
     Parameters
@@ -81,6 +81,9 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice):
     seeds : Seeds
     notice : MemoryNotice
         Warns when memory runs out.
+    encoder : bytes, default=None
+        Key of the weights that `module` starts from, under which states of frozen layers are kept for
+        later fits; None where they are nobody else's.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice):
         module.to(settings.device)
     with occurring_rows(module, [train, valid]) as ((train, valid), note_decay):
         present = [dataset for dataset in (train, valid) if dataset is not None]
-        prefixes = cache_prefixes(module.eval(), present, settings.device, settings.precision, notice)
+        prefixes = cache_prefixes(module.eval(), present, settings.device, settings.precision, notice, encoder)
         for dataset in present:
             dataset.prefixes = prefixes
         net = FineTuneNet(module, objective, settings, seeds, n_train=len(train), valid=valid)

@@ -1,10 +1,11 @@
-"""Frozen layers run once a text: their states are kept and used again in every epoch."""
+"""Frozen layers run once a text: their states are kept and used again in every epoch, and in later fits."""
 
 from __future__ import annotations
 
 import torch
 
 from skbert.encoder import Prefix
+from skbert.store import FeatureStore, text_keys
 from skbert.text import packed_order
 
 from ._inference import run_batches
@@ -34,7 +35,7 @@ class PrefixCache:
         return Prefix(self.depth, {depth: torch.cat([row[depth] for row in rows]).to(device) for depth in rows[0]})
 
 
-def cache_prefixes(module, datasets, device, precision, notice):
+def cache_prefixes(module, datasets, device, precision, notice, encoder=None):
     """Run the frozen part of `module` over the texts of `datasets`; None where there is nothing to gain.
 
     Parameters
@@ -44,6 +45,9 @@ def cache_prefixes(module, datasets, device, precision, notice):
     datasets : list of TextDataset
     device, precision, notice
         As for `run_batches`.
+    encoder : bytes, default=None
+        Key of the frozen weights, from `skbert.store.encoder_key`: states that an earlier fit in this process
+        left in the memory store are used again, and new ones are left there. None keeps to this fit.
 
     Returns
     -------
@@ -52,20 +56,34 @@ def cache_prefixes(module, datasets, device, precision, notice):
     """
     if not module.n_frozen:
         return None
-    width = module.encoder.config.hidden_size
-    n_states = 1 + sum(depth < module.n_frozen for depth in module.layers)
-    distinct = {id(ids): len(ids) for dataset in datasets for ids in dataset.tokens.input_ids}
-    if sum(distinct.values()) * width * n_states * 4 > MAX_BYTES:
+    depths = sorted({*(depth for depth in module.layers if depth < module.n_frozen), module.n_frozen})
+    keys = [text_keys(encoder or b"", dataset.tokens) for dataset in datasets]
+    lengths = {
+        key: n
+        for dataset, own in zip(datasets, keys, strict=True)
+        for key, n in zip(own, dataset.tokens.lengths, strict=True)
+    }
+    if sum(lengths.values()) * module.encoder.config.hidden_size * len(depths) * 4 > MAX_BYTES:
         return None
-    states = {}
-    for dataset in datasets:
-        tokens = dataset.tokens
-        new = {id(ids): i for i, ids in enumerate(tokens.input_ids) if id(ids) not in states}
-        rows = list(new.values())
-        for indices, (prefix, layout) in run_batches(module.prefix_of, tokens.take(rows), device, precision, notice):
-            places = [rows[indices[i]] for i in layout.order.tolist()]
-            parts = {depth: state.float().cpu().split(layout.lengths) for depth, state in prefix.states.items()}
-            for k, place in enumerate(places):
-                # inference_mode's tensors may not take part in a later backward; clones may.
-                states[id(tokens.input_ids[place])] = {depth: part[k].clone() for depth, part in parts.items()}
-    return PrefixCache(module.n_frozen, states)
+    store = None if encoder is None else FeatureStore()
+    parts = [f"raw {depth}" for depth in depths]
+    states = {} if store is None else store.get(lengths, parts)
+    for dataset, own in zip(datasets, keys, strict=True):
+        new = {key: row for row, key in enumerate(own) if key not in states}
+        new_keys, rows = list(new), list(new.values())
+        for indices, (prefix, layout) in run_batches(
+            module.prefix_of, dataset.tokens.take(rows), device, precision, notice
+        ):
+            packed = [new_keys[indices[i]] for i in layout.order.tolist()]
+            blocks = [prefix.states[depth].float().cpu().split(layout.lengths) for depth in depths]
+            # inference_mode's tensors may not take part in a later backward; clones may.
+            computed = {key: [block[k].clone() for block in blocks] for k, key in enumerate(packed)}
+            states |= computed
+            if store is not None:
+                store.put({key: dict(zip(parts, tensors, strict=True)) for key, tensors in computed.items()})
+    by_row = {
+        id(ids): dict(zip(depths, states[key], strict=True))
+        for dataset, own in zip(datasets, keys, strict=True)
+        for ids, key in zip(dataset.tokens.input_ids, own, strict=True)
+    }
+    return PrefixCache(module.n_frozen, by_row)

@@ -43,11 +43,11 @@ def occurring_rows(module, datasets):
     note_decay : callable
         To be called with ``lr * weight_decay`` of the table at every step.
     """
-    if not module.runner.owns_forward:
-        # A forward that we do not know may read more from an id than its row.
+    full = module.encoder.get_input_embeddings()
+    # A forward that we do not know may read more from an id than its row; a frozen table costs nothing.
+    if not module.runner.owns_forward or not full.weight.requires_grad:
         yield datasets, lambda rate: None
         return
-    full = module.encoder.get_input_embeddings()
     ids = [row for dataset in datasets if dataset is not None for row in dataset.tokens.input_ids]
     pads = [dataset.tokens.pad_token_id for dataset in datasets if dataset is not None]
     occurring = np.unique(np.concatenate([*ids, np.array(pads)]))
@@ -58,7 +58,6 @@ def occurring_rows(module, datasets):
     if padding_idx is not None:
         padding_idx = int(place[padding_idx]) if place[padding_idx] >= 0 else None
     small = _OccurringRows(full.weight.detach()[rows].clone(), padding_idx)
-    small.requires_grad_(full.weight.requires_grad)
     module.encoder.set_input_embeddings(small)
 
     def note_decay(rate):

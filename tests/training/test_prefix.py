@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 from transformers import AutoModel
 
-from skbert import MaxPoolBERTClassifier
-from skbert.encoder import PooledEncoder, load_encoder
+from skbert import FeatureStore, MaxPoolBERTClassifier
+from skbert.encoder import load_encoder
 from skbert.encoder._post_ln import BertRunner
 from skbert.training import _prefix
 from tests.tiny import FAMILIES
@@ -50,33 +49,70 @@ def test_frozen__only_the_layers_above_change(tiny, texts, labels, quick, family
         assert name.startswith("final_norm") or index >= 2, name
 
 
-def test_frozen__each_distinct_text_goes_through_the_frozen_layers_once(tiny, texts, labels, quick, monkeypatch):
-    n_tokens = dict.fromkeys(range(4), 0)
+@pytest.fixture
+def n_tokens(monkeypatch):
+    """How many tokens went through each layer so far."""
+    counts = dict.fromkeys(range(4), 0)
     layer = BertRunner.layer
 
     def counting(self, index, state, context, cls_only=False):
-        # Only in the forwards of the training and of the cache, not in the look at the training texts afterwards.
-        if torch.is_grad_enabled() or looking_back:
-            n_tokens[index] += len(state)
+        counts[index] += len(state)
         return layer(self, index, state, context, cls_only)
 
-    looking_back = False
     monkeypatch.setattr(BertRunner, "layer", counting)
-    prefix_of = PooledEncoder.prefix_of
+    return counts
 
-    def counted_prefix_of(self, batch):
-        nonlocal looking_back
-        looking_back = True
-        try:
-            return prefix_of(self, batch)
-        finally:
-            looking_back = False
 
-    monkeypatch.setattr(PooledEncoder, "prefix_of", counted_prefix_of)
-    MaxPoolBERTClassifier(tiny(), **{**quick, "max_epochs": 5}, freeze_layers=3).fit(texts * 2, np.tile(labels, 2))
-    tokenizer = load_encoder(tiny()).tokenizer
-    expected = sum(len(tokenizer(text)["input_ids"]) for text in texts)
-    assert n_tokens == {0: expected, 1: expected, 2: expected, 3: 5 * 2 * expected}
+def _tokens_of(folder, texts):
+    tokenizer = load_encoder(folder).tokenizer
+    return sum(len(tokenizer(text)["input_ids"]) for text in texts)
+
+
+def test_frozen__each_distinct_text_goes_through_the_frozen_layers_once(tiny, texts, labels, quick, n_tokens):
+    clf = MaxPoolBERTClassifier(tiny(), **{**quick, "max_epochs": 5}, freeze_layers=3)
+    clf.fit(texts * 2, np.tile(labels, 2), X_val=texts, y_val=labels)
+    once = _tokens_of(tiny(), texts)
+    # Above: twice every text in five epochs and in the look back at the end, and the validation data every epoch.
+    assert n_tokens == {0: once, 1: once, 2: once, 3: 5 * 2 * once + 2 * once + 5 * once}
+
+
+def test_frozen__states_are_used_again_over_folds_and_seeds(tiny, texts, labels, quick, n_tokens):
+    clf = MaxPoolBERTClassifier(tiny(), **quick, freeze_layers=3)
+    for seed in range(3):
+        for train in (slice(0, None, 2), slice(1, None, 2), slice(None)):
+            clf.set_params(random_state=seed).fit(texts[train], labels[train])
+    once = _tokens_of(tiny(), texts)
+    assert [n_tokens[index] for index in range(3)] == [once] * 3
+
+
+def test_frozen__states_that_an_earlier_fit_left_give_the_same_curve(tiny, texts, labels, quick):
+    clf = MaxPoolBERTClassifier(tiny(), **{**quick, "layers": (1, 4)}, freeze_layers=2)
+    cold = clf.fit(texts, labels).loss_curve_
+    assert FeatureStore().n_bytes > 0
+    assert clf.fit(texts, labels).loss_curve_ == cold
+
+
+@pytest.mark.parametrize("change", ["depth", "encoder", "layers", "max_length"])
+def test_frozen__states_of_another_encoder_depth_or_length_are_not_taken(tiny, texts, labels, quick, change):
+    quick = {**quick, "layers": 1, "freeze_layers": 2}
+    changes = {"depth": {"freeze_layers": 3}, "layers": {"layers": (1, 4)}, "max_length": {"max_length": 5}}
+    other = changes.get(change, {})
+    model = tiny("bert", seed=1) if change == "encoder" else tiny()
+    expected = MaxPoolBERTClassifier(model, **{**quick, **other}).fit(texts, labels).loss_curve_
+    FeatureStore().clear()
+    MaxPoolBERTClassifier(tiny(), **quick).fit(texts, labels)
+    assert MaxPoolBERTClassifier(model, **{**quick, **other}).fit(texts, labels).loss_curve_ == expected
+
+
+def test_frozen__a_warm_start_that_trained_the_layers_does_not_take_the_states_of_before(tiny, texts, labels, quick):
+    def second_fit(clear):
+        clf = MaxPoolBERTClassifier(tiny(), **quick, warm_start=True).fit(texts, labels)
+        MaxPoolBERTClassifier(tiny(), **quick, freeze_layers=3).fit(texts, labels)
+        if clear:
+            FeatureStore().clear()
+        return clf.set_params(freeze_layers=3).fit(texts, labels).loss_curve_
+
+    assert second_fit(clear=False) == second_fit(clear=True)
 
 
 def test_frozen__all_layers_leave_only_the_head_to_train(tiny, texts, labels, quick):

@@ -1,0 +1,90 @@
+"""What is kept of a text so that every point of the pooling plane can be answered without a second forward.
+
+All hidden states would do, but most points need far less: pooling over layers
+and pooling over tokens commute wherever both are the first token, a mean (or
+sum), or a maximum, and then the first token, mean and maximum of each hidden
+state suffice. That summary is kept beside the states. Only a maximum over layers with a
+mean over tokens, or the reverse, reads the states themselves.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .pooling import ClsPooling, MaxPooling, MeanPooling
+from .running import Layout
+
+SUMMARY = "summary"
+# In the order of the rows of a summary.
+_TOKEN_POOLINGS = {"cls": ClsPooling(), "mean": MeanPooling(), "max": MaxPooling()}
+
+
+def _state(depth):
+    return f"state {depth}"
+
+
+def records_of(states, layout):
+    """What is kept of each text of a batch.
+
+    Parameters
+    ----------
+    states : list of tensors (n_tokens, width)
+        H_0 … H_L, packed.
+    layout : Layout
+
+    Returns
+    -------
+    list of dict of str to tensor, in the packed order of the texts
+        ``"summary"`` (3 (L + 1), width): first token, mean and maximum of H_0, then of H_1, …;
+        ``"state 0"`` … ``"state L"`` (n_tokens of the text, width). On the CPU, in memory of their own.
+    """
+    padded = [layout.pad(state) for state in states]
+    summary = torch.stack([pool(state, layout.mask) for state in padded for pool in _TOKEN_POOLINGS.values()], dim=1)
+    summary = summary[layout.order].cpu()
+    split = [state.cpu().split(layout.lengths) for state in states]
+    return [
+        {SUMMARY: summary[i].clone(), **{_state(depth): parts[i].clone() for depth, parts in enumerate(split)}}
+        for i in range(len(layout.lengths))
+    ]
+
+
+def parts_for(layers, layer_pooling, token_pooling):
+    """Which parts of a record a point of the pooling plane reads; see `records_of`.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Indices of hidden states.
+    layer_pooling : {"max", "mean", "sum", "concat"}
+    token_pooling : {"cls", "mean", "max"}
+    """
+    commuting = {"cls": ("max", "mean", "sum"), "mean": ("mean", "sum"), "max": ("max",)}[token_pooling]
+    if len(layers) == 1 or layer_pooling == "concat" or layer_pooling in commuting:
+        return [SUMMARY]
+    return [_state(depth) for depth in layers]
+
+
+def pool_records(records, layers, layer_pooling, token_pooling):
+    """Pooled vectors of texts, from the parts that `parts_for` names.
+
+    Parameters
+    ----------
+    records : list of lists of tensors
+        Parts of each text.
+    layers : sequence of int
+    layer_pooling : LayerPooling
+    token_pooling : {"cls", "mean", "max"}
+
+    Returns
+    -------
+    float32 tensor (n_texts, width)
+    """
+    if parts_for(layers, layer_pooling.mode, token_pooling) == [SUMMARY]:
+        row = list(_TOKEN_POOLINGS).index(token_pooling)
+        rows = [len(_TOKEN_POOLINGS) * depth + row for depth in layers]
+        return layer_pooling([torch.stack([record[0][row] for record in records]).float() for row in rows])
+    lengths = torch.tensor([len(record[0]) for record in records])
+    order = torch.argsort(lengths, stable=True)
+    layout = Layout(tuple(lengths[order].tolist()), order)
+    states = [torch.cat([records[i][k] for i in order.tolist()]).float() for k in range(len(layers))]
+    return _TOKEN_POOLINGS[token_pooling](layout.pad(layer_pooling(states)), layout.mask)

@@ -1,0 +1,167 @@
+"""The feature store: hidden states of texts, kept in memory or in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+import warnings
+from pathlib import Path
+
+from skbert._checks import check_int
+
+from ._memory import MemoryBlocks
+from ._segments import FolderBlocks
+
+MEMORY = "memory"
+_MEMORY_BYTES = 1024**3
+_FOLDER_BYTES = 8 * 1024**3
+_SETTINGS = "store.json"
+
+_memory = MemoryBlocks(_MEMORY_BYTES)
+_folders: dict[str, FolderBlocks] = {}
+_opening = threading.Lock()
+
+
+class FeatureStore:
+    """Hidden states of texts, kept so that no text goes through an encoder twice.
+
+    ``LayerPoolFeaturizer(store=...)`` opens the store by itself. This class is for
+    looking into a store, bounding and emptying it.
+
+    Parameters
+    ----------
+    where : "memory" or path, default="memory"
+        A folder, shared by all processes that can reach it, or the memory of this
+        process. A folder is made when something is first stored.
+    max_bytes : int, default=None
+        Bound of the store from now on; when it is passed, what was not used for the longest time goes.
+        A folder remembers its bound. None leaves it: at first 8 GiB for a folder, 1 GiB in memory.
+
+    Raises
+    ------
+    ValueError, TypeError
+        `where` is neither ``"memory"`` nor the path of a folder, or `max_bytes` is no positive int.
+
+    Notes
+    -----
+    A text takes ``(3 (L + 1) + (L + 1) n) d`` numbers in a folder for n tokens, L layers and
+    width d: all hidden states, and their first token, mean and maximum, which
+    answer most poolings without reading the states. In fp32 that is 32 KiB and 10.5 KiB a token for
+    MiniLM (L = 6, d = 384).
+
+    A store trusts its folder as little as a disk deserves, and as much as its owner: damage by
+    accident is found by checksums and computed anew, but who may write to the folder may forge features.
+
+    Examples
+    --------
+    >>> from skbert import FeatureStore
+    >>> store = FeatureStore("memory", max_bytes=500_000_000)
+    >>> store.clear()
+    >>> store.n_bytes
+    0
+    """
+
+    def __init__(self, where=MEMORY, *, max_bytes=None):
+        self.where = check_store(where)
+        self._blocks = _memory if self.where == MEMORY else _open_folder(self.where)
+        if max_bytes is not None:
+            self.max_bytes = max_bytes
+
+    def __repr__(self):
+        return f"FeatureStore({str(self.where)!r}, max_bytes={self.max_bytes})"
+
+    @property
+    def max_bytes(self):
+        """Most bytes that the store may take."""
+        return self._blocks.max_bytes
+
+    @max_bytes.setter
+    def max_bytes(self, value):
+        value = check_int("max_bytes", value, 1)
+        if self.where != MEMORY:
+            _write_bound(self._blocks.folder, value)
+        self._blocks.max_bytes = value
+        self._blocks.evict()
+
+    @property
+    def n_bytes(self):
+        """Bytes that the store takes now."""
+        return self._blocks.n_bytes
+
+    def __len__(self):
+        """Number of stored texts, counted once for every encoder and precision."""
+        return len(self._blocks)
+
+    def clear(self):
+        """Remove all that is stored."""
+        self._blocks.clear()
+
+    def get(self, keys, parts):
+        """The tensors called `parts` of those `keys` that have them all; a dict of key to list."""
+        try:
+            return self._blocks.get(keys, parts)
+        except OSError as error:
+            self._warn("read from", error)
+            return {}
+
+    def put(self, records):
+        """Keep `records`, a dict of key to dict of part to tensor (n_rows, width)."""
+        try:
+            self._blocks.put(records)
+        except OSError as error:
+            self._warn("written to", error)
+
+    def _warn(self, what, error):
+        # What was computed is not lost with the store: the caller has it already.
+        warnings.warn(
+            f"The feature store {str(self.where)!r} cannot be {what} ({error}); its texts are computed anew each time. "
+            "Free space there, or give another folder as store.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def check_store(where):
+    """``"memory"``, or the absolute path of a folder.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Something else.
+    """
+    if not isinstance(where, (str, os.PathLike)):
+        raise TypeError(f"store must be None, 'memory' or the path of a folder, got {type(where).__name__}")
+    if isinstance(where, str) and where == MEMORY:
+        return MEMORY
+    if not os.fspath(where):
+        raise ValueError("store is an empty path; give a folder, 'memory' or None.")
+    path = Path(where).expanduser().resolve()
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"store={str(where)!r} is a file; give a folder, 'memory' or None.")
+    return path
+
+
+def _open_folder(path):
+    with _opening:
+        # One index a process, however many estimators use the folder.
+        blocks = _folders.setdefault(str(path), FolderBlocks(path, _FOLDER_BYTES))
+    blocks.max_bytes = _read_bound(path)
+    return blocks
+
+
+def _read_bound(folder):
+    """The bound that the folder remembers; a file that is missing or damaged means the usual one."""
+    try:
+        bound = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))["max_bytes"]
+        return check_int("max_bytes", bound, 1)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return _FOLDER_BYTES
+
+
+def _write_bound(folder, value):
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"store-{secrets.token_hex(8)}.part"
+    temporary.write_text(json.dumps({"max_bytes": value}), encoding="utf-8")
+    os.replace(temporary, folder / _SETTINGS)

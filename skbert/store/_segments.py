@@ -1,0 +1,312 @@
+"""Blocks of rows in a folder that processes share: immutable segments, checked at every read.
+
+A segment is a safetensors file with the records of one batch. It is written
+under another name and moved into place, and nobody ever changes it again, so
+writers need no lock and a kill at any moment leaves whole segments only. What
+the disk itself does to a file later (a flipped byte, a missing end) is found
+out: the name of a segment holds a checksum of its table, and the table one of
+every block. A damaged segment is removed, and its records count as not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import threading
+import time
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+KEY_BYTES = 16
+_SEGMENT = re.compile(r"segment-[0-9a-f]{16}-([0-9a-f]{8})\.safetensors")
+_UNFINISHED = re.compile(r"segment-[0-9a-f]{16}\.part")
+# What a killed writer left behind goes after this time; a living one is done long before.
+_UNFINISHED_SECONDS = 3600
+_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Where each block of a segment lies.
+
+    Attributes
+    ----------
+    keys : list of bytes, (n_records,)
+    parts : dict of str to int
+        Column of each part.
+    offsets, n_rows, checksums : int64 arrays (n_records, n_parts)
+        First byte in the file, rows, and CRC-32 of every block.
+    dtype : torch.dtype
+    width : int
+    """
+
+    keys: list[bytes]
+    parts: dict[str, int]
+    offsets: np.ndarray
+    n_rows: np.ndarray
+    checksums: np.ndarray
+    dtype: torch.dtype
+    width: int
+
+
+class _Damaged(Exception):
+    """The file is not as it was written."""
+
+
+class FolderBlocks:
+    """Named tensors by key in the segments of a folder, at most `max_bytes` of them.
+
+    Several processes may read, write and evict at once; the segments that were
+    not read for the longest time go first.
+
+    Parameters
+    ----------
+    folder : path
+        Made when something is first put.
+    max_bytes : int
+    """
+
+    def __init__(self, folder, max_bytes):
+        self.folder = Path(folder)
+        self.max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._tables: dict[str, _Table] = {}
+        self._places: dict[bytes, tuple[str, int]] = {}
+
+    @property
+    def n_bytes(self):
+        """Bytes of all segments now."""
+        return sum(size for _, size, _ in self._list())
+
+    def __len__(self):
+        with self._lock:
+            self._refresh()
+            return len(self._places)
+
+    def get(self, keys, parts):
+        """The tensors called `parts` of those `keys` that have them all, undamaged.
+
+        Parameters
+        ----------
+        keys : iterable of bytes
+        parts : sequence of str
+
+        Returns
+        -------
+        dict of bytes to list of tensors (n_rows, width), in the order of `parts`
+        """
+        with self._lock:
+            self._refresh()
+            by_segment = {}
+            for key in keys:
+                if key in self._places:
+                    name, row = self._places[key]
+                    by_segment.setdefault(name, []).append((key, row))
+            found = {}
+            for name, wanted in by_segment.items():
+                table = self._tables[name]
+                if not all(part in table.parts for part in parts):
+                    continue
+                try:
+                    found.update(_read_blocks(self.folder / name, table, wanted, parts))
+                except FileNotFoundError:
+                    self._forget(name)  # evicted by another process just now
+                except _Damaged:
+                    self._remove(name)
+            return found
+
+    def put(self, records):
+        """Write the records as one segment, then evict what is too much.
+
+        Parameters
+        ----------
+        records : dict of bytes to dict of str to tensor (n_rows, width)
+            All with the same parts, dtype and width.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be written to, or the disk is full.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        head, checksum, blocks = _as_segment(records)
+        name = f"segment-{secrets.token_hex(8)}"
+        temporary = self.folder / f"{name}.part"
+        try:
+            with open(temporary, "wb") as file:
+                file.write(head)
+                for block in blocks:
+                    file.write(_bytes(block))
+            os.replace(temporary, self.folder / f"{name}-{checksum:08x}.safetensors")
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        self.evict()
+
+    def clear(self):
+        """Remove all segments."""
+        with self._lock:
+            for name, _, _ in self._list():
+                self._remove(name)
+
+    def evict(self):
+        """Remove the segments that were not read for the longest time until `max_bytes` is kept."""
+        with self._lock:
+            segments = sorted(self._list(), key=lambda segment: segment[2])
+            excess = sum(size for _, size, _ in segments) - self.max_bytes
+            for name, size, _ in segments:
+                if excess <= 0:
+                    return
+                self._remove(name)
+                excess -= size
+
+    def _list(self):
+        """(name, bytes, time of last use) of every segment in the folder."""
+        segments = []
+        try:
+            entries = list(os.scandir(self.folder))
+        except FileNotFoundError:
+            return []
+        for entry in entries:
+            try:
+                if _SEGMENT.fullmatch(entry.name):
+                    stat = entry.stat()
+                    segments.append((entry.name, stat.st_size, stat.st_mtime_ns))
+                elif _UNFINISHED.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _UNFINISHED_SECONDS:
+                    os.unlink(entry.path)
+            except OSError:
+                continue  # another process was quicker, or may do here what we may not
+        return segments
+
+    def _refresh(self):
+        """Take in the segments that others wrote, and forget those that others removed."""
+        try:
+            present = {name for name in os.listdir(self.folder) if _SEGMENT.fullmatch(name)}
+        except FileNotFoundError:
+            present = set()
+        for name in self._tables.keys() - present:
+            self._forget(name)
+        for name in present - self._tables.keys():
+            try:
+                table = _read_table(self.folder / name)
+            except FileNotFoundError:
+                continue
+            except _Damaged:
+                self._remove(name)
+                continue
+            self._tables[name] = table
+            self._places.update((key, (name, row)) for row, key in enumerate(table.keys))
+
+    def _forget(self, name):
+        table = self._tables.pop(name, None)
+        for row, key in enumerate(table.keys if table else ()):
+            if self._places.get(key) == (name, row):
+                del self._places[key]
+
+    def _remove(self, name):
+        self._forget(name)
+        with suppress(OSError):  # a folder that we may only read; the damage is found anew next time
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def _as_segment(records):
+    """The bytes of a segment up to its data, the checksum of these, and the blocks that are the data."""
+    parts = list(next(iter(records.values())))
+    blocks = [record[part].contiguous() for record in records.values() for part in parts]
+    shape = (len(records), len(parts))
+    table = {
+        "keys": np.frombuffer(b"".join(records), dtype=np.uint8).reshape(-1, KEY_BYTES),
+        "n_rows": np.array([len(block) for block in blocks]).reshape(shape),
+        "checksums": np.array([zlib.crc32(_bytes(block)) for block in blocks]).reshape(shape),
+    }
+    header, place = {"__metadata__": {"parts": json.dumps(parts)}}, 0
+    for name, array in table.items():
+        dtype = {"uint8": "U8", "int64": "I64"}[array.dtype.name]
+        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": (place, place + array.nbytes)}
+        place += array.nbytes
+    n_bytes = sum(block.nbytes for block in blocks)
+    header["data"] = {
+        "dtype": next(name for name, dtype in _DTYPES.items() if dtype == blocks[0].dtype),
+        "shape": (sum(map(len, blocks)), blocks[0].shape[1]),
+        "data_offsets": (place, place + n_bytes),
+    }
+    header = json.dumps(header).encode()
+    header += b" " * (-len(header) % 8)
+    head = b"".join([len(header).to_bytes(8, "little"), header, *(array.tobytes() for array in table.values())])
+    return head, zlib.crc32(head), blocks
+
+
+def _bytes(block):
+    return memoryview(block.view(torch.uint8).numpy()).cast("B")
+
+
+def _read_table(path):
+    expected = int(_SEGMENT.fullmatch(path.name)[1], 16)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            length = int.from_bytes(file.read(8), "little")
+            # A damaged length could ask for more memory than there is.
+            if length > size:
+                raise _Damaged
+            file.seek(0)
+            head = file.read(8 + length)
+            header = json.loads(head[8:])
+            n_bytes = header["data"]["data_offsets"][0]
+            if not 0 <= n_bytes <= size:
+                raise _Damaged
+            table = file.read(n_bytes)
+            if zlib.crc32(table, zlib.crc32(head)) != expected:
+                raise _Damaged
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _Damaged from error
+    return _make_table(header, len(head), table)
+
+
+def _make_table(header, start, content):
+    def array(name, dtype):
+        begin, end = header[name]["data_offsets"]
+        return np.frombuffer(content[begin:end], dtype=dtype).reshape(header[name]["shape"])
+
+    dtype, width = _DTYPES[header["data"]["dtype"]], header["data"]["shape"][1]
+    n_rows = array("n_rows", np.int64)
+    ends = np.cumsum(n_rows.ravel()).reshape(n_rows.shape)
+    return _Table(
+        keys=[key.tobytes() for key in array("keys", np.uint8)],
+        parts={part: column for column, part in enumerate(json.loads(header["__metadata__"]["parts"]))},
+        offsets=start + header["data"]["data_offsets"][0] + (ends - n_rows) * width * dtype.itemsize,
+        n_rows=n_rows,
+        checksums=array("checksums", np.int64),
+        dtype=dtype,
+        width=width,
+    )
+
+
+def _read_blocks(path, table, wanted, parts):
+    """The blocks of the rows `wanted`, (key, row) each; raises `_Damaged` if one is not as it was written."""
+    found = {}
+    columns = [table.parts[part] for part in parts]
+    with open(path, "rb") as file:
+        for key, row in wanted:
+            found[key] = [_read_block(file, table, row, column) for column in columns]
+    with suppress(OSError):  # a folder that we may only read
+        os.utime(path)  # the time of last use, by which eviction goes
+    return found
+
+
+def _read_block(file, table, row, column):
+    n_rows = int(table.n_rows[row, column])
+    content = bytearray(n_rows * table.width * table.dtype.itemsize)
+    file.seek(int(table.offsets[row, column]))
+    # Read, not mapped: a file that is cut short under a map would kill the process.
+    n_read = file.readinto(content)
+    if n_read != len(content) or zlib.crc32(content) != table.checksums[row, column]:
+        raise _Damaged
+    return torch.frombuffer(content, dtype=table.dtype).view(n_rows, table.width)
