@@ -1,57 +1,62 @@
-"""How fast are mean-pooled features, against transformers and sentence-transformers on the same weights?
+"""How fast are mean-pooled features, against sentence-transformers and transformers on the same weights?
 
 python -m benchmarks.features
 """
 
 import numpy as np
-import torch
-from transformers import AutoModel, AutoTokenizer
+from transformers import pipeline
 
-from benchmarks._common import alternate, parse, report, texts_and_labels
+from benchmarks._main import main
+from benchmarks._table import missing
+from benchmarks._texts import texts_for
+from benchmarks._timing import alternate, ratio_line
 from skbert import LayerPoolFeaturizer
 from skbert.encoder._load import _minilm_folder
 
+_MAX_LENGTH = 128
+_SENTENCE = "sentence-transformers encode, batch 32"
+_PIPELINE = "transformers pipeline, default"
 
-def main():
-    options = parse(__doc__)
-    texts, _ = texts_and_labels(options)
+
+def lines(options):
+    texts = texts_for(options, 60 if options.quick else 500)
     folder = str(_minilm_folder())
-    featurizers = {
-        name: LayerPoolFeaturizer("minilm", normalize=True, precision=precision).fit(texts[:1])
-        for name, precision in (("skbert fp32", "fp32"), ("skbert bf16", "bf16"))
-    }
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    sentence = _sentence_transformer(folder, texts)
+    candidates = {precision: _featurizer(precision, texts) for precision in ("fp32", "bf16")}
+    # Left at what it gives, token by token: the pooling that its user has to write costs it nothing here.
+    extract = pipeline("feature-extraction", model=folder, device="cpu")
+    candidates[_PIPELINE] = lambda: extract(texts)
+    if sentence is not None:
+        candidates[_SENTENCE] = sentence
+    seconds = alternate(candidates, options.repeats)
+    for precision, target in (("fp32", 1.6), ("bf16", 3.2)):
+        name = f"features, {precision}"
+        if sentence is None:
+            yield missing(name, _SENTENCE, "sentence-transformers", target)
+            continue
+        off = np.abs(candidates[precision]() - sentence()).max()
+        note = f"unit vectors differ by at most {off:.0e}"
+        yield ratio_line(name, _SENTENCE, seconds[precision], seconds[_SENTENCE], target, len(texts), note)
+    yield ratio_line("features, fp32", _PIPELINE, seconds["fp32"], seconds[_PIPELINE], 4, len(texts))
 
-    def padded():
-        rows = []
-        for start in range(0, len(texts), 32):
-            batch = tokenizer(texts[start : start + 32], padding=True, truncation=True, return_tensors="pt")
-            with torch.inference_mode():
-                hidden = model(**batch).last_hidden_state
-            keep = batch["attention_mask"][..., None]
-            rows.append(torch.nn.functional.normalize((hidden * keep).sum(1) / keep.sum(1)))
-        return torch.cat(rows).numpy()
 
-    candidates = {"transformers, batch 32, padded": padded}
+def _featurizer(precision, texts):
+    featurizer = LayerPoolFeaturizer(
+        "minilm", max_length=_MAX_LENGTH, normalize=True, device="cpu", precision=precision
+    )
+    featurizer.fit(texts[:1])
+    return lambda: featurizer.transform(texts)
+
+
+def _sentence_transformer(folder, texts):
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:
-        print("sentence-transformers is not installed and is left out")
-    else:
-        sentence = SentenceTransformer(folder, device="cpu")
-        sentence.max_seq_length = 512
-        candidates["sentence-transformers encode, batch 32"] = lambda: sentence.encode(
-            texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False
-        )
-    candidates |= {name: (lambda f=f: f.transform(texts)) for name, f in featurizers.items()}
-    expected = padded()
-    for name, run in candidates.items():
-        print(f"  largest difference of {name} from transformers: {np.abs(run() - expected).max():.1e}")
-    reference = "sentence-transformers encode, batch 32"
-    if reference not in candidates:
-        reference = "transformers, batch 32, padded"
-    report(f"features: {len(texts)} texts", alternate(candidates, options.repeats), reference, options.output)
+        return None
+    model = SentenceTransformer(folder, device="cpu")
+    model.max_seq_length = _MAX_LENGTH
+    return lambda: model.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, lines)

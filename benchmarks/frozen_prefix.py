@@ -3,44 +3,52 @@
 python -m benchmarks.frozen_prefix
 """
 
-import warnings
-
 import numpy as np
 
-from benchmarks._common import alternate, parse, report, texts_and_labels
+from benchmarks._main import main
+from benchmarks._texts import labels_for, texts_for
+from benchmarks._timing import alternate, ratio_line
 from skbert import MaxPoolBERTClassifier
 from skbert.training import _prefix
 
+_CACHED, _UNCACHED, _ALL = "frozen layers run once a text", "frozen layers run at every step", "all layers trained"
 
-def main():
-    options = parse(__doc__)
-    warnings.simplefilter("ignore")
-    texts, labels = texts_and_labels(options)
-    texts, labels = texts[:96], labels[:96]
-    curves = {}
 
-    def fit(name, limit, **parameters):
-        _prefix.MAX_BYTES = limit
-        clf = MaxPoolBERTClassifier(
-            "minilm", layers=1, token_pooling="cls", max_epochs=10, learning_rate=1e-4, random_state=0, **parameters
-        )
-        curves[name] = clf.fit(texts, labels).loss_curve_
+def lines(options):
+    texts, epochs = (texts_for(options, 32), 3) if options.quick else (texts_for(options, 96), 10)
+    labels, curves = labels_for(texts), {}
 
-    candidates = {
-        "all layers trained": lambda: fit("all layers trained", 0),
-        "4 of 6 layers frozen, run at every step": lambda: fit("uncached", 0, freeze_layers=4),
-        "4 of 6 layers frozen, run once a text": lambda: fit("cached", 2**40, freeze_layers=4),
-    }
-    seconds = alternate(candidates, options.repeats)
-    difference = np.abs(np.array(curves["cached"]) - curves["uncached"]).max()
-    report(
-        "frozen prefix: 96 texts, 10 epochs, [CLS]",
-        seconds,
-        "4 of 6 layers frozen, run at every step",
-        options.output,
-        note=f"; loss curves differ by {difference:.1e}",
+    def fit(name, most_bytes, freeze_layers):
+        before, _prefix.MAX_BYTES = _prefix.MAX_BYTES, most_bytes
+        try:
+            clf = MaxPoolBERTClassifier(
+                "minilm",
+                layers=1,
+                token_pooling="cls",
+                freeze_layers=freeze_layers,
+                max_epochs=epochs,
+                random_state=0,
+                device="cpu",
+                precision="fp32",
+            )
+            curves[name] = clf.fit(texts, labels).loss_curve_
+        finally:
+            _prefix.MAX_BYTES = before
+
+    seconds = alternate(
+        {
+            _CACHED: lambda: fit(_CACHED, 2**40, 4),
+            _UNCACHED: lambda: fit(_UNCACHED, 0, 4),
+            _ALL: lambda: fit(_ALL, 0, 0),
+        },
+        options.repeats,
     )
+    off = np.abs(np.subtract(curves[_CACHED], curves[_UNCACHED])).max()
+    name, n_examples = f"fine-tuning, freeze_layers=4, [CLS], {epochs} epochs", epochs * len(texts)
+    note = f"loss curves differ by at most {off:.0e}"
+    yield ratio_line(name, f"ours, {_UNCACHED}", seconds[_CACHED], seconds[_UNCACHED], 2, n_examples, note)
+    yield ratio_line(name, f"ours, {_ALL}", seconds[_CACHED], seconds[_ALL], None, n_examples)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, lines)

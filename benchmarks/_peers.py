@@ -1,0 +1,75 @@
+"""Fine-tuning as the users of other libraries write it: texts and labels in, a trained model out."""
+
+import tempfile
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
+
+MAX_LENGTH, BATCH_SIZE, LEARNING_RATE = 128, 16, 2e-5
+
+
+def fit_trainer(folder, texts, labels, epochs, *, device="cpu", bf16=False):
+    """transformers' Trainer, batches padded to their longest text; its own defaults where nothing is said."""
+    from transformers import PrinterCallback, Trainer, TrainingArguments
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
+    encoded = tokenizer(list(texts), truncation=True, max_length=MAX_LENGTH)
+    rows = [
+        {**{name: column[i] for name, column in encoded.items()}, "labels": int(label)}
+        for i, label in enumerate(labels)
+    ]
+    with tempfile.TemporaryDirectory() as output:
+        arguments = TrainingArguments(
+            output,
+            num_train_epochs=epochs,
+            per_device_train_batch_size=BATCH_SIZE,
+            learning_rate=LEARNING_RATE,
+            weight_decay=0.01,
+            bf16=bf16,
+            use_cpu=device == "cpu",
+            eval_strategy="no",
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        collator = DataCollatorWithPadding(tokenizer)
+        trainer = Trainer(model, arguments, train_dataset=rows, data_collator=collator)
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    return model
+
+
+class _Logits(nn.Module):
+    """What skorch needs: a module that is built by the fit and returns logits."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
+
+    def forward(self, **inputs):
+        return self.model(**inputs).logits
+
+
+def fit_skorch(folder, texts, labels, epochs):
+    """skorch's classifier behind skorch's tokenizer, which pads all texts to the longest allowed."""
+    from sklearn.pipeline import make_pipeline
+    from skorch import NeuralNetClassifier
+    from skorch.hf import HuggingfacePretrainedTokenizer
+
+    net = NeuralNetClassifier(
+        _Logits,
+        module__folder=folder,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.AdamW,
+        optimizer__weight_decay=0.01,
+        lr=LEARNING_RATE,
+        max_epochs=epochs,
+        batch_size=BATCH_SIZE,
+        iterator_train__shuffle=True,
+        train_split=None,
+        verbose=0,
+    )
+    return make_pipeline(HuggingfacePretrainedTokenizer(folder, max_length=MAX_LENGTH), net).fit(texts, labels)
