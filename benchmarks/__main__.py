@@ -3,20 +3,18 @@
 python -m benchmarks [--only features] [--quick]
 """
 
-from benchmarks import features, fine_tuning, frozen_prefix
+from benchmarks import features, fine_tuning, frozen_prefix, gpu, grid_search, memory
 from benchmarks._main import run
 from benchmarks._options import parse
 
-_ALL = {
-    "features": features.lines,
-    "fine_tuning": fine_tuning.lines,
-    "frozen_prefix": frozen_prefix.lines,
-}
+_SCRIPTS = (features, fine_tuning, frozen_prefix, grid_search, memory, gpu)
+_LINES = {script.__name__.rpartition(".")[2]: script.lines for script in _SCRIPTS}
 
 
 def _only(parser):
-    parser.add_argument("--only", choices=_ALL, action="append", help="run this one; may be given several times")
+    parser.add_argument("--only", choices=_LINES, action="append", help="run this one; may be given several times")
 
 
-options = parse(__doc__, _only)
-run([_ALL[name] for name in options.only or _ALL], options)
+if __name__ == "__main__":
+    options = parse(__doc__, _only)
+    run([_LINES[name] for name in options.only or _LINES], options)

@@ -1,0 +1,68 @@
+"""How much memory does it take to transform many texts, above the array of features itself?
+
+python -m benchmarks.memory [--count 100000]
+
+Measured in a process of its own: the peak of resident memory, less what was resident before the transform (imports,
+weights, texts), less the bytes of the features.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks._main import main
+from benchmarks._table import Line
+from benchmarks._texts import texts_for
+
+_TARGET = 1.5
+
+
+def lines(options):
+    name, against = f"{options.count:,} distinct texts transformed", "peak memory above the output array"
+    if not Path("/proc/self/status").exists():
+        yield Line(name, against, "GiB", _TARGET, None, "needs Linux, whose /proc tells the peak of one process")
+        return
+    command = [sys.executable, "-m", "benchmarks.memory", "--measure", "--count", str(options.count)]
+    if options.data is not None:
+        command += ["--data", str(options.data)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    before, peak, output = (found[name] / 2**20 for name in ("before", "peak", "output"))
+    detail = (
+        f"{found['n_texts']:,} texts in {found['seconds']:.0f} s; {before:.0f} MiB before, {peak:.0f} MiB at the peak, "
+        f"{output:.0f} MiB of features"
+    )
+    yield Line(name, against, "GiB", _TARGET, (peak - before - output) / 1024, detail)
+
+
+def _measure(options):
+    """What the process of its own does: transform, and print the bytes as JSON."""
+    from skbert import LayerPoolFeaturizer
+
+    texts = texts_for(options, options.count)
+    featurizer = LayerPoolFeaturizer("minilm", max_length=128, device="cpu", precision="fp32").fit(texts[:1])
+    # What a first call allocates once and for all belongs to the transform, so none comes before it.
+    before, start = _resident("VmRSS"), time.perf_counter()
+    features = featurizer.transform(texts)
+    seconds = time.perf_counter() - start
+    found = {"before": before, "peak": _resident("VmHWM"), "output": features.nbytes}
+    print(json.dumps({**found, "n_texts": len(texts), "seconds": seconds}))
+
+
+def _resident(field):
+    """Bytes of this process as the kernel counts them; getrusage would count a parent's peak in."""
+    for row in Path("/proc/self/status").read_text().splitlines():
+        if row.startswith(f"{field}:"):
+            return int(row.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {field}")
+
+
+if __name__ == "__main__":
+    if "--measure" in sys.argv:
+        from benchmarks._options import parse
+
+        _measure(parse(__doc__, lambda parser: parser.add_argument("--measure", action="store_true")))
+    else:
+        main(__doc__, lines)
