@@ -24,7 +24,8 @@ def lines(options):
     sentence = _sentence_transformer(folder, texts)
     candidates = {precision: _featurizer(precision, texts) for precision in ("fp32", "bf16")}
     # Left at what it gives, token by token: the pooling that its user has to write costs it nothing here.
-    extract = pipeline("feature-extraction", model=folder, device="cpu")
+    cut = {"truncation": True, "max_length": _MAX_LENGTH}
+    extract = pipeline("feature-extraction", model=folder, device="cpu", tokenize_kwargs=cut)
     candidates[_PIPELINE] = lambda: extract(texts)
     if sentence is not None:
         candidates[_SENTENCE] = sentence

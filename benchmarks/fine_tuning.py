@@ -24,7 +24,7 @@ _NAME = "fine-tuning, fp32, batch 16"
 
 def lines(options):
     texts = texts_for(options, 32 if options.quick else 240)
-    labels, folder, epochs = labels_for(texts), str(_minilm_folder()), 1
+    labels, folder, epochs = labels_for(texts), str(_minilm_folder()), 2
 
     def ours(**parameters):
         MaxPoolBERTClassifier(

@@ -16,7 +16,6 @@ from benchmarks._main import main
 from benchmarks._texts import labels_for, texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import LayerPoolFeaturizer
-from skbert.store import MEMORY
 
 _GRID = {
     "features__layers": [(depth,) for depth in range(1, 7)],
@@ -25,6 +24,8 @@ _GRID = {
 
 
 def lines(options):
+    from skbert import FeatureStore
+
     texts, folds = (texts_for(options, 12), 2) if options.quick else (texts_for(options, 60), 5)
     labels, scores = labels_for(texts), {}
 
@@ -35,7 +36,7 @@ def lines(options):
         scores[name] = found.cv_results_["mean_test_score"]
 
     def search_in_memory():
-        MEMORY.clear()
+        FeatureStore("memory").clear()
         search("memory", "memory")
 
     def search_in_folder():
