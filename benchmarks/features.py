@@ -36,7 +36,7 @@ def lines(options):
             yield missing(name, _SENTENCE, "sentence-transformers", target)
             continue
         off = np.abs(candidates[precision]() - sentence()).max()
-        note = f"unit vectors differ by at most {off:.0e}"
+        note = f"unit vectors differ by at most {off:.1g}"
         yield ratio_line(name, _SENTENCE, seconds[precision], seconds[_SENTENCE], target, len(texts), note)
     yield ratio_line("features, fp32", _PIPELINE, seconds["fp32"], seconds[_PIPELINE], 4, len(texts))
 

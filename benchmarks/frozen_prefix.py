@@ -45,7 +45,7 @@ def lines(options):
     )
     off = np.abs(np.subtract(curves[_CACHED], curves[_UNCACHED])).max()
     name, n_examples = f"fine-tuning, freeze_layers=4, [CLS], {epochs} epochs", epochs * len(texts)
-    note = f"loss curves differ by at most {off:.0e}"
+    note = f"loss curves differ by at most {off:.1g}"
     yield ratio_line(name, f"ours, {_UNCACHED}", seconds[_CACHED], seconds[_UNCACHED], 2, n_examples, note)
     yield ratio_line(name, f"ours, {_ALL}", seconds[_CACHED], seconds[_ALL], None, n_examples)
 

@@ -53,7 +53,7 @@ def lines(options):
             seconds[name],
             seconds["none"],
             40,
-            note=f"mean scores differ by at most {off:.0e}",
+            note=f"mean scores differ by at most {off:.1g}",
         )
 
 
