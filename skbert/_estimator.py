@@ -10,17 +10,16 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length
 
-from skbert._checks import check_bool, check_callbacks, check_choice, check_int, check_real, check_weights
+from skbert._checks import check_weights
+from skbert._parameters import checked_parameters, fine_tune_settings
 from skbert._rng import derive_seeds, isolated
 from skbert._split import validation_split
 from skbert._text_estimator import TextEstimator
 from skbert.encoder import PooledEncoder, load_encoder
-from skbert.encoder.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
 from skbert.store import encoder_key, to_json
 from skbert.text import check_texts, tokenize, warn_of_cuts
 from skbert.training import (
     ADVICE,
-    FineTuneSettings,
     MemoryNotice,
     TextDataset,
     fine_tune,
@@ -95,7 +94,10 @@ class MaxPoolBERTBase(TextEstimator):
             One single text does not fit into memory.
         """
         name = type(self).__name__
-        settings, options = self._check_parameters()
+        self._check_not_yet()
+        device, precision = self._check_encoder_parameters()
+        checked = checked_parameters(self)
+        settings = fine_tune_settings(checked, device, precision, self.verbose)
         if y is None:
             raise ValueError(f"{name} requires y to be passed, but the target y is None.")
         texts = check_texts(X, name)
@@ -114,7 +116,7 @@ class MaxPoolBERTBase(TextEstimator):
         if warm:
             fitted = self._model_to_go_on_with(texts)
         else:
-            fitted = self._new_model({**options, "n_outputs": task.n_outputs}, seeds)
+            fitted = self._new_model(checked, task.n_outputs, seeds)
         module, notice = fitted.module(settings.device), MemoryNotice()
         self._freeze(module)
         train_set, valid_set = self._datasets(train, valid, fitted)
@@ -135,50 +137,12 @@ class MaxPoolBERTBase(TextEstimator):
             warnings.warn(f"Fine-tuning failed ({self.training_status_}): {advice}", ConvergenceWarning, stacklevel=2)
         return self
 
-    def _check_parameters(self):
-        """Check all constructor parameters that do not depend on the data; returns settings and head options."""
+    def _check_not_yet(self):
         for name, default in _NOT_YET.items():
             value = getattr(self, name)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not default and not (number and value == default):
                 raise NotImplementedError(f"{name}={value!r} is not implemented yet; leave it at {default!r}.")
-        check_choice("layer_pooling", self.layer_pooling, LAYER_POOLINGS)
-        check_choice("token_pooling", self.token_pooling, TOKEN_POOLINGS)
-        check_choice("head", self.head, ("linear", "pooler"))
-        device, precision = self._check_encoder_parameters()
-        check_int("freeze_layers", self.freeze_layers, 0)
-        check_bool("warm_start", self.warm_start)
-        check_bool("early_stopping", self.early_stopping)
-        check_real("validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True)
-        if self.dropout is not None:
-            check_real("dropout", self.dropout, 0, 1, open_high=True)
-        limit = self.max_grad_norm
-        patience = check_int("n_iter_no_change", self.n_iter_no_change, 1)
-        learning_rate = check_real("learning_rate", self.learning_rate, 0)
-        head_rate = self.head_learning_rate
-        settings = FineTuneSettings(
-            max_epochs=check_int("max_epochs", self.max_epochs, 1),
-            batch_size=check_int("batch_size", self.batch_size, 1),
-            learning_rate=learning_rate,
-            head_learning_rate=(learning_rate if head_rate is None else check_real("head_learning_rate", head_rate, 0)),
-            warmup_ratio=check_real("warmup_ratio", self.warmup_ratio, 0, 1),
-            weight_decay=check_real("weight_decay", self.weight_decay, 0),
-            bias_correction=check_bool("bias_correction", self.bias_correction),
-            max_grad_norm=None if limit is None else check_real("max_grad_norm", limit, 0, open_low=True),
-            patience=patience if self.early_stopping else None,
-            callbacks=check_callbacks(self.callbacks),
-            device=device,
-            precision=precision,
-            verbose=self.verbose,
-        )
-        options = {
-            "layers": self.layers,
-            "layer_pooling": self.layer_pooling,
-            "token_pooling": self.token_pooling,
-            "n_heads": check_int("n_heads", self.n_heads, 1),
-            "head": self.head,
-        }
-        return settings, options
 
     def _model_facts(self):
         """The parameters that shape the model, as JSON types."""
@@ -200,10 +164,12 @@ class MaxPoolBERTBase(TextEstimator):
         # A copy: should this fit fail, the last one still stands.
         return self._fitted.copy()
 
-    def _new_model(self, options, seeds):
+    def _new_model(self, checked, n_outputs, seeds):
         loaded = load_encoder(self.model, self.revision)
-        encoder = loaded.copy_model(self.dropout)
-        head = {**options, "head_dropout": self.dropout}
+        encoder = loaded.copy_model(checked["dropout"])
+        names = ("layer_pooling", "token_pooling", "n_heads", "head")
+        head = {name: checked[name] for name in names}
+        head |= {"n_outputs": n_outputs, "layers": self.layers, "head_dropout": checked["dropout"]}
         # Only the new parameters are drawn here: loading has locks of its own and must not wait inside this one.
         with isolated(seeds.init):
             module = PooledEncoder(encoder, **head)
