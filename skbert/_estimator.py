@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
 
 import numpy as np
@@ -15,8 +14,8 @@ from skbert._parameters import checked_parameters, fine_tune_settings
 from skbert._rng import derive_seeds, isolated
 from skbert._split import validation_split
 from skbert._text_estimator import TextEstimator
-from skbert.encoder import PooledEncoder, load_encoder
-from skbert.store import encoder_key, to_json
+from skbert.encoder import PooledEncoder, load_encoder, make_runner, resolve_path
+from skbert.store import as_list, encoder_key, to_json
 from skbert.text import check_texts, tokenize, warn_of_cuts
 from skbert.training import (
     ADVICE,
@@ -29,7 +28,6 @@ from skbert.training import (
 
 # Parameters of the contract that are not there yet, with the only value that they may have.
 _NOT_YET = {
-    "layer_path": None,
     "reinit_layers": 0,
     "layer_decay": 1.0,
     "pretrained_decay": 0.0,
@@ -146,10 +144,10 @@ class MaxPoolBERTBase(TextEstimator):
 
     def _model_facts(self):
         """The parameters that shape the model, as JSON types."""
-        layers = self.layers if isinstance(self.layers, numbers.Integral) else list(self.layers)
         names = ("revision", "layer_pooling", "token_pooling", "n_heads", "head", "max_length", "dropout")
         facts = {name: to_json(getattr(self, name)) for name in names}
-        return {"model": str(self.model), "layers": to_json(layers), **facts}
+        indices = {name: as_list(getattr(self, name)) for name in ("layers", "layer_path")}
+        return {"model": str(self.model), **indices, **facts}
 
     def _model_to_go_on_with(self, texts):
         """The model of the last fit, for ``warm_start``; ValueError if the parameters now ask for another."""
@@ -166,14 +164,15 @@ class MaxPoolBERTBase(TextEstimator):
 
     def _new_model(self, checked, n_outputs, seeds):
         loaded = load_encoder(self.model, self.revision)
-        encoder = loaded.copy_model(checked["dropout"])
+        path = resolve_path(self.layer_path, make_runner(loaded.model))
+        encoder = loaded.copy_model(checked["dropout"], path)
         names = ("layer_pooling", "token_pooling", "n_heads", "head")
         head = {name: checked[name] for name in names}
         head |= {"n_outputs": n_outputs, "layers": self.layers, "head_dropout": checked["dropout"]}
         # Only the new parameters are drawn here: loading has locks of its own and must not wait inside this one.
         with isolated(seeds.init):
             module = PooledEncoder(encoder, **head)
-        return self._fitted_model(loaded, module, head, asked=self._model_facts())
+        return self._fitted_model(loaded, module, head, asked=self._model_facts(), own_path=path)
 
     def _split(self, train, task, X_val, y_val, sample_weight_val, seeds):
         """Training and validation parts as (texts, target, weights); the latter may be None."""

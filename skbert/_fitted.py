@@ -123,7 +123,8 @@ class FittedModel:
         encoder = {name[len("encoder.") :]: t for name, t in tensors.items() if name.startswith("encoder.")}
         # What a saved folder says must not choose code to run.
         config = {name: value for name, value in self.facts["config"].items() if name not in CODE_KEYS}
-        model = build_model(AutoConfig.for_model(config.pop("model_type"), **config), encoder)
+        config = AutoConfig.for_model(config.pop("model_type"), **config)
+        model = build_model(config, encoder, self.facts.get("own_path"))
         with isolated(0):
             module = PooledEncoder(model, **self.facts["head"])
         module.load_state_dict(tensors)

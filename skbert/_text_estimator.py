@@ -10,6 +10,7 @@ from skbert._checks import check_int
 from skbert._fitted import FittedModel
 from skbert._persistence import PersistenceMixin
 from skbert.encoder import longest_input
+from skbert.store import as_list
 from skbert.text import check_texts
 from skbert.training import resolve_device, resolve_precision
 
@@ -47,7 +48,7 @@ class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transform
         device = resolve_device(self.device)
         return device, resolve_precision(self.precision, device)
 
-    def _fitted_model(self, loaded, module, head, asked, shared=False):
+    def _fitted_model(self, loaded, module, head, asked, shared=False, own_path=None):
         """The `FittedModel` of `module`, with the facts that can build it again.
 
         Parameters
@@ -61,11 +62,14 @@ class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transform
             The parameters that shaped it, in JSON types.
         shared : bool
             Whether the weights also belong to others.
+        own_path : tuple of int or None
+            The pretrained layers that the encoder of `module` has; None means all.
         """
         facts = {
             "asked": asked,
             "config": module.encoder.config.to_dict(),
-            "head": {**head, "layers": list(module.layers)},
+            "head": {**head, "layers": list(module.layers), "path": as_list(module.path)},
+            "own_path": as_list(own_path),
             "width": module.width,
             "max_length": self._longest_input(loaded),
             "weights_sha256": loaded.weights_sha256,

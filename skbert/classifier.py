@@ -42,8 +42,13 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     head : {"linear", "pooler"}, default="linear"
         What follows: dropout and a linear layer; with ``"pooler"`` the encoder's own
         pretrained dense layer and tanh come first.
-    layer_path, reinit_layers
-        Not implemented yet; leave the defaults.
+    layer_path : sequence of int, default=None
+        Transformer layers to run, in order, as 0-based indices: leaving some out skips
+        them, naming one twice duplicates it, each with weights of its own. None is all,
+        once. `layers` and everything else counts along the path. Layers that share
+        weights, as ALBERT's do, go on sharing them; only repeats get their own.
+    reinit_layers : int, default=0
+        Not implemented yet; leave the default.
     freeze_layers : int, default=0
         Keep the embeddings and this many of the lowest layers as they are. The frozen
         part runs without dropout, once a text, and its states are used again in every

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from skbert._checks import check_bool, check_choice
 from skbert._text_estimator import TextEstimator
 from skbert.encoder import PooledEncoder, load_encoder
-from skbert.store import FeatureStore, check_store, to_json
+from skbert.store import FeatureStore, as_list, check_store, to_json
 from skbert.text import check_texts
 
 
@@ -34,8 +34,9 @@ class LayerPoolFeaturizer(TextEstimator):
     token_pooling : {"cls", "mean", "max"}, default="mean"
         How the tokens become one vector: the first token, or the mean or maximum over
         all tokens ([CLS] and [SEP] count, pads never do).
-    layer_path : None
-        Not implemented yet; leave the default.
+    layer_path : sequence of int, default=None
+        Transformer layers to run, in order, as 0-based indices: leave some out, reorder
+        them, name one twice. None runs all, once. `layers` counts along the path.
     max_length : int, default=None
         Longest input in tokens; None is what the encoder takes. Longer texts are cut.
     normalize : bool, default=False
@@ -139,10 +140,12 @@ class LayerPoolFeaturizer(TextEstimator):
             "layers": self.layers,
             "layer_pooling": self.layer_pooling,
             "token_pooling": self.token_pooling,
+            "path": self.layer_path,
         }
         # Never trained, the weights need no copy: all featurizers on the CPU read the same.
         module = PooledEncoder(loaded.model, **head).eval()
         asked = {"model": str(self.model), "revision": self.revision, "layers": to_json(self.layers)}
+        asked["layer_path"] = as_list(module.path)
         self._set_fitted(self._fitted_model(loaded, module, head, asked, shared=True), texts)
         self.n_features_out_ = module.width
         return self
@@ -168,8 +171,6 @@ class LayerPoolFeaturizer(TextEstimator):
         return features
 
     def _check_parameters(self):
-        if self.layer_path is not None:
-            raise NotImplementedError(f"layer_path={self.layer_path!r} is not implemented yet; leave it at None.")
         if self.store is not None:
             check_store(self.store)
         trained = "has parameters that only training sets; use MaxPoolBERTClassifier"

@@ -155,11 +155,6 @@ def test_wrong_parameters__are_refused_in_fit(tiny, texts, parameters, message):
         featurizer.fit(texts)
 
 
-@pytest.mark.parametrize("parameters", [{"layer_path": [0, 1]}])
-def test_parameters_not_there_yet__say_so(tiny, texts, parameters):
-    with pytest.raises(NotImplementedError, match=next(iter(parameters))):
-        LayerPoolFeaturizer(tiny(), **parameters).fit(texts)
-
 
 def test_set_output__gives_a_data_frame(tiny, texts):
     featurizer = LayerPoolFeaturizer(tiny(), device="cpu").set_output(transform="pandas")

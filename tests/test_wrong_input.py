@@ -857,15 +857,11 @@ def test_device__not_on_this_machine__error_says_what_to_use(make, monkeypatch, 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("layer_path", [0, 1, 3]),
-        ("layer_path", (0,)),
-        ("layer_path", "all"),
         ("reinit_layers", 1),
         ("layer_decay", 0.9),
         ("pretrained_decay", 0.01),
         ("mixout", 0.5),
         ("mixout", None),
-        pytest.param("layer_path", np.array([0, 1])),
     ],
 )
 @both

@@ -15,6 +15,7 @@ from .pooling import (
 )
 from .running import LayerRunner, Layout, Prefix
 from .stored import parts_for, pool_records, records_of
+from .surgery import resolve_path, take_path
 
 __all__ = [
     "CODE_KEYS",
@@ -38,5 +39,7 @@ __all__ = [
     "pool_records",
     "records_of",
     "resolve_layers",
+    "resolve_path",
+    "take_path",
     "tokenizer_from_files",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from .running import LayerRunner, Layout, padded_inputs
 
@@ -29,6 +30,17 @@ class DebertaV2Runner(LayerRunner):
 
     def layer_modules(self):
         return list(self.model.encoder.layer)
+
+    def replace_layers(self, modules, path):
+        encoder = self.model.encoder
+        if encoder.conv is not None and 0 in path[1:]:
+            raise NotImplementedError(
+                "This DeBERTa checkpoint has a convolution beside its layer 0, which can neither move nor be repeated: "
+                "layer_path may name layer 0 once, in the first place, or leave it out."
+            )
+        if 0 not in path:
+            encoder.conv = None
+        encoder.layer = nn.ModuleList(modules)
 
     def embed(self, batch, layout):
         inputs = padded_inputs(batch, layout)

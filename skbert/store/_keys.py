@@ -18,7 +18,7 @@ def encoder_key(facts, precision):
     Parameters
     ----------
     facts : dict
-        Of a `FittedModel`: ``weights_sha256``, ``config``, and ``path`` where not all layers run once, in order.
+        Of a `FittedModel`: ``weights_sha256``, ``config``, and the layer path.
     precision : {"fp32", "bf16"}
 
     Returns
@@ -34,7 +34,8 @@ def encoder_key(facts, precision):
     config = {
         name: value for name, value in facts["config"].items() if name not in _IRRELEVANT and "dropout" not in name
     }
-    content = [FORMAT, facts["weights_sha256"], config, facts.get("path"), precision]
+    path = facts["own_path"] if facts["head"]["path"] is None else facts["head"]["path"]
+    content = [FORMAT, facts["weights_sha256"], config, path, precision]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).digest()
 
 

@@ -1,0 +1,111 @@
+"""Changing which layers an encoder has: leaving out, reordering, duplicating.
+
+A layer path names the transformer layers to run, in order, as 0-based indices.
+`LayerRunner.hidden_states` runs any path over an encoder that stays as it is;
+`take_path` turns an encoder into one that has the layers of the path, so that
+whatever is counted in layers afterwards counts along it.
+
+References
+----------
+Sajjad, Dalvi, Durrani, Nakov (2023). On the Effect of Dropping Layers of Pre-trained
+Transformer Models. arXiv:2004.03844.
+
+Kao, Wu, Chi, Hsieh, Lee (2020). BERT's output layer recognizes all hidden layers?
+arXiv:2001.09309.
+"""
+
+from __future__ import annotations
+
+import copy
+import numbers
+from collections.abc import Sequence
+
+import numpy as np
+
+from ._families import make_runner
+
+
+def resolve_path(layer_path, runner):
+    """Turn the parameter `layer_path` into indices of transformer layers.
+
+    Parameters
+    ----------
+    layer_path : sequence of int or None
+    runner : LayerRunner
+        Of the encoder as it was pretrained.
+
+    Returns
+    -------
+    tuple of int, or None where all layers run once, in order
+
+    Raises
+    ------
+    TypeError
+        Not a sequence of int.
+    ValueError
+        Empty, or an index out of range.
+    NotImplementedError
+        The path is not that of all layers, and skbert does not run this family itself.
+    """
+    if layer_path is None:
+        return None
+    if isinstance(layer_path, (str, bytes)) or not isinstance(layer_path, (Sequence, np.ndarray)):
+        raise TypeError(
+            f"layer_path must be None or a sequence of int, such as range(4) or [0, 1, 1, 2], got {layer_path!r:.80}"
+        )
+    n_layers = runner.n_layers
+    if len(layer_path) == 0:
+        raise ValueError(f"layer_path is empty; name at least one of the layers 0..{n_layers - 1}, or pass None.")
+    for index in layer_path:
+        if not isinstance(index, numbers.Integral) or isinstance(index, (bool, np.bool_)):
+            raise TypeError(f"layer_path must hold ints, got {index!r:.80} of type {type(index).__name__}")
+        if not 0 <= index < n_layers:
+            raise ValueError(
+                f"layer_path holds {index}, but the layers of this encoder are 0..{n_layers - 1}"
+                + (" (negative indices are not taken)." if index < 0 else ".")
+            )
+    path = tuple(int(index) for index in layer_path)
+    if path == tuple(range(n_layers)):
+        return None
+    if not runner.owns_forward:
+        raise NotImplementedError(
+            "layer_path needs a family that skbert runs layer by layer, not "
+            f"{runner.model.config.model_type!r}; leave it at None."
+        )
+    return path
+
+
+def take_path(model, path):
+    """Make `model` have the layers of `path` for its own, in place.
+
+    A layer named for the first time is the one the model had; one named again is a
+    copy with weights of its own. Layers that shared their weights, as ALBERT's do,
+    go on sharing them where each is named once. The config stays that of the
+    checkpoint: together with the path it builds the same model again.
+
+    Parameters
+    ----------
+    model : transformers model
+        A base model of a family that skbert runs itself.
+    path : tuple of int, or None
+        From `resolve_path`; None leaves the model as it is.
+
+    Returns
+    -------
+    model
+
+    Raises
+    ------
+    NotImplementedError
+        The path moves or repeats a layer that something outside of it belongs to.
+    """
+    if path is None:
+        return model
+    runner = make_runner(model)
+    before, taken = runner.layer_modules(), set()
+    after = []
+    for index in path:
+        after.append(copy.deepcopy(before[index]) if index in taken else before[index])
+        taken.add(index)
+    runner.replace_layers(after, path)
+    return model
