@@ -34,7 +34,7 @@ def encoder_key(facts, precision):
     config = {
         name: value for name, value in facts["config"].items() if name not in _IRRELEVANT and "dropout" not in name
     }
-    path = facts["own_path"] if facts["head"]["path"] is None else facts["head"]["path"]
+    path = facts["head"].get("path") or facts.get("own_path")
     content = [FORMAT, facts["weights_sha256"], config, path, precision]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).digest()
 
