@@ -14,7 +14,7 @@ from skbert._parameters import checked_parameters, fine_tune_settings
 from skbert._rng import derive_seeds, isolated
 from skbert._split import validation_split
 from skbert._text_estimator import TextEstimator
-from skbert.encoder import PooledEncoder, load_encoder, make_runner, resolve_path
+from skbert.encoder import PooledEncoder, check_boundary, load_encoder, make_runner, resolve_path
 from skbert.store import as_list, encoder_key, to_json
 from skbert.text import check_texts, tokenize, warn_of_cuts
 from skbert.training import (
@@ -28,7 +28,6 @@ from skbert.training import (
 
 # Parameters of the contract that are not there yet, with the only value that they may have.
 _NOT_YET = {
-    "reinit_layers": 0,
     "layer_decay": 1.0,
     "pretrained_decay": 0.0,
     "mixout": 0.0,
@@ -144,7 +143,16 @@ class MaxPoolBERTBase(TextEstimator):
 
     def _model_facts(self):
         """The parameters that shape the model, as JSON types."""
-        names = ("revision", "layer_pooling", "token_pooling", "n_heads", "head", "max_length", "dropout")
+        names = (
+            "revision",
+            "layer_pooling",
+            "token_pooling",
+            "n_heads",
+            "head",
+            "max_length",
+            "dropout",
+            "reinit_layers",
+        )
         facts = {name: to_json(getattr(self, name)) for name in names}
         indices = {name: as_list(getattr(self, name)) for name in ("layers", "layer_path")}
         return {"model": str(self.model), **indices, **facts}
@@ -172,6 +180,8 @@ class MaxPoolBERTBase(TextEstimator):
         # Only the new parameters are drawn here: loading has locks of its own and must not wait inside this one.
         with isolated(seeds.init):
             module = PooledEncoder(encoder, **head)
+            # After the head, so that a run with and one without start from the same head.
+            module.reinitialise(checked["reinit_layers"])
         return self._fitted_model(loaded, module, head, asked=self._model_facts(), own_path=path)
 
     def _split(self, train, task, X_val, y_val, sample_weight_val, seeds):
@@ -196,18 +206,13 @@ class MaxPoolBERTBase(TextEstimator):
 
     def _freeze(self, module):
         """Freeze the first `freeze_layers` layers of `module`, and no others."""
-        n_layers, n_frozen = module.runner.n_layers, int(self.freeze_layers)
-        if n_frozen > n_layers:
-            raise ValueError(f"freeze_layers={n_frozen}, but the encoder runs {n_layers} layers.")
-        if n_frozen and not module.runner.owns_forward:
-            raise NotImplementedError(
-                f"freeze_layers needs a family that skbert runs layer by layer, not {self.model!r}."
-            )
-        modules = module.runner.layer_modules() if n_frozen else []
-        if set(map(id, modules[:n_frozen])) & set(map(id, modules[n_frozen:])):
+        n_frozen, n_fresh, n_layers = int(self.freeze_layers), int(self.reinit_layers), module.runner.n_layers
+        if n_frozen:
+            check_boundary(module.runner, "freeze_layers", n_frozen, n_frozen)
+        if n_frozen + n_fresh > n_layers:
             raise ValueError(
-                f"freeze_layers={n_frozen} would freeze layers that share their weights with layers above, as ALBERT's "
-                "do. Freeze all layers of a group, or none."
+                f"freeze_layers={n_frozen} and reinit_layers={n_fresh} meet: the encoder runs {n_layers} layers, and a "
+                "layer drawn anew must be trained. Lower one of them."
             )
         module.freeze(n_frozen)
 

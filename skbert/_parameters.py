@@ -15,13 +15,14 @@ def _or_none(check):
 
 
 # The checks give the values back as plain Python types. What depends on the data or on the encoder is checked where
-# it is used: `layers`, `class_weight`, `label_smoothing`, and how many layers there are to freeze.
+# it is used: `layers`, `layer_path`, `class_weight`, `label_smoothing`, and how many layers there are to freeze.
 _CHECKS = {
     "layer_pooling": partial(check_choice, choices=LAYER_POOLINGS),
     "token_pooling": partial(check_choice, choices=TOKEN_POOLINGS),
     "n_heads": partial(check_int, low=1),
     "head": partial(check_choice, choices=("linear", "pooler")),
     "freeze_layers": partial(check_int, low=0),
+    "reinit_layers": partial(check_int, low=0),
     "max_epochs": partial(check_int, low=1),
     "batch_size": partial(check_int, low=1),
     "learning_rate": partial(check_real, low=0),

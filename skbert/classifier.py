@@ -48,7 +48,8 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         once. `layers` and everything else counts along the path. Layers that share
         weights, as ALBERT's do, go on sharing them; only repeats get their own.
     reinit_layers : int, default=0
-        Not implemented yet; leave the default.
+        Draw this many of the topmost layers anew, and the pooler too where it is the head:
+        weights from N(0, initializer_range²), biases 0, LayerNorm 1 and 0.
     freeze_layers : int, default=0
         Keep the embeddings and this many of the lowest layers as they are. The frozen
         part runs without dropout, once a text, and its states are used again in every

@@ -857,7 +857,6 @@ def test_device__not_on_this_machine__error_says_what_to_use(make, monkeypatch, 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("reinit_layers", 1),
         ("layer_decay", 0.9),
         ("pretrained_decay", 0.01),
         ("mixout", 0.5),

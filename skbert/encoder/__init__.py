@@ -15,7 +15,7 @@ from .pooling import (
 )
 from .running import LayerRunner, Layout, Prefix
 from .stored import parts_for, pool_records, records_of
-from .surgery import resolve_path, take_path
+from .surgery import check_boundary, resolve_path, take_path
 
 __all__ = [
     "CODE_KEYS",
@@ -30,6 +30,7 @@ __all__ = [
     "PooledEncoder",
     "Prefix",
     "build_model",
+    "check_boundary",
     "clear_cache",
     "load_encoder",
     "longest_input",

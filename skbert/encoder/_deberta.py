@@ -31,6 +31,10 @@ class DebertaV2Runner(LayerRunner):
     def layer_modules(self):
         return list(self.model.encoder.layer)
 
+    def layer_parts(self, index):
+        conv = self.model.encoder.conv
+        return super().layer_parts(index) + ([conv] if index == 0 and conv is not None else [])
+
     def replace_layers(self, modules, path):
         encoder = self.model.encoder
         if encoder.conv is not None and 0 in path[1:]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from ._families import make_runner
 from .pooling import ClsPooling, LayerPooling, make_token_pooling, resolve_layers
-from .surgery import resolve_path
+from .surgery import check_boundary, reinitialise, resolve_path
 
 
 class PooledEncoder(nn.Module):
@@ -77,8 +77,51 @@ class PooledEncoder(nn.Module):
         p = _head_dropout(config) if head_dropout is None else head_dropout
         self.dropout = nn.Dropout(p)
         self.classifier = nn.Linear(width, n_outputs)
-        nn.init.normal_(self.classifier.weight, std=getattr(config, "initializer_range", 0.02))
+        nn.init.normal_(self.classifier.weight, std=_initializer_range(config))
         nn.init.zeros_(self.classifier.bias)
+
+    def fresh_parts(self, n_layers):
+        """The modules that `reinitialise` draws anew: the top `n_layers` layers, and the pooler where it is the head."""
+        if not n_layers:
+            return []
+        below = self.runner.n_layers - n_layers
+        layers = [part for index in range(below, self.runner.n_layers) for part in self.runner.layer_parts(index)]
+        return layers + ([_pooler_dense(self.encoder)] if self.head == "pooler" else [])
+
+    def reinitialise(self, n_layers):
+        """Draw the top `n_layers` layers anew, and with them the pooler where it is the head (Zhang et al. 2021).
+
+        Raises
+        ------
+        ValueError
+            There are fewer layers, or they share their weights with layers below.
+        NotImplementedError
+            skbert does not run this family itself.
+        """
+        if n_layers:
+            check_boundary(self.runner, "reinit_layers", n_layers, self.runner.n_layers - n_layers)
+            reinitialise(self.fresh_parts(n_layers), _initializer_range(self.encoder.config))
+
+    def depths(self):
+        """Where each parameter stands, by its ``id``: 0 is embeddings, d layer d, L + 1 the pooler and the head.
+
+        What all layers share counts as embeddings, a norm after the last layer as part of
+        that layer; weights that several layers share stand where the topmost of them does.
+        """
+        n_layers = self.runner.n_layers
+        depths = {id(parameter): n_layers + 1 for parameter in self.parameters()}
+        levels = [self.encoder.parameters()]
+        levels += [
+            (parameter for part in self.runner.layer_parts(index) for parameter in part.parameters())
+            for index in range(n_layers)
+        ]
+        for depth, parameters in enumerate(levels):
+            depths |= dict.fromkeys(map(id, parameters), depth)
+        for name, depth in (("final_norm", n_layers), ("pooler", n_layers + 1)):
+            part = getattr(self.encoder, name, None)
+            if part is not None:
+                depths |= dict.fromkeys(map(id, part.parameters()), depth)
+        return depths
 
     @property
     def runner(self):
@@ -185,6 +228,10 @@ class PooledEncoder(nn.Module):
         if self.layer_pooling.mode == "weighted":
             return torch.softmax(self.layer_pooling.mix, dim=0) * elements
         return torch.full((len(states),), elements / len(states))
+
+
+def _initializer_range(config):
+    return getattr(config, "initializer_range", 0.02)
 
 
 def _head_dropout(config):

@@ -131,6 +131,10 @@ class LayerRunner:
         """The modules of the transformer layers, in order; one shared by two layers is listed twice."""
         raise NotImplementedError
 
+    def layer_parts(self, index):
+        """All modules that make up layer `index`: its own, and any beside it that runs with it alone."""
+        return [self.layer_modules()[index]]
+
     def replace_layers(self, modules, path):
         """Give the model `modules` as its transformer layers; `path` says which layer each was."""
         raise NotImplementedError

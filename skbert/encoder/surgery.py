@@ -1,4 +1,4 @@
-"""Changing which layers an encoder has: leaving out, reordering, duplicating.
+"""Changing which layers an encoder has (leaving out, reordering, duplicating), and drawing layers anew.
 
 A layer path names the transformer layers to run, in order, as 0-based indices.
 `LayerRunner.hidden_states` runs any path over an encoder that stays as it is;
@@ -12,6 +12,9 @@ Transformer Models. arXiv:2004.03844.
 
 Kao, Wu, Chi, Hsieh, Lee (2020). BERT's output layer recognizes all hidden layers?
 arXiv:2001.09309.
+
+Zhang, Wu, Katiyar, Weinberger, Artzi (2021). Revisiting Few-sample BERT Fine-tuning.
+ICLR 2021. arXiv:2006.05987.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ import numbers
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import nn
 
 from ._families import make_runner
 
@@ -109,3 +114,55 @@ def take_path(model, path):
         taken.add(index)
     runner.replace_layers(after, path)
     return model
+
+
+def check_boundary(runner, name, value, boundary):
+    """Check that the layers of an encoder can be parted below layer `boundary`.
+
+    Parameters
+    ----------
+    runner : LayerRunner
+    name, value : str, int
+        The parameter that asks for it; how many layers, counted from one of the ends.
+    boundary : int
+        How many layers lie below.
+
+    Raises
+    ------
+    ValueError
+        There are fewer layers, or some on both sides share their weights.
+    NotImplementedError
+        skbert does not run this family itself.
+    """
+    if value > runner.n_layers:
+        raise ValueError(f"{name}={value}, but the encoder runs {runner.n_layers} layers.")
+    if not runner.owns_forward:
+        raise NotImplementedError(
+            f"{name} needs a family that skbert runs layer by layer, not {runner.model.config.model_type!r}."
+        )
+    modules = runner.layer_modules()
+    if set(map(id, modules[:boundary])) & set(map(id, modules[boundary:])):
+        raise ValueError(
+            f"{name}={value} would part layers that share their weights, as ALBERT's do. Take all layers of a group, "
+            "or none."
+        )
+
+
+@torch.no_grad()
+def reinitialise(parts, std):
+    """Draw modules anew: weights of linear layers and convolutions from N(0, std²), biases 0, LayerNorm 1 and 0.
+
+    Parameters
+    ----------
+    parts : list of modules
+        Those listed twice are drawn once.
+    std : float
+        The encoder's ``initializer_range``.
+    """
+    for module in dict.fromkeys(module for part in parts for module in part.modules()):
+        if isinstance(module, (nn.Linear, nn.Conv1d)):
+            module.weight.normal_(std=std)
+        elif isinstance(module, nn.LayerNorm):
+            module.weight.fill_(1.0)
+        if getattr(module, "bias", None) is not None:
+            module.bias.zero_()

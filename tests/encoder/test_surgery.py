@@ -129,3 +129,56 @@ def test_resolve_path__of_a_family_that_is_not_ours():
 def test_pooled_encoder__with_a_head_wants_an_encoder_that_has_the_path(tiny):
     with pytest.raises(ValueError, match="give one that has the path's"):
         PooledEncoder(load_encoder(tiny()).copy_model(), 2, path=(0, 1))
+
+
+# ------------------------------------------------------------------ re-initialisation
+
+
+def fresh_names(family, n_fresh, model):
+    """Names of the parameters of the top `n_fresh` of four layers, by the families' own naming."""
+    group = {
+        "albert": "encoder.albert_layer_groups.{}.",
+        "distilbert": "transformer.layer.{}.",
+        "modernbert": "layers.{}.",
+    }
+    prefix = group.get(family, "encoder.layer.{}.")
+    places = [1] if family == "albert" else range(4 - n_fresh, 4)
+    starts = tuple(prefix.format(place) for place in places)
+    return {name for name, _ in model.named_parameters() if name.startswith(starts)}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_reinitialise__draws_the_top_layers_and_nothing_else(tiny, family):
+    loaded = load_encoder(tiny(family))
+    module = PooledEncoder(loaded.copy_model(), 2)
+    # As after training, when biases and norms are no longer 0 and 1.
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.37)
+    before = {name: p.detach().clone() for name, p in module.encoder.named_parameters()}
+    module.reinitialise(2)
+    fresh = fresh_names(family, 2, module.encoder)
+    assert fresh
+    weights = []
+    for name, parameter in module.encoder.named_parameters():
+        if name not in fresh:
+            assert torch.equal(parameter, before[name]), name
+        elif parameter.ndim > 1:
+            weights.append(parameter.detach().flatten())
+        else:
+            norm = "norm" in name.lower() and name.endswith("weight")
+            assert (parameter == (1.0 if norm else 0.0)).all(), name
+    drawn = torch.cat(weights)
+    # 0.2 is the initializer_range of the small encoders.
+    assert drawn.mean().abs() < 5 * 0.2 / len(drawn) ** 0.5
+    assert drawn.std() == pytest.approx(0.2, rel=5 / (2 * len(drawn)) ** 0.5)
+
+
+def test_reinitialise__all_layers_of_deberta_take_the_convolution_along(tiny):
+    module = PooledEncoder(load_encoder(tiny("deberta-v2")).copy_model(), 2)
+    conv = module.encoder.encoder.conv.conv.weight
+    before = conv.detach().clone()
+    module.reinitialise(3)
+    assert torch.equal(conv, before)
+    module.reinitialise(4)
+    assert not torch.equal(conv, before)
