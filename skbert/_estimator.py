@@ -14,7 +14,7 @@ from skbert._parameters import checked_parameters, fine_tune_settings
 from skbert._rng import derive_seeds, isolated
 from skbert._split import validation_split
 from skbert._text_estimator import TextEstimator
-from skbert.encoder import PooledEncoder, check_boundary, load_encoder, make_runner, resolve_path
+from skbert.encoder import PooledEncoder, check_boundary, check_own_family, load_encoder, make_runner, resolve_path
 from skbert.store import as_list, encoder_key, to_json
 from skbert.text import check_texts, tokenize, warn_of_cuts
 from skbert.training import (
@@ -28,7 +28,6 @@ from skbert.training import (
 
 # Parameters of the contract that are not there yet, with the only value that they may have.
 _NOT_YET = {
-    "layer_decay": 1.0,
     "pretrained_decay": 0.0,
     "mixout": 0.0,
 }
@@ -116,6 +115,8 @@ class MaxPoolBERTBase(TextEstimator):
             fitted = self._new_model(checked, task.n_outputs, seeds)
         module, notice = fitted.module(settings.device), MemoryNotice()
         self._freeze(module)
+        if settings.layer_decay != 1.0:
+            check_own_family(module.runner, "layer_decay")
         train_set, valid_set = self._datasets(train, valid, fitted)
         # The weights of a warm start are this estimator's own; nobody else has states of theirs.
         encoder = None if warm else encoder_key(fitted.facts, settings.precision)

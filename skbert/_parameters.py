@@ -27,6 +27,7 @@ _CHECKS = {
     "batch_size": partial(check_int, low=1),
     "learning_rate": partial(check_real, low=0),
     "head_learning_rate": _or_none(partial(check_real, low=0)),
+    "layer_decay": partial(check_real, low=0, high=1, open_low=True),
     "warmup_ratio": partial(check_real, low=0, high=1),
     "weight_decay": partial(check_real, low=0),
     "bias_correction": check_bool,

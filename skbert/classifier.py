@@ -66,7 +66,10 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     head_learning_rate : float, default=None
         The same for the new parameters (poolings and linear layer); None is `learning_rate`.
     layer_decay : float, default=1.0
-        Not implemented yet; leave the default.
+        Factor in (0, 1] by which the learning rate falls from layer to layer, going down:
+        the head and the pooler have the full rate, the topmost layer this factor of it, the
+        embeddings below L layers its (L + 1)-th power. Weights that several layers
+        share have the rate of the topmost.
     warmup_ratio : float, default=0.1
         Share of all steps over which the learning rate rises from 0; afterwards it
         falls to 0 linearly.
@@ -121,7 +124,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         Epochs trained.
     history_ : list of dict
         One row an epoch: ``epoch``, ``train_loss``, ``valid_loss`` where there is
-        validation data, ``learning_rate`` (of the last step), ``dur`` (seconds).
+        validation data, ``learning_rate`` (the schedule's, of the last step), ``dur`` (seconds).
     loss_curve_ : list of float
         Training loss of each epoch, in nats, dropout on.
     best_epoch_ : int

@@ -107,6 +107,6 @@ def test_reinit__of_a_family_that_is_not_ours(tiny, texts, labels, tmp_path):
     )
     AutoModel.from_config(config).save_pretrained(tmp_path)
     load_encoder(tiny()).tokenizer.save_pretrained(tmp_path)
-    for parameters in ({"reinit_layers": 1}, {"layer_path": (0,)}, {"freeze_layers": 1}):
+    for parameters in ({"reinit_layers": 1}, {"layer_path": (0,)}, {"freeze_layers": 1}, {"layer_decay": 0.9}):
         with pytest.raises(NotImplementedError, match="layer by layer, not 'ernie'"):
             MaxPoolBERTClassifier(str(tmp_path), layers=1, **parameters).fit(texts, labels)

@@ -857,7 +857,6 @@ def test_device__not_on_this_machine__error_says_what_to_use(make, monkeypatch, 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("layer_decay", 0.9),
         ("pretrained_decay", 0.01),
         ("mixout", 0.5),
         ("mixout", None),

@@ -15,7 +15,7 @@ from .pooling import (
 )
 from .running import LayerRunner, Layout, Prefix
 from .stored import parts_for, pool_records, records_of
-from .surgery import check_boundary, resolve_path, take_path
+from .surgery import check_boundary, check_own_family, resolve_path, take_path
 
 __all__ = [
     "CODE_KEYS",
@@ -31,6 +31,7 @@ __all__ = [
     "Prefix",
     "build_model",
     "check_boundary",
+    "check_own_family",
     "clear_cache",
     "load_encoder",
     "longest_input",

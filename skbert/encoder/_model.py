@@ -81,7 +81,7 @@ class PooledEncoder(nn.Module):
         nn.init.zeros_(self.classifier.bias)
 
     def fresh_parts(self, n_layers):
-        """The modules that `reinitialise` draws anew: the top `n_layers` layers, and the pooler where it is the head."""
+        """The modules that `reinitialise` draws anew: the top `n_layers` layers, and the pooler where it is used."""
         if not n_layers:
             return []
         below = self.runner.n_layers - n_layers

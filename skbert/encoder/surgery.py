@@ -72,11 +72,7 @@ def resolve_path(layer_path, runner):
     path = tuple(int(index) for index in layer_path)
     if path == tuple(range(n_layers)):
         return None
-    if not runner.owns_forward:
-        raise NotImplementedError(
-            "layer_path needs a family that skbert runs layer by layer, not "
-            f"{runner.model.config.model_type!r}; leave it at None."
-        )
+    check_own_family(runner, "layer_path")
     return path
 
 
@@ -116,6 +112,15 @@ def take_path(model, path):
     return model
 
 
+def check_own_family(runner, name):
+    """Raise NotImplementedError, naming the parameter `name`, for a family that skbert does not run itself."""
+    if not runner.owns_forward:
+        raise NotImplementedError(
+            f"{name} needs a family that skbert runs layer by layer, not {runner.model.config.model_type!r}; "
+            "leave it at its default."
+        )
+
+
 def check_boundary(runner, name, value, boundary):
     """Check that the layers of an encoder can be parted below layer `boundary`.
 
@@ -136,10 +141,7 @@ def check_boundary(runner, name, value, boundary):
     """
     if value > runner.n_layers:
         raise ValueError(f"{name}={value}, but the encoder runs {runner.n_layers} layers.")
-    if not runner.owns_forward:
-        raise NotImplementedError(
-            f"{name} needs a family that skbert runs layer by layer, not {runner.model.config.model_type!r}."
-        )
+    check_own_family(runner, name)
     modules = runner.layer_modules()
     if set(map(id, modules[:boundary])) & set(map(id, modules[boundary:])):
         raise ValueError(

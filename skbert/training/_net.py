@@ -40,6 +40,7 @@ class FineTuneSettings:
     batch_size: int
     learning_rate: float
     head_learning_rate: float
+    layer_decay: float
     warmup_ratio: float
     weight_decay: float
     bias_correction: bool
@@ -204,7 +205,11 @@ class FineTuneNet(NeuralNet):
         """Make the optimizer over our own parameter groups."""
         settings = self.settings
         groups = parameter_groups(
-            self.module_, settings.learning_rate, settings.head_learning_rate, settings.weight_decay
+            self.module_,
+            settings.learning_rate,
+            settings.head_learning_rate,
+            settings.weight_decay,
+            settings.layer_decay,
         )
         if settings.bias_correction:
             fused = settings.device.type in ("cpu", "cuda")
@@ -334,7 +339,7 @@ class FineTuneNet(NeuralNet):
 
 
 class _Schedule(Callback):
-    """Warm-up and linear decay, step by step; records the encoder's rate in the last step of each epoch."""
+    """Warm-up and linear decay, step by step; records `learning_rate` as it was in the last step of each epoch."""
 
     def on_train_begin(self, net, **kwargs):
         self._base = [group["lr"] for group in net.optimizer_.param_groups]
@@ -344,7 +349,8 @@ class _Schedule(Callback):
 
     def on_batch_end(self, net, training=False, **kwargs):
         if training:
-            self._used = net.optimizer_.param_groups[0]["lr"]
+            # Not that of a group: under layer_decay, or with a rate of its own for the head, they differ.
+            self._used = net.settings.learning_rate * self._factor(self._step)
             self._step += 1
             self._apply(net)
 

@@ -7,38 +7,47 @@ import math
 import torch
 
 
-def parameter_groups(module, learning_rate, head_learning_rate, weight_decay):
+def parameter_groups(module, learning_rate, head_learning_rate, weight_decay, layer_decay=1.0):
     """Parameters of a `PooledEncoder` in groups for an optimizer.
 
     Vectors (biases and LayerNorm weights) are not decayed. The head, in the sense
     of everything that is new (poolings and classifier), has its own learning rate.
+    Going down the encoder, the rate falls by a factor from layer to layer (Zhang et
+    al. 2021): the pooler has `learning_rate`, the layer that is i-th from the top
+    ``learning_rate * layer_decay**i``, the embeddings below L layers
+    ``learning_rate * layer_decay**(L + 1)``.
 
     Parameters
     ----------
     module : PooledEncoder
     learning_rate, head_learning_rate, weight_decay : float
+    layer_decay : float, default=1.0
+        Any but 1 needs a family whose layers skbert runs itself.
 
     Returns
     -------
     list of dict with keys ``params``, ``lr``, ``weight_decay`` and ``name``
     """
+    depths = module.depths() if layer_decay != 1.0 else {}
+    top = max(depths.values(), default=0)
     groups = {}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        part = "encoder" if name.startswith("encoder.") else "head"
+        if name.startswith("encoder."):
+            below = top - depths.get(id(parameter), top)
+            part, rate = f"encoder, {below} from the top" if below else "encoder", learning_rate * layer_decay**below
+        else:
+            part, rate = "head", head_learning_rate
         decays = parameter.ndim > 1
-        groups.setdefault((part, decays), []).append(parameter)
-    rates = {"encoder": learning_rate, "head": head_learning_rate}
-    return [
-        {
-            "params": parameters,
-            "lr": rates[part],
+        group = {
+            "params": [],
+            "lr": rate,
             "weight_decay": weight_decay if decays else 0.0,
             "name": f"{part}, {'decayed' if decays else 'not decayed'}",
         }
-        for (part, decays), parameters in groups.items()
-    ]
+        groups.setdefault(group["name"], group)["params"].append(parameter)
+    return list(groups.values())
 
 
 def linear_schedule(n_steps, warmup_ratio):
