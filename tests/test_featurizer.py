@@ -155,7 +155,6 @@ def test_wrong_parameters__are_refused_in_fit(tiny, texts, parameters, message):
         featurizer.fit(texts)
 
 
-
 def test_set_output__gives_a_data_frame(tiny, texts):
     featurizer = LayerPoolFeaturizer(tiny(), device="cpu").set_output(transform="pandas")
     frame = featurizer.fit_transform(pd.Series(texts, index=range(50, 74)))
