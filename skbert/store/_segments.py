@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 KEY_BYTES = 16
 _SEGMENT = re.compile(r"segment-[0-9a-f]{16}-([0-9a-f]{8})\.safetensors")
 _UNFINISHED = re.compile(r"segment-[0-9a-f]{16}\.part")
 # What a killed writer left behind goes after this time; a living one is done long before.
 _UNFINISHED_SECONDS = 3600
-_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+# Number formats by their name in safetensors: their name in torch, and bytes.
+_FORMATS = {"F32": ("float32", 4), "BF16": ("bfloat16", 2)}
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,10 @@ class _Table:
         Column of each part.
     offsets, n_rows, checksums : int64 arrays (n_records, n_parts)
         First byte in the file, rows, and CRC-32 of every block.
-    dtype : torch.dtype
-    width : int
+    format : str
+        Of the numbers, as safetensors calls it.
+    row_bytes : int
+        Bytes of one row of a block.
     """
 
     keys: list[bytes]
@@ -52,8 +54,8 @@ class _Table:
     offsets: np.ndarray
     n_rows: np.ndarray
     checksums: np.ndarray
-    dtype: torch.dtype
-    width: int
+    format: str
+    row_bytes: int
 
 
 class _Damaged(Exception):
@@ -233,7 +235,7 @@ def _as_segment(records):
         place += array.nbytes
     n_bytes = sum(block.nbytes for block in blocks)
     header["data"] = {
-        "dtype": next(name for name, dtype in _DTYPES.items() if dtype == blocks[0].dtype),
+        "dtype": next(name for name, (dtype, _) in _FORMATS.items() if str(blocks[0].dtype) == f"torch.{dtype}"),
         "shape": (sum(map(len, blocks)), blocks[0].shape[1]),
         "data_offsets": (place, place + n_bytes),
     }
@@ -244,6 +246,9 @@ def _as_segment(records):
 
 
 def _bytes(block):
+    import torch
+
+    # As plain bytes, for numpy knows no bfloat16.
     return memoryview(block.view(torch.uint8).numpy()).cast("B")
 
 
@@ -275,17 +280,18 @@ def _make_table(header, start, content):
         begin, end = header[name]["data_offsets"]
         return np.frombuffer(content[begin:end], dtype=dtype).reshape(header[name]["shape"])
 
-    dtype, width = _DTYPES[header["data"]["dtype"]], header["data"]["shape"][1]
+    number_format, width = header["data"]["dtype"], header["data"]["shape"][1]
+    row_bytes = width * _FORMATS[number_format][1]
     n_rows = array("n_rows", np.int64)
     ends = np.cumsum(n_rows.ravel()).reshape(n_rows.shape)
     return _Table(
         keys=[key.tobytes() for key in array("keys", np.uint8)],
         parts={part: column for column, part in enumerate(json.loads(header["__metadata__"]["parts"]))},
-        offsets=start + header["data"]["data_offsets"][0] + (ends - n_rows) * width * dtype.itemsize,
+        offsets=start + header["data"]["data_offsets"][0] + (ends - n_rows) * row_bytes,
         n_rows=n_rows,
         checksums=array("checksums", np.int64),
-        dtype=dtype,
-        width=width,
+        format=number_format,
+        row_bytes=row_bytes,
     )
 
 
@@ -302,11 +308,13 @@ def _read_blocks(path, table, wanted, parts):
 
 
 def _read_block(file, table, row, column):
+    import torch  # not above: saving an estimator needs this package, and no torch
+
     n_rows = int(table.n_rows[row, column])
-    content = bytearray(n_rows * table.width * table.dtype.itemsize)
+    content = bytearray(n_rows * table.row_bytes)
     file.seek(int(table.offsets[row, column]))
     # Read, not mapped: a file that is cut short under a map would kill the process.
     n_read = file.readinto(content)
     if n_read != len(content) or zlib.crc32(content) != table.checksums[row, column]:
         raise _Damaged
-    return torch.frombuffer(content, dtype=table.dtype).view(n_rows, table.width)
+    return torch.frombuffer(content, dtype=getattr(torch, _FORMATS[table.format][0])).view(n_rows, -1)
