@@ -26,12 +26,6 @@ from skbert.training import (
     training_status,
 )
 
-# Parameters of the contract that are not there yet, with the only value that they may have.
-_NOT_YET = {
-    "pretrained_decay": 0.0,
-    "mixout": 0.0,
-}
-
 
 class MaxPoolBERTBase(TextEstimator):
     """Base of `MaxPoolBERTClassifier` and `MaxPoolBERTRegressor`.
@@ -90,7 +84,6 @@ class MaxPoolBERTBase(TextEstimator):
             One single text does not fit into memory.
         """
         name = type(self).__name__
-        self._check_not_yet()
         device, precision = self._check_encoder_parameters()
         checked = checked_parameters(self)
         settings = fine_tune_settings(checked, device, precision, self.verbose)
@@ -120,7 +113,10 @@ class MaxPoolBERTBase(TextEstimator):
         train_set, valid_set = self._datasets(train, valid, fitted)
         # The weights of a warm start are this estimator's own; nobody else has states of theirs.
         encoder = None if warm else encoder_key(fitted.facts, settings.precision)
-        result = fine_tune(module, train_set, valid_set, task.objective, settings, seeds, notice, encoder)
+        pretrained = self._pretrained_weights(fitted, module, settings)
+        result = fine_tune(
+            module, train_set, valid_set, task.objective, settings, seeds, notice, encoder=encoder, pretrained=pretrained
+        )
 
         verdict = self._judge(module, train_set, task.objective, settings, notice, result)
         earlier = self.history_ if warm else []
@@ -134,13 +130,6 @@ class MaxPoolBERTBase(TextEstimator):
         if advice:
             warnings.warn(f"Fine-tuning failed ({self.training_status_}): {advice}", ConvergenceWarning, stacklevel=2)
         return self
-
-    def _check_not_yet(self):
-        for name, default in _NOT_YET.items():
-            value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not default and not (number and value == default):
-                raise NotImplementedError(f"{name}={value!r} is not implemented yet; leave it at {default!r}.")
 
     def _model_facts(self):
         """The parameters that shape the model, as JSON types."""
@@ -156,7 +145,8 @@ class MaxPoolBERTBase(TextEstimator):
         )
         facts = {name: to_json(getattr(self, name)) for name in names}
         indices = {name: as_list(getattr(self, name)) for name in ("layers", "layer_path")}
-        return {"model": str(self.model), **indices, **facts}
+        # Whether there is mixout decides over the dropout of the model.
+        return {"model": str(self.model), "mixout": bool(self.mixout), **indices, **facts}
 
     def _model_to_go_on_with(self, texts):
         """The model of the last fit, for ``warm_start``; ValueError if the parameters now ask for another."""
@@ -184,6 +174,26 @@ class MaxPoolBERTBase(TextEstimator):
             # After the head, so that a run with and one without start from the same head.
             module.reinitialise(checked["reinit_layers"])
         return self._fitted_model(loaded, module, head, asked=self._model_facts(), own_path=path)
+
+    def _pretrained_weights(self, fitted, module, settings):
+        """Weights of the encoder as they were pretrained, by name, without those drawn anew; {} if nobody asks.
+
+        They are read from the model's own files, also in a warm start: a fitted estimator
+        that carried them would be twice as large.
+        """
+        if not (settings.pretrained_decay or settings.mixout):
+            return {}
+        loaded = load_encoder(self.model, self.revision)
+        if loaded.weights_sha256 != fitted.facts["weights_sha256"]:
+            raise ValueError(
+                f"pretrained_decay and mixout need the weights from which the first fit started, but {self.model!r} "
+                "now holds others. Put them back, or set warm_start=False."
+            )
+        path = fitted.facts["own_path"]
+        weights = (loaded.model if path is None else loaded.copy_model(path=path)).state_dict()
+        fresh = {id(p) for part in module.fresh_parts(int(self.reinit_layers)) for p in part.parameters()}
+        names = [name for name, p in module.encoder.named_parameters() if id(p) not in fresh]
+        return {f"encoder.{name}": weights[name] for name in names}
 
     def _split(self, train, task, X_val, y_val, sample_weight_val, seeds):
         """Training and validation parts as (texts, target, weights); the latter may be None."""

@@ -30,6 +30,8 @@ _CHECKS = {
     "layer_decay": partial(check_real, low=0, high=1, open_low=True),
     "warmup_ratio": partial(check_real, low=0, high=1),
     "weight_decay": partial(check_real, low=0),
+    "pretrained_decay": partial(check_real, low=0),
+    "mixout": partial(check_real, low=0, high=1, open_high=True),
     "bias_correction": check_bool,
     "max_grad_norm": _or_none(partial(check_real, low=0, open_low=True)),
     "dropout": _or_none(partial(check_real, low=0, high=1, open_high=True)),
@@ -53,7 +55,11 @@ def checked_parameters(estimator):
     ValueError
         One of them is out of its range.
     """
-    return {name: check(name, getattr(estimator, name)) for name, check in _CHECKS.items()}
+    checked = {name: check(name, getattr(estimator, name)) for name, check in _CHECKS.items()}
+    if checked["mixout"] and checked["dropout"] is None:
+        # Mixout takes the place of dropout, as in its authors' code.
+        checked["dropout"] = 0.0
+    return checked
 
 
 def fine_tune_settings(checked, device, precision, verbose):

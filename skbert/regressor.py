@@ -74,15 +74,22 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         falls to 0 linearly.
     weight_decay : float, default=0.01
         Decoupled weight decay, not on biases and LayerNorm weights.
-    pretrained_decay, mixout : float, default=0.0
-        Not implemented yet; leave the defaults.
+    pretrained_decay : float, default=0.0
+        λ of a decoupled decay towards the pretrained weights, w ← w - lr·λ·(w - w_pre), taken
+        before each step of Adam: of the whole encoder, biases and LayerNorm too. What
+        is new (head, poolings, re-initialised layers) is not pulled.
+    mixout : float, default=0.0
+        Probability in [0, 1) with which, at every use in training, all weights that leave an
+        input neuron of a linear layer of the encoder are replaced by the pretrained
+        ones. What is new is not mixed. With `mixout`, ``dropout=None`` means no dropout at all.
     bias_correction : bool, default=True
         False gives the optimizer of the first BERT code, which [2]_ and [3]_ found to be a
         cause of failed runs on few data.
     max_grad_norm : float, default=1.0
         Gradients are scaled down to this norm; None leaves them.
     dropout : float, default=None
-        Replaces every dropout probability of the encoder and of the head.
+        Replaces every dropout probability of the encoder and of the head. None leaves the
+        encoder's own, or 0 where there is `mixout`.
     early_stopping : bool, default=False
         Stop when the validation loss has not fallen for `n_iter_no_change` epochs, and
         go back to the weights of the best epoch.

@@ -857,15 +857,19 @@ def test_device__not_on_this_machine__error_says_what_to_use(make, monkeypatch, 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("pretrained_decay", 0.01),
-        ("mixout", 0.5),
+        ("pretrained_decay", -0.1),
+        ("pretrained_decay", None),
+        ("pretrained_decay", True),
+        ("mixout", 1.0),
+        ("mixout", -0.1),
         ("mixout", None),
+        ("mixout", float("nan")),
     ],
 )
 @both
-def test_parameter__not_implemented_yet__error_names_it_in_fit_only(make, texts, y_for, estimator, name, value):
+def test_parameter__out_of_its_range__error_names_it_in_fit_only(make, texts, y_for, estimator, name, value):
     model = make(estimator, **{name: value})
-    with pytest.raises(NotImplementedError, match=rf"\b{name}\b.*not implemented yet"):
+    with pytest.raises(ValueError, match=rf"{name} must be a float in \[0, "):
         model.fit(texts, y_for(estimator))
 
 

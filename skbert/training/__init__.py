@@ -5,6 +5,7 @@ from ._device import resolve_device, resolve_precision
 from ._inference import run_batches, token_budget
 from ._memory import MemoryNotice, giving_up
 from ._net import FineTuneSettings, fine_tune
+from ._pretrained import Mixout
 from .guards import ADVICE, training_status
 from .objectives import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from .optim import BertAdam, linear_schedule, parameter_groups
@@ -17,6 +18,7 @@ __all__ = [
     "FineTuneSettings",
     "MeanSquaredError",
     "MemoryNotice",
+    "Mixout",
     "TextDataset",
     "batches_by_length",
     "fine_tune",

@@ -9,6 +9,7 @@ at the first non-finite loss.
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ from ._device import autocast
 from ._inference import token_budget
 from ._memory import free_cached_memory, giving_up, in_parts, is_out_of_memory
 from ._prefix import cache_prefixes
+from ._pretrained import PretrainedDecay, mixed
 from ._vocabulary import occurring_rows
 from .optim import BertAdam, linear_schedule, parameter_groups
 
@@ -43,6 +45,8 @@ class FineTuneSettings:
     layer_decay: float
     warmup_ratio: float
     weight_decay: float
+    pretrained_decay: float
+    mixout: float
     bias_correction: bool
     max_grad_norm: float | None
     patience: int | None
@@ -69,7 +73,7 @@ class _Diverged(Exception):
     """Loss or gradient became non-finite; the step was not taken."""
 
 
-def fine_tune(module, train, valid, objective, settings, seeds, notice, encoder=None):
+def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encoder=None, pretrained=None):
     """Train `module` in place.
 
     Parameters
@@ -85,22 +89,32 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, encoder=
     encoder : bytes, default=None
         Key of the weights that `module` starts from, under which states of frozen layers are kept for
         later fits; None where they are nobody else's.
+    pretrained : dict of str to tensor, default=None
+        Pretrained weights by the names of the parameters of `module`, without those that
+        are new; for `pretrained_decay` and `mixout`.
 
     Returns
     -------
     FineTuneResult
     """
+    pretrained = pretrained or {}
     # The swap needs the table where it will be trained; skorch would move it only later.
     with giving_up(lambda: _too_large(module, settings)):
         module.to(settings.device)
-    with occurring_rows(module, [train, valid]) as ((train, valid), note_decay):
+    table = pretrained.get(_table_name(module))
+    with ExitStack() as stack:
+        vocabulary = stack.enter_context(occurring_rows(module, [train, valid], table))
+        targets = _targets(module, pretrained, vocabulary.rows)
+        stack.enter_context(mixed(module, targets, settings.mixout))
+        train, valid = vocabulary.datasets
         present = [dataset for dataset in (train, valid) if dataset is not None]
         prefixes = cache_prefixes(module.eval(), present, settings.device, settings.precision, notice, encoder)
         for dataset in present:
             dataset.prefixes = prefixes
         net = FineTuneNet(module, objective, settings, seeds, n_train=len(train), valid=valid)
-        net.note_decay, net.notice = note_decay, notice
+        net.note_step, net.notice = vocabulary.note_step, notice
         net.initialize()
+        net.pretrained_decay = PretrainedDecay(net.optimizer_, targets, settings.pretrained_decay)
         try:
             net.notify("on_train_begin", X=train, y=None)
             diverged = _run_loop(net, train)
@@ -114,6 +128,24 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, encoder=
     history = [_plain(row) for row in net.history.to_list()]
     module.eval()
     return FineTuneResult(history, _best_epoch(net, history), diverged)
+
+
+def _table_name(module):
+    """Name of the table of token embeddings among the parameters of `module`."""
+    table = module.encoder.get_input_embeddings().weight
+    return next(name for name, parameter in module.named_parameters() if parameter is table)
+
+
+def _targets(module, pretrained, rows):
+    """The weights of `pretrained` by parameter id, on their device; of the table those `rows` that are trained."""
+    table, targets = module.encoder.get_input_embeddings().weight, {}
+    for name, parameter in module.named_parameters():
+        if name in pretrained and parameter.requires_grad:
+            target = pretrained[name]
+            if parameter is table and rows is not None:
+                target = target[rows.cpu()]
+            targets[id(parameter)] = target.to(parameter.device)
+    return targets
 
 
 def _run_loop(net, train):
@@ -260,11 +292,13 @@ class FineTuneNet(NeuralNet):
         norm = torch.nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
         if not math.isfinite(norm):
             raise _Diverged
-        # The first step makes the optimizer's state, twice the size of the model.
+        if self.settings.pretrained_decay:
+            self.pretrained_decay.step()
         with giving_up(lambda: _too_large(self.module_, self.settings)):
             self.optimizer_.step()
         if self._table_group is not None:
-            self.note_decay(self._table_group["lr"] * self._table_group["weight_decay"])
+            rate = self._table_group["lr"]
+            self.note_step(rate * self._table_group["weight_decay"], rate * self.settings.pretrained_decay)
         return {"loss": torch.tensor(loss), "y_pred": torch.cat(outputs)}
 
     def validation_step(self, batch, **fit_params):

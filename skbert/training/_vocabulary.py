@@ -2,14 +2,15 @@
 
 On few data most of the table never gets a gradient, yet its zeros would be
 filled, clipped and stepped over at every batch. Rows without gradient change by
-weight decay alone, by the same factor in every step, so they can be brought up
-to date at the end; the result is that of training the whole table.
+decay alone, towards zero or towards their pretrained values, all by the same
+factors in every step, so they can be brought up to date at the end; the result is
+that of training the whole table.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,34 +20,58 @@ from ._data import TextDataset
 
 
 class _OccurringRows(nn.Embedding):
-    """The rows that occur, and the factor by which decay has shrunk the others."""
+    """The rows that occur; the others are by now ``kept * start + pulled * pretrained``."""
 
     def __init__(self, weight, padding_idx):
         super().__init__(*weight.shape, padding_idx=padding_idx, _weight=weight)
-        # A buffer, so that early stopping takes it back together with the weights.
-        self.register_buffer("absent_factor", torch.ones((), dtype=torch.float32, device=weight.device))
+        # Buffers, so that early stopping takes them back together with the weights.
+        self.register_buffer("kept", torch.ones((), dtype=torch.float32, device=weight.device))
+        self.register_buffer("pulled", torch.zeros((), dtype=torch.float32, device=weight.device))
+
+    def note_step(self, decay, pull):
+        self.kept.mul_((1.0 - pull) * (1.0 - decay))
+        self.pulled.mul_(1.0 - pull).add_(pull).mul_(1.0 - decay)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What `occurring_rows` gives.
+
+    Attributes
+    ----------
+    datasets : list of TextDataset or None
+        With token ids that fit the small table.
+    rows : int64 tensor or None
+        Which rows of the whole table the small one holds; None where the whole table stays.
+    note_step : callable
+        To be called at every step that trains the table, with its ``lr * weight_decay`` and
+        its ``lr * pretrained_decay``.
+    """
+
+    datasets: list
+    rows: torch.Tensor | None
+    note_step: object
 
 
 @contextmanager
-def occurring_rows(module, datasets):
+def occurring_rows(module, datasets, pretrained=None):
     """Swap the embedding table for the rows that occur in `datasets`, and put it back afterwards.
 
     Parameters
     ----------
     module : PooledEncoder
     datasets : list of TextDataset or None
+    pretrained : tensor, default=None
+        The whole table as it was pretrained, where training pulls towards it.
 
     Yields
     ------
-    datasets : list of TextDataset or None
-        With token ids that fit the small table.
-    note_decay : callable
-        To be called with ``lr * weight_decay`` of the table at every step.
+    Vocabulary
     """
     full = module.encoder.get_input_embeddings()
     # A forward that we do not know may read more from an id than its row; a frozen table costs nothing.
     if not module.runner.owns_forward or not full.weight.requires_grad:
-        yield datasets, lambda rate: None
+        yield Vocabulary(datasets, None, lambda decay, pull: None)
         return
     ids = [row for dataset in datasets if dataset is not None for row in dataset.tokens.input_ids]
     pads = [dataset.tokens.pad_token_id for dataset in datasets if dataset is not None]
@@ -60,15 +85,14 @@ def occurring_rows(module, datasets):
     small = _OccurringRows(full.weight.detach()[rows].clone(), padding_idx)
     module.encoder.set_input_embeddings(small)
 
-    def note_decay(rate):
-        small.absent_factor.mul_(1.0 - rate)
-
     try:
-        yield [_with_new_ids(dataset, place) for dataset in datasets], note_decay
+        yield Vocabulary([_with_new_ids(dataset, place) for dataset in datasets], rows, small.note_step)
     finally:
         module.encoder.set_input_embeddings(full)
         with torch.no_grad():
-            full.weight.mul_(small.absent_factor)
+            full.weight.mul_(small.kept)
+            if pretrained is not None:
+                full.weight.add_(pretrained.to(full.weight.device) * small.pulled)
             full.weight[rows] = small.weight
 
 

@@ -30,7 +30,7 @@ class Recorder(Callback):
             self.batches.append(batch[0].indices.copy())
 
 
-def _plain_fine_tuning(folder, texts, codes, recorder, *, lr, head_lr, n_epochs, decay, corrected, clip):
+def _plain_fine_tuning(folder, texts, codes, recorder, *, lr, head_lr, n_epochs, decay, pull, corrected, clip):
     """MaxCLS over two layers, trained by transformers and torch alone."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModel.from_pretrained(folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -46,6 +46,7 @@ def _plain_fine_tuning(folder, texts, codes, recorder, *, lr, head_lr, n_epochs,
     n_steps = len(recorder.batches)
     schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(0.1 * n_steps), n_steps)
     moments, losses = {}, []
+    start = {p: p.detach().clone() for p in model.parameters()}
     parameters = [p for group in groups for p in group["params"]]
     model.train()
     for rows in recorder.batches:
@@ -56,6 +57,9 @@ def _plain_fine_tuning(folder, texts, codes, recorder, *, lr, head_lr, n_epochs,
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, clip)
+        with torch.no_grad():
+            for p in model.parameters():
+                p -= optimizer.param_groups[0]["lr"] * pull * (p - start[p])
         if corrected:
             optimizer.step()
         else:
@@ -71,10 +75,10 @@ def _plain_fine_tuning(folder, texts, codes, recorder, *, lr, head_lr, n_epochs,
     return model, head, np.array(losses).reshape(n_epochs, -1).mean(axis=1)
 
 
-@pytest.mark.parametrize("corrected", [True, False])
+@pytest.mark.parametrize(("corrected", "pull"), [(True, 0.0), (False, 0.0), (True, 30.0), (False, 30.0)])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
-def test_training__equals_a_plain_loop_of_torch_and_transformers(tiny, texts, labels, corrected):
+def test_training__equals_a_plain_loop_of_torch_and_transformers(tiny, texts, labels, corrected, pull):
     folder, recorder = tiny(), Recorder()
     clf = MaxPoolBERTClassifier(
         folder,
@@ -85,6 +89,7 @@ def test_training__equals_a_plain_loop_of_torch_and_transformers(tiny, texts, la
         learning_rate=1e-3,
         head_learning_rate=5e-3,
         weight_decay=0.5,
+        pretrained_decay=pull,
         max_grad_norm=0.5,
         bias_correction=corrected,
         dropout=0.0,
@@ -94,7 +99,17 @@ def test_training__equals_a_plain_loop_of_torch_and_transformers(tiny, texts, la
     ).fit(texts, labels)
     codes = np.searchsorted(clf.classes_, labels)
     model, head, losses = _plain_fine_tuning(
-        folder, texts, codes, recorder, lr=1e-3, head_lr=5e-3, n_epochs=3, decay=0.5, corrected=corrected, clip=0.5
+        folder,
+        texts,
+        codes,
+        recorder,
+        lr=1e-3,
+        head_lr=5e-3,
+        n_epochs=3,
+        decay=0.5,
+        pull=pull,
+        corrected=corrected,
+        clip=0.5,
     )
     np.testing.assert_allclose(clf.loss_curve_, losses, atol=1e-5)
     trained = clf._fitted.tensors()
