@@ -19,7 +19,7 @@ _HOME = {
     "SavedEstimatorError": "skbert.errors",
     "SkbertError": "skbert.errors",
 }
-_SUBPACKAGES = ("datasets", "encoder", "errors", "plots", "store", "text", "training")
+_SUBPACKAGES = ("datasets", "encoder", "errors", "plots", "recipes", "store", "text", "training")
 
 __all__ = sorted([*_HOME, "__version__"])
 

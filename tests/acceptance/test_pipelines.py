@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from transformers import AutoModel, AutoTokenizer
 
-from skbert import MaxPoolBERTClassifier
+from skbert import MaxPoolBERTClassifier, recipes
 from skbert.datasets import load_helpdesk
 from skbert.encoder import load_encoder, make_runner
 from skbert.encoder._load import _minilm_folder
@@ -107,3 +107,20 @@ def test_cross_val_score__is_the_same_again_and_as_by_hand(quick_minilm, helpdes
     by_hand = MaxPoolBERTClassifier(**{**quick_minilm, "max_epochs": 2}).fit(X[train], y[train])
     assert scores[2] == by_hand.score(X[test], y[test])
     assert scores.mean() > 0.5
+
+
+# One epoch is too short for some recipes, and they say so.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_grid_search__over_recipes(helpdesk):
+    X, y, _, _ = helpdesk
+    quick = {"max_epochs": [1], "learning_rate": [2e-4], "reinit_layers": [0]}
+    grid = [
+        {**{key: [value] for key, value in recipes.get(name, n_layers=6).items()}, **quick} for name in recipes.names()
+    ]
+    clf = MaxPoolBERTClassifier("minilm", layers=1, token_pooling="cls", random_state=0)
+    search = GridSearchCV(clf, grid, cv=2, error_score="raise").fit(X[:24], y[:24])
+    assert len(search.cv_results_["params"]) == len(recipes.names())
+    # What wins the search is what that recipe alone gives: nothing of another one is left in it.
+    alone = MaxPoolBERTClassifier("minilm", layers=1, token_pooling="cls", random_state=0, **search.best_params_)
+    expected = alone.fit(X[:24], y[:24]).decision_function(X[24:40])
+    np.testing.assert_array_equal(search.decision_function(X[24:40]), expected)
