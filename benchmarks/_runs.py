@@ -1,0 +1,40 @@
+"""Runs of a long benchmark as lines of JSON: each is on disk before the next begins."""
+
+import json
+import os
+
+
+class RunFile:
+    """A file to which finished runs are appended; what an interrupted process left half-written is cut off.
+
+    One process writes to it at a time.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            with open(path, "r+b") as file:
+                file.truncate(len(whole))
+        self.runs = []
+        for number, line in enumerate(whole.decode("utf-8").splitlines(), start=1):
+            try:
+                self.runs.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number} of {path} is no JSON; remove it to have its run done again") from error
+
+    def has(self, key):
+        """Whether there is a run with all entries of `key`."""
+        return any(key.items() <= run.items() for run in self.runs)
+
+    def append(self, run):
+        """Write one run and wait until the disk has it."""
+        line = json.dumps(run, ensure_ascii=False) + "\n"
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        self.runs.append(json.loads(line))

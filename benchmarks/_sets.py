@@ -1,0 +1,63 @@
+"""Text sets in folders of TSV files, and balanced few-data draws from them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TextSet:
+    """A pool to draw training texts from, and the texts to evaluate on; texts are str or pairs of str."""
+
+    name: str
+    pool_texts: list
+    pool_labels: np.ndarray
+    test_texts: list
+    test_labels: np.ndarray
+
+
+def load_set(folder, name, n_test=1000):
+    """The set in ``folder/name``: its test part, or validation where there is none, cut to `n_test` random rows.
+
+    The pool is `train.tsv` with each text once and without the texts to evaluate on.
+    """
+    part = next((part for part in ("test", "validation") if (folder / name / f"{part}.tsv").is_file()), None)
+    if part is None:
+        raise FileNotFoundError(f"{folder / name} holds neither test.tsv nor validation.tsv")
+    test_texts, test_labels = _read(folder / name / f"{part}.tsv")
+    rows = np.sort(np.random.default_rng(0).permutation(len(test_texts))[:n_test])
+    test_texts, test_labels = [test_texts[i] for i in rows], test_labels[rows]
+    texts, labels = _read(folder / name / "train.tsv")
+    seen, kept = set(test_texts), []
+    for row, text in enumerate(texts):
+        if text not in seen:
+            seen.add(text)
+            kept.append(row)
+    return TextSet(name, [texts[i] for i in kept], labels[kept], test_texts, test_labels)
+
+
+def draw(text_set, size, number):
+    """Rows of the pool: `size` of each class, ascending by class.
+
+    Draws of one number are nested: the smaller sizes are contained in the larger ones.
+    """
+    chosen = []
+    for k, label in enumerate(np.unique(text_set.pool_labels)):
+        rows = np.flatnonzero(text_set.pool_labels == label)
+        if len(rows) < size:
+            raise ValueError(f"{text_set.name} has {len(rows)} texts of class {label!r}, fewer than {size}")
+        chosen.append(np.random.default_rng([number, k]).permutation(rows)[:size])
+    return np.concatenate(chosen)
+
+
+def _read(path):
+    # Never quoted: a double quote is an ordinary character.
+    header, *lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    columns = header.split("\t")
+    rows = [line.split("\t") for line in lines]
+    if any(len(row) != len(columns) for row in rows):
+        raise ValueError(f"{path} has rows of another length than its header")
+    names = ["text"] if "text" in columns else ["text_a", "text_b"]
+    places = [columns.index(name) for name in names]
+    texts = [row[places[0]] if len(places) == 1 else tuple(row[i] for i in places) for row in rows]
+    return texts, np.array([row[columns.index("label")] for row in rows])

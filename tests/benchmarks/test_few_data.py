@@ -1,0 +1,127 @@
+"""The benchmark on few data: fair draws, nothing lost or done twice, and a table that adds up."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import few_data
+from benchmarks._few_data_table import markdown
+from benchmarks._runs import RunFile
+from benchmarks._sets import draw, load_set
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder with a set of single texts and a set of pairs, three classes each."""
+    topics = {"order": "parcel late", "refund": "money back", "login": "code app"}
+    for name in ("single", "pairs"):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        for part, numbers in (("train", range(12)), ("validation", range(10, 20))):
+            lines = ["text\tlabel" if name == "single" else "text_a\ttext_b\tlabel"]
+            for label, topic in topics.items():
+                texts = (f'"{topic} {number}' + ("" if name == "single" else "\tit is") for number in numbers)
+                lines += [f"{text}\t{label}" for text in texts]
+            (folder / f"{part}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path / "data"
+
+
+def test_load_set__evaluation_texts_are_not_in_the_pool(data):
+    for name, first in (("single", '"parcel late 0'), ("pairs", ('"parcel late 0', "it is"))):
+        text_set = load_set(data, name)
+        assert text_set.pool_texts[0] == first
+        assert len(text_set.pool_texts) == 30
+        assert not set(text_set.pool_texts) & set(text_set.test_texts)
+    assert len(load_set(data, "single", n_test=7).test_texts) == 7
+
+
+def test_draw__is_balanced_nested_and_reproducible(data):
+    text_set = load_set(data, "single")
+    small, large = draw(text_set, 3, 0), draw(text_set, 6, 0)
+    for rows, size in ((small, 3), (large, 6)):
+        assert len(set(rows)) == len(rows)
+        assert np.unique(text_set.pool_labels[rows], return_counts=True)[1].tolist() == [size] * 3
+    assert set(small) < set(large)
+    np.testing.assert_array_equal(small, draw(text_set, 3, 0))
+    assert set(small) != set(draw(text_set, 3, 1))
+    with pytest.raises(ValueError, match="fewer than 11"):
+        draw(text_set, 11, 0)
+
+
+def test_run_file__a_torn_last_line_is_cut_off_and_the_rest_kept(tmp_path):
+    path = tmp_path / "new" / "runs.jsonl"
+    store = RunFile(path)
+    store.append({"set": "mr", "seed": 0})
+    store.append({"set": "mr", "seed": 1})
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"set": "mr", "se')
+    again = RunFile(path)
+    assert again.runs == store.runs
+    assert again.has({"set": "mr", "seed": 1})
+    assert not again.has({"set": "mr", "seed": 2})
+    again.append({"set": "mr", "seed": 2})
+    assert [run["seed"] for run in RunFile(path).runs] == [0, 1, 2]
+    path.write_bytes(b"{nonsense\n" + whole)
+    with pytest.raises(ValueError, match=r"line 1 of .*runs\.jsonl is no JSON"):
+        RunFile(path)
+
+
+def test_main__goes_on_where_it_stopped(data, tiny, tmp_path, capsys, monkeypatch):
+    output = tmp_path / "runs.jsonl"
+    arguments = ["--data", str(data), "--sets", "single", "pairs", "--sizes", "2", "--draws", "2", "--seeds", "2"]
+    arguments += ["--methods", "a", "b", "c", "e", "maxpool:zhang2021_llrd:learning_rate=1e-3", "--max-epochs", "1"]
+    arguments += ["--model", tiny(), "--device", "cpu", "--output", str(output)]
+    predict, n_done = few_data.predict, 0
+
+    def interrupted(*arguments):
+        nonlocal n_done
+        n_done += 1
+        if n_done > 5:
+            raise KeyboardInterrupt
+        return predict(*arguments)
+
+    monkeypatch.setattr(few_data, "predict", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        few_data.main(arguments)
+    assert len(output.read_text().splitlines()) == 5
+    monkeypatch.setattr(few_data, "predict", predict)
+    few_data.main(arguments)
+    runs = [json.loads(line) for line in output.read_text().splitlines()]
+    # Two sets, two draws; two seeds where there is randomness; the recipe that is not there yet is left out.
+    assert len(runs) == 2 * 2 * (1 + 1 + 2 + 2)
+    assert len({(r["set"], r["draw"], r["seed"], r["method"]) for r in runs}) == len(runs)
+    printed = capsys.readouterr().out
+    assert "19 runs to do, 5 in" in printed
+    assert ("maxpool:few_data is left out" in printed) == ("few_data" not in few_data.recipes.names())
+    few_data.main(arguments)
+    assert "0 runs to do" in capsys.readouterr().out
+    learning_rates = {json.loads(run["parameters"]).get("learning_rate") for run in runs}
+    assert learning_rates == {None, 2e-5, 1e-3}
+
+
+def test_markdown__means_spreads_and_paired_differences_add_up():
+    def run(method, number, seed, accuracy, status="converged"):
+        return {
+            "set": "mr", "size": 8, "method": method, "draw": number, "seed": seed, "accuracy": accuracy,
+            "status": status, "model": "m", "device": "cpu", "test_rows": 10, "max_epochs": None, "parameters": "{}",
+        }  # fmt: skip
+
+    runs = [run("base", 0, 0, 0.5), run("base", 0, 1, 0.7, "constant"), run("base", 1, 0, 0.8), run("base", 1, 1, 0.8)]
+    runs += [run("ours", 0, 0, 0.7), run("ours", 1, 0, 0.7), run("ours", 2, 0, 0.1, "diverged")]
+    table = markdown(runs, "base")
+    scores, differences = np.array([0.5, 0.7, 0.8, 0.8]), np.array([0.7 - 0.6, 0.7 - 0.8])
+    assert f"| base | {scores.mean():.3f} | {scores.std(ddof=1):.3f} | 0.500 | 1/4 | - |" in table
+    assert f"| 0.100 | 1/3 | {differences.mean():+.3f} ± {differences.std(ddof=1):.3f} (2) |" in table
+    # A recipe that changed: its old runs no longer count.
+    changed = {**run("ours", 0, 0, 0.9), "parameters": '{"max_epochs": 1}'}
+    assert "| ours | 0.900 | - | 0.900 | 0/1 | +0.300 (1) |" in markdown([*runs, changed], "base")
+
+
+def test_parse__quick_is_smaller_and_gives_way_to_what_is_asked_for():
+    full, quick = few_data.parse(["--data", "d"]), few_data.parse(["--data", "d", "--quick", "--seeds", "3"])
+    assert set(quick.sets) < set(full.sets)
+    assert set(quick.sizes) < set(full.sizes)
+    assert quick.seeds == 3
+    assert full.methods[:3] == ["tfidf", "features", "cls:devlin2019"]
+    assert full.reference == "cls:devlin2019"
