@@ -133,17 +133,8 @@ class MaxPoolBERTBase(TextEstimator):
 
     def _model_facts(self):
         """The parameters that shape the model, as JSON types."""
-        names = (
-            "revision",
-            "layer_pooling",
-            "token_pooling",
-            "n_heads",
-            "head",
-            "max_length",
-            "dropout",
-            "reinit_layers",
-        )
-        facts = {name: to_json(getattr(self, name)) for name in names}
+        names = ("revision", "layer_pooling", "token_pooling", "n_heads", "head", "reinit_layers", "max_length")
+        facts = {name: to_json(getattr(self, name)) for name in (*names, "dropout")}
         indices = {name: as_list(getattr(self, name)) for name in ("layers", "layer_path")}
         # Whether there is mixout decides over the dropout of the model.
         return {"model": str(self.model), "mixout": bool(self.mixout), **indices, **facts}

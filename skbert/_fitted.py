@@ -124,7 +124,7 @@ class FittedModel:
         # What a saved folder says must not choose code to run.
         config = {name: value for name, value in self.facts["config"].items() if name not in CODE_KEYS}
         config = AutoConfig.for_model(config.pop("model_type"), **config)
-        model = build_model(config, encoder, self.facts.get("own_path"))
+        model = build_model(config, encoder, self.facts["own_path"])
         with isolated(0):
             module = PooledEncoder(model, **self.facts["head"])
         module.load_state_dict(tensors)

@@ -104,7 +104,8 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
     table = pretrained.get(_table_name(module))
     with ExitStack() as stack:
         vocabulary = stack.enter_context(occurring_rows(module, [train, valid], table))
-        targets = _targets(module, pretrained, vocabulary.rows)
+        with giving_up(lambda: _too_large(module, settings)):
+            targets = _targets(module, pretrained, vocabulary.rows)
         stack.enter_context(mixed(module, targets, settings.mixout))
         train, valid = vocabulary.datasets
         present = [dataset for dataset in (train, valid) if dataset is not None]
@@ -294,6 +295,7 @@ class FineTuneNet(NeuralNet):
             raise _Diverged
         if self.settings.pretrained_decay:
             self.pretrained_decay.step()
+        # The first step makes the optimizer's state, twice the size of the model.
         with giving_up(lambda: _too_large(self.module_, self.settings)):
             self.optimizer_.step()
         if self._table_group is not None:

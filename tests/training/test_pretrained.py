@@ -268,3 +268,9 @@ def test_mixout__and_early_stopping_go_together(tiny, texts, labels, quick):
     proba = clf.predict_proba(texts[:6])
     loss = -np.log(proba[np.arange(6), np.searchsorted(clf.classes_, labels[:6][::-1])]).mean()
     assert loss == pytest.approx(min(row["valid_loss"] for row in clf.history_), abs=1e-4)
+
+
+def test_mixout__trains_in_bf16(tiny, texts, labels, quick):
+    clf = MaxPoolBERTClassifier(tiny(), **{**quick, "max_epochs": 15}, mixout=0.2, precision="bf16").fit(texts, labels)
+    assert clf.training_status_ == "converged"
+    assert all(value.dtype == np.float32 for value in clf._fitted.tensors().values())
