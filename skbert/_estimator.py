@@ -114,9 +114,8 @@ class MaxPoolBERTBase(TextEstimator):
         # The weights of a warm start are this estimator's own; nobody else has states of theirs.
         encoder = None if warm else encoder_key(fitted.facts, settings.precision)
         pretrained = self._pretrained_weights(fitted, module, settings)
-        result = fine_tune(
-            module, train_set, valid_set, task.objective, settings, seeds, notice, encoder=encoder, pretrained=pretrained
-        )
+        data = train_set, valid_set, task.objective
+        result = fine_tune(module, *data, settings, seeds, notice, encoder=encoder, pretrained=pretrained)
 
         verdict = self._judge(module, train_set, task.objective, settings, notice, result)
         earlier = self.history_ if warm else []
