@@ -262,18 +262,25 @@ def attend(query, key, value, layout, *, n_heads, dropout_p, cls_only=False, win
     """
     width = query.shape[1]
     head = width // n_heads
+    # Split once, not sliced group by group: the gradient of a slice is as large as what it was cut from.
+    n_tokens = [n * length for _, _, n, length in layout.groups]
+    n_rows = [n for _, _, n, _ in layout.groups] if cls_only else n_tokens
     parts = []
-    for text, token, n, length in layout.groups:
-        keys = slice(token, token + n * length)
-        rows, n_queries = (slice(text, text + n), 1) if cls_only else (keys, length)
-        q = query[rows].view(n, n_queries, n_heads, head).transpose(1, 2)
-        k = key[keys].view(n, length, n_heads, head).transpose(1, 2)
-        v = value[keys].view(n, length, n_heads, head).transpose(1, 2)
+    for (_, _, n, length), q, k, v in zip(
+        layout.groups, query.split(n_rows), key.split(n_tokens), value.split(n_tokens), strict=True
+    ):
+        n_queries = 1 if cls_only else length
         mask = None
         if window is not None and length > window + 1:
             place = torch.arange(length, device=query.device)
             mask = (place[:n_queries, None] - place[None, :]).abs() <= window
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p)
+        out = F.scaled_dot_product_attention(
+            q.view(n, n_queries, n_heads, head).transpose(1, 2),
+            k.view(n, length, n_heads, head).transpose(1, 2),
+            v.view(n, length, n_heads, head).transpose(1, 2),
+            attn_mask=mask,
+            dropout_p=dropout_p,
+        )
         parts.append(out.transpose(1, 2).reshape(n * n_queries, width))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 import warnings
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 _encoding = threading.Lock()
+# Token ids by tokenizer and text, or pair of texts.
+_recent = weakref.WeakKeyDictionary()
+_MOST_RECENT = 5000
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def tokenize(texts, tokenizer, max_length):
     """
     rows = texts.rows()
     distinct = list(dict.fromkeys(rows))
-    ids, types = _encode(distinct, tokenizer, max_length=None)
+    ids, types = _encode_whole(distinct, tokenizer)
     too_long = [i for i, row in enumerate(ids) if len(row) > max_length]
     if too_long:
         cut_ids, cut_types = _encode([distinct[i] for i in too_long], tokenizer, max_length)
@@ -136,6 +140,23 @@ def tokenize(texts, tokenizer, max_length):
         0 if pad is None else pad,
         n_cut=sum(row in cut for row in rows),
     )
+
+
+def _encode_whole(rows, tokenizer):
+    """Ids and types of uncut rows; those of recent calls are kept, for folds and seeds see the same texts."""
+    recent = _recent.setdefault(tokenizer, {})
+    known = {row: recent[row] for row in rows if row in recent}
+    new = [row for row in rows if row not in known]
+    if new:
+        ids, types = _encode(new, tokenizer, max_length=None)
+        made = dict(zip(new, zip(ids, types or [None] * len(ids), strict=True), strict=True))
+        if len(recent) + len(made) > _MOST_RECENT:
+            recent = _recent[tokenizer] = {}
+        if len(made) <= _MOST_RECENT:
+            recent.update(made)
+        known.update(made)
+    ids, types = [known[row][0] for row in rows], [known[row][1] for row in rows]
+    return ids, None if types and types[0] is None else types
 
 
 def _encode(rows, tokenizer, max_length):
