@@ -3,8 +3,9 @@
 import tempfile
 
 import torch
+from sklearn.base import BaseEstimator, TransformerMixin
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 
 MAX_LENGTH, BATCH_SIZE, LEARNING_RATE = 128, 16, 2e-5
 
@@ -73,3 +74,34 @@ def fit_skorch(folder, texts, labels, epochs):
         verbose=0,
     )
     return make_pipeline(HuggingfacePretrainedTokenizer(folder, max_length=MAX_LENGTH), net).fit(texts, labels)
+
+
+class PlainFeatures(TransformerMixin, BaseEstimator):
+    """Pooled features as a scikit-learn step over plain transformers: padded batches of 32, all layers, every time."""
+
+    def __init__(self, folder=None, layer=6, token_pooling="mean"):
+        self.folder = folder
+        self.layer = layer
+        self.token_pooling = token_pooling
+
+    def fit(self, X, y=None):
+        self.tokenizer_ = AutoTokenizer.from_pretrained(self.folder)
+        self.model_ = AutoModel.from_pretrained(self.folder).eval()
+        return self
+
+    def transform(self, X):
+        rows = []
+        for start in range(0, len(X), 32):
+            batch = self.tokenizer_(
+                list(X[start : start + 32]), padding=True, truncation=True, max_length=MAX_LENGTH, return_tensors="pt"
+            )
+            with torch.inference_mode():
+                hidden = self.model_(**batch, output_hidden_states=True).hidden_states[self.layer]
+            keep = batch["attention_mask"][..., None].bool()
+            if self.token_pooling == "cls":
+                rows.append(hidden[:, 0])
+            elif self.token_pooling == "mean":
+                rows.append((hidden * keep).sum(1) / keep.sum(1))
+            else:
+                rows.append(hidden.masked_fill(~keep, -torch.inf).amax(1))
+        return torch.cat(rows).numpy()

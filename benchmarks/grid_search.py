@@ -13,9 +13,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from benchmarks._main import main
+from benchmarks._peers import PlainFeatures
 from benchmarks._texts import labels_for, texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import LayerPoolFeaturizer
+from skbert.encoder._load import _minilm_folder
 
 _GRID = {
     "features__layers": [(depth,) for depth in range(1, 7)],
@@ -43,15 +45,32 @@ def lines(options):
         with tempfile.TemporaryDirectory() as folder:
             search("folder", folder)
 
-    candidates = {"none": lambda: search("none", None), "memory": search_in_memory, "folder": search_in_folder}
+    def search_plainly():
+        pipeline = Pipeline(
+            [("features", PlainFeatures(str(_minilm_folder()))), ("head", LogisticRegression(max_iter=1000))]
+        )
+        grid = {"features__layer": list(range(1, 7)), "features__token_pooling": ["cls", "mean", "max"]}
+        scores["plain"] = GridSearchCV(pipeline, grid, cv=folds).fit(texts, labels).cv_results_["mean_test_score"]
+
+    candidates = {
+        "none": lambda: search("none", None),
+        "plain": search_plainly,
+        "memory": search_in_memory,
+        "folder": search_in_folder,
+    }
     seconds = alternate(candidates, options.repeats)
+    for reference, name in (("plain", "a step over plain transformers"), ("none", "the same pipeline without a store")):
+        yield from _lines(seconds, scores, reference, name, folds)
+
+
+def _lines(seconds, scores, reference, against, folds):
     for name, label in (("memory", 'store="memory"'), ("folder", "store in a folder")):
-        off = np.abs(scores[name] - scores["none"]).max()
+        off = np.abs(scores[name] - scores[reference]).max()
         yield ratio_line(
             f"GridSearchCV, 18 points x {folds} folds, logistic head, {label}",
-            "the same pipeline without a store",
+            against,
             seconds[name],
-            seconds["none"],
+            seconds[reference],
             40,
             note=f"mean scores differ by at most {off:.1g}",
         )

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoTokenizer
 
 from skbert import text as skbert_text
-from skbert.text import TokenizedTexts, check_texts, collate
+from skbert.text import TokenizedTexts, _tokens, check_texts, collate
 
 SINGLES = ["where is my parcel", "refund", "", "xyzzy ☃ broken", "the app code does not work", "refund"]
 PAIRS = [("where is my parcel", "it came"), ("", "refund"), ("login", ""), ("why", "the app"), ("login", "")]
@@ -280,3 +280,30 @@ def test_take__indices__gives_those_texts_in_that_order():
     assert listed(taken.input_ids) == [[200, 201, 202, 203], [0, 1, 2]]
     assert listed(taken.token_type_ids) == [[0] * 4, [0] * 3]
     assert made_up([3, 2], types=False).take([1]).token_type_ids is None
+
+
+def test_tokenize__texts_of_a_recent_call__are_not_tokenised_again(tokenizer):
+    counting = Counting(tokenizer)
+    first = tokenize(check_texts(["my parcel", "my lamp"]), counting, 64)
+    second = tokenize(check_texts(["my lamp", "my bill"]), counting, 64)
+    assert counting.seen == {"my parcel": 1, "my lamp": 1, "my bill": 1}
+    np.testing.assert_array_equal(second.input_ids[0], first.input_ids[1])
+    np.testing.assert_array_equal(second.input_ids[1], tokenizer("my bill")["input_ids"])
+
+
+def test_tokenize__a_text_cut_before__is_whole_where_there_is_room(tokenizer):
+    text = "my parcel my lamp my bill my code my plan"
+    cut = tokenize(check_texts([text]), tokenizer, 5)
+    whole = tokenize(check_texts([text]), tokenizer, 64)
+    assert len(cut.input_ids[0]) == 5
+    assert cut.n_cut == 1
+    assert whole.n_cut == 0
+    np.testing.assert_array_equal(whole.input_ids[0], tokenizer(text)["input_ids"])
+
+
+def test_tokenize__more_texts_than_are_kept__are_right_all_the_same(tokenizer, monkeypatch):
+    monkeypatch.setattr(_tokens, "_MOST_RECENT", 3)
+    for start in (0, 2, 1, 0):
+        X = [f"number {i}" for i in range(start, start + 2 + start)]
+        for text, ids in zip(X, tokenize(check_texts(X), tokenizer, 64).input_ids, strict=True):
+            np.testing.assert_array_equal(ids, tokenizer(text)["input_ids"])
