@@ -14,6 +14,7 @@ from .pooling import (
     resolve_layers,
 )
 from .running import LayerRunner, Layout, Prefix
+from .spans import SkipPlan, skip_hidden_states
 from .stored import parts_for, pool_records, records_of
 from .surgery import check_boundary, check_own_family, resolve_path, take_path
 
@@ -29,6 +30,7 @@ __all__ = [
     "MultiHeadAttentionPooling",
     "PooledEncoder",
     "Prefix",
+    "SkipPlan",
     "build_model",
     "check_boundary",
     "check_own_family",
@@ -42,6 +44,7 @@ __all__ = [
     "records_of",
     "resolve_layers",
     "resolve_path",
+    "skip_hidden_states",
     "take_path",
     "tokenizer_from_files",
 ]

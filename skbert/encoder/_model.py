@@ -7,6 +7,7 @@ from torch import nn
 
 from ._families import make_runner
 from .pooling import ClsPooling, LayerPooling, make_token_pooling, resolve_layers
+from .spans import SkipPlan, skip_hidden_states
 from .surgery import check_boundary, reinitialise, resolve_path
 
 
@@ -186,6 +187,23 @@ class PooledEncoder(nn.Module):
         """All hidden states H_0 … H_L along the path, packed, and their layout."""
         n_layers = self.runner.n_layers if self.path is None else len(self.path)
         return self.runner.hidden_states(batch, range(n_layers + 1), path=self.path)
+
+    def skip_plan(self, skips):
+        """The `SkipPlan` of this module's pooling for sets of skipped layers."""
+        return SkipPlan(skips, self.layers, self.runner.n_layers)
+
+    def skip_states(self, plan):
+        """How many states of all tokens `pool_skipping` keeps at once, at most."""
+        return plan.most_states(self._cls_only)
+
+    def pool_skipping(self, batch, plan, max_tokens=2048):
+        """Pooled vectors (n, n_variants, width) under every variant of a plan; see `skip_hidden_states`."""
+        parts = []
+        for variants, states, layout in skip_hidden_states(
+            self.runner, batch, plan, cls_only=self._cls_only, max_tokens=max_tokens
+        ):
+            parts.append(self._pool(states, layout).unflatten(0, (len(batch), len(variants))))
+        return torch.cat(parts, dim=1)
 
     def head_output(self, pooled):
         """Outputs (n, n_outputs) for pooled vectors (n, width)."""

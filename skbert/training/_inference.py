@@ -18,7 +18,7 @@ def token_budget(device):
     return _TOKEN_BUDGET.get(device.type, 8192)
 
 
-def run_batches(function, tokens, device, precision, notice=None, prefixes=None):
+def run_batches(function, tokens, device, precision, notice=None, prefixes=None, budget=None):
     """Call `function` on batches that cover all texts.
 
     Parameters
@@ -32,6 +32,8 @@ def run_batches(function, tokens, device, precision, notice=None, prefixes=None)
         Warns when memory runs out; None warns once in this call.
     prefixes : PrefixCache, default=None
         States of frozen layers, from which `function` is to go on.
+    budget : int, default=None
+        Tokens in one batch; None is `token_budget`.
 
     Yields
     ------
@@ -58,6 +60,6 @@ def run_batches(function, tokens, device, precision, notice=None, prefixes=None)
             "Lower max_length, use a smaller encoder, or free memory on the device."
         )
 
-    batches = batches_by_length(tokens.lengths, token_budget(device))
+    batches = batches_by_length(tokens.lengths, token_budget(device) if budget is None else budget)
     notice = MemoryNotice() if notice is None else notice
     yield from in_parts(batches, compute, device, notice, give_up, stacklevel=5)
