@@ -18,6 +18,7 @@ _HOME = {
     "OutOfMemoryError": "skbert.errors",
     "SavedEstimatorError": "skbert.errors",
     "SkbertError": "skbert.errors",
+    "SkipLayerProbe": "skbert.skip_layers",
 }
 _SUBPACKAGES = ("datasets", "encoder", "errors", "plots", "recipes", "store", "text", "training")
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.featurizer import LayerPoolFeaturizer as LayerPoolFeaturizer
     from skbert.regressor import MaxPoolBERTRegressor as MaxPoolBERTRegressor
     from skbert.store import FeatureStore as FeatureStore
+    from skbert.skip_layers import SkipLayerProbe as SkipLayerProbe
 
 
 def __getattr__(name):

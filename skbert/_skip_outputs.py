@@ -1,0 +1,192 @@
+"""What an estimator over an encoder predicts when layers of the encoder are skipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import is_classifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import normalize
+from tqdm.auto import tqdm
+
+from skbert._text_estimator import TextEstimator
+from skbert.classifier import MaxPoolBERTClassifier
+from skbert.encoder import load_encoder, make_runner
+from skbert.featurizer import LayerPoolFeaturizer
+from skbert.text import check_texts, tokenize, warn_of_cuts
+from skbert.training import resolve_device, resolve_precision, run_batches, token_budget
+
+# Hidden states of all tokens that may be alive at once, in batches of inference.
+_ALIVE = 16
+
+# Probabilities under this count as this, as in scikit-learn's log loss.
+_LEAST_PROBABILITY = np.finfo(np.float64).eps
+
+_WHAT_CAN_BE_PROBED = (
+    "SkipLayerProbe takes a MaxPoolBERTClassifier, a Pipeline that ends in one, or a Pipeline of a "
+    "LayerPoolFeaturizer and a classifier with predict_proba"
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An estimator cut in three: what comes before the encoder, the encoder, and what reads its vectors.
+
+    Attributes
+    ----------
+    before : Pipeline or None
+        Turns `X` into texts.
+    reader : MaxPoolBERTClassifier or LayerPoolFeaturizer
+    after : Pipeline or None
+        Turns features into classes; None where the reader itself does.
+    """
+
+    before: Pipeline | None
+    reader: TextEstimator
+    after: Pipeline | None
+
+
+def split_estimator(estimator):
+    """The `Parts` of an estimator, fitted or not; TypeError where its layers cannot be probed."""
+    if isinstance(estimator, FrozenEstimator):
+        return split_estimator(estimator.estimator)
+    if isinstance(estimator, MaxPoolBERTClassifier):
+        return Parts(None, estimator, None)
+    if not isinstance(estimator, Pipeline):
+        kind = type(estimator).__name__
+        alone = " alone has no labels to lose: put a classifier behind it in a Pipeline"
+        raise TypeError(f"{_WHAT_CAN_BE_PROBED}; {kind}{alone if isinstance(estimator, LayerPoolFeaturizer) else ''}.")
+    steps = [step for _, step in estimator.steps]
+    places = [i for i, step in enumerate(steps) if isinstance(step, (MaxPoolBERTClassifier, LayerPoolFeaturizer))]
+    if len(places) != 1:
+        raise TypeError(f"{_WHAT_CAN_BE_PROBED}; this Pipeline has {len(places)} steps that read texts by an encoder.")
+    (place,) = places
+    before = estimator[:place] if place else None
+    after = estimator[place + 1 :] if place + 1 < len(steps) else None
+    if isinstance(steps[place], LayerPoolFeaturizer):
+        last = steps[-1]
+        if after is None or not is_classifier(last) or not hasattr(last, "predict_proba"):
+            raise TypeError(
+                f"{_WHAT_CAN_BE_PROBED}; this Pipeline ends in {type(last).__name__}, which "
+                f"{'has no predict_proba' if is_classifier(last) else 'is no classifier'}."
+            )
+    elif after is not None:
+        raise TypeError(f"{_WHAT_CAN_BE_PROBED}; in this Pipeline steps follow the MaxPoolBERTClassifier.")
+    return Parts(before, steps[place], after)
+
+
+def count_layers(estimator):
+    """L of the encoder that an unfitted estimator will have.
+
+    Raises
+    ------
+    TypeError
+        The estimator cannot be probed.
+    NotImplementedError
+        skbert does not run the layers of this encoder's family itself.
+    ModelNotFoundError
+        The encoder is unknown, out of reach or damaged.
+    """
+    reader = split_estimator(estimator).reader
+    runner = make_runner(load_encoder(reader.model, reader.revision).model)
+    if not runner.owns_forward:
+        raise NotImplementedError(
+            f"Layers can be skipped only in families that skbert runs layer by layer, not in {reader.model!r}."
+        )
+    return runner.n_layers if reader.layer_path is None else len(reader.layer_path)
+
+
+class SkippingEstimator:
+    """A fitted estimator that can leave out layers of its encoder.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; see `split_estimator`.
+
+    Attributes
+    ----------
+    classes : array (n_classes,)
+    n_layers : int
+    """
+
+    def __init__(self, estimator):
+        self._parts = split_estimator(estimator)
+        reader = self._parts.reader
+        self._device = resolve_device(reader.device)
+        self._precision = resolve_precision(reader.precision, self._device)
+        self._module = reader._fitted.module(self._device)
+        self.n_layers = self._module.runner.n_layers
+        self.classes = estimator.classes_
+
+    def outputs(self, X, skips, progress=False):
+        """Predictions for `X` under every set of skipped layers.
+
+        Parameters
+        ----------
+        X : texts, or what the steps before the encoder turn into texts
+        skips : sequence of collections of int
+            Layers to leave out, 0-based.
+        progress : bool, default=False
+            Show a progress bar.
+
+        Returns
+        -------
+        predicted : int array (n_skips, n)
+            Indices into ``classes``.
+        log_proba : float64 array (n_skips, n, n_classes)
+        """
+        texts = self._texts(X)
+        rows = texts.rows()
+        place = {row: i for i, row in enumerate(dict.fromkeys(rows))}
+        index = np.array([place[row] for row in rows])
+        _, firsts = np.unique(index, return_index=True)
+        fitted = self._parts.reader._fitted
+        tokens = tokenize(texts, fitted.tokenizer, fitted.max_length)
+        warn_of_cuts(tokens.n_cut, len(rows), fitted.max_length, stacklevel=4)
+
+        predicted = np.empty((len(skips), len(place)), dtype=np.int64)
+        log_proba = np.empty((len(skips), len(place), len(self.classes)))
+        with tqdm(total=len(place), unit="text", leave=False, disable=not progress) as bar:
+            for batch, values in self._batches(tokens.take(firsts), skips):
+                decided, logs = self._decide(values.float().cpu().numpy())
+                predicted[:, batch], log_proba[:, batch] = decided.T, logs.swapaxes(0, 1)
+                bar.update(len(batch))
+        return predicted[:, index], log_proba[:, index]
+
+    def _texts(self, X):
+        before, reader = self._parts.before, self._parts.reader
+        texts = check_texts(X if before is None else before.transform(X), type(reader).__name__)
+        reader._check_same_columns_as_fitted(texts)
+        return texts
+
+    def _batches(self, tokens, skips):
+        """Rows of each batch, with logits (n_rows, n_skips, n_classes) or features (n_rows, n_skips, width)."""
+        plan, at_once = self._module.skip_plan(skips), token_budget(self._device)
+        has_head = self._parts.after is None
+
+        def compute(batch):
+            pooled = self._module.pool_skipping(batch, plan, at_once)
+            if not has_head:
+                return pooled
+            return self._module.head_output(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
+
+        budget = max(1, _ALIVE * at_once // self._module.skip_states(plan))
+        return run_batches(compute, tokens, self._device, self._precision, budget=budget)
+
+    def _decide(self, values):
+        """Class indices (n, n_skips) and log-probabilities (n, n_skips, n_classes)."""
+        after = self._parts.after
+        if after is None:
+            return values.argmax(axis=-1), log_softmax(values.astype(np.float64), axis=-1)
+        shape = values.shape[:2]
+        features = values.reshape(-1, values.shape[-1])
+        if self._parts.reader.normalize:
+            features = normalize(features, copy=False)
+        place = {label: i for i, label in enumerate(self.classes.tolist())}
+        decided = np.array([place[label] for label in after.predict(features).tolist()])
+        logs = np.log(np.maximum(after.predict_proba(features), _LEAST_PROBABILITY, dtype=np.float64))
+        return decided.reshape(shape), logs.reshape(*shape, -1)

@@ -1,0 +1,252 @@
+"""Statistics of skipped layers: what each label loses, and whether that is more than chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_mutual_info_score, roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+_N_BOOTSTRAP = 2000
+
+
+@dataclass(frozen=True)
+class PatternTest:
+    """Permutation test of "which spans hurt differs by gold label".
+
+    Attributes
+    ----------
+    statistic : float
+        Pseudo-F of the samples' falls of the gold log-probability, grouped by gold label.
+    pvalue : float
+        Share of permutations with at least this statistic, the observed one counted in.
+        NaN without permutations, or where there is nothing to compare.
+    null : float array (n_permutations,)
+        The statistic under permuted labels.
+    """
+
+    statistic: float
+    pvalue: float
+    null: np.ndarray
+
+
+@dataclass(frozen=True)
+class SignatureClusters:
+    """Samples clustered by their skip signature, and how well the clusters agree with the gold labels.
+
+    Attributes
+    ----------
+    labels : int array (n_samples,)
+        Cluster of each sample.
+    agreement : float
+        Adjusted mutual information with the gold labels; 0 is chance, 1 the same partition.
+    pvalue : float
+        Share of permutations of the gold labels with at least this agreement; NaN without permutations.
+    null : float array (n_permutations,)
+        Agreement with permuted gold labels.
+    """
+
+    labels: np.ndarray
+    agreement: float
+    pvalue: float
+    null: np.ndarray
+
+
+@dataclass(frozen=True)
+class ErrorAnalysis:
+    """Whether the skip signature tells wrong predictions from right ones.
+
+    Attributes
+    ----------
+    auc : float
+        Area under the ROC curve of a logistic regression on the signature, cross-validated
+        (mean over folds); 0.5 is chance. NaN with fewer than two wrong or two right predictions.
+    confidence_auc : float
+        The same of the full model's own confidence, the probability of its prediction: what
+        the signature must beat to be of use.
+    n_wrong, n_samples : int
+    """
+
+    auc: float
+    confidence_auc: float
+    n_wrong: int
+    n_samples: int
+
+
+def label_means(values, gold, n_classes):
+    """Mean over the samples of each gold label: (..., n_samples) → (n_classes, ...); NaN where there are none."""
+    means = np.full((n_classes, *values.shape[:-1]), np.nan)
+    for label in np.unique(gold):
+        means[label] = values[..., gold == label].mean(axis=-1)
+    return means
+
+
+def layer_importance(patterns, skips, n_layers):
+    """What skipping a layer costs each label, span length set aside.
+
+    A span of m layers shares its fall evenly among them, fall / m. Of these shares,
+    the mean is taken over all spans of one length that hold the layer, then over the
+    lengths: a layer in the middle lies in more long spans than one at the ends, and
+    would otherwise be judged by other lengths.
+
+    Parameters
+    ----------
+    patterns : float array (n_classes, n_spans)
+        Mean fall of each label's gold log-probability.
+    skips : list of tuples of int, (n_spans,)
+    n_layers : int
+
+    Returns
+    -------
+    float array (n_classes, n_layers)
+        In nats; NaN for a layer that no span holds.
+    """
+    importance = np.full((len(patterns), n_layers), np.nan)
+    lengths = np.array([len(layers) for layers in skips], dtype=int)
+    for layer in range(n_layers):
+        holds = np.array([layer in layers for layers in skips], dtype=bool)
+        shares = [patterns[:, holds & (lengths == m)].mean(axis=1) / m for m in np.unique(lengths[holds])]
+        if shares:
+            importance[:, layer] = np.mean(shares, axis=0)
+    return importance
+
+
+def label_distance(patterns):
+    """Root mean square difference of labels' patterns, each less its own mean over spans.
+
+    Parameters
+    ----------
+    patterns : float array (n_classes, n_spans)
+
+    Returns
+    -------
+    float array (n_classes, n_classes)
+        In nats. A label that loses more than another by the same amount under every span is at distance 0 of it.
+    """
+    if patterns.shape[1] == 0:
+        return np.full((len(patterns), len(patterns)), np.nan)
+    profiles = patterns - patterns.mean(axis=1, keepdims=True)
+    return np.sqrt(((profiles[:, None] - profiles[None]) ** 2).mean(axis=-1))
+
+
+def pattern_test(drops, gold, blocks, n_permutations, rng):
+    """Permutation test of "patterns differ by gold label more than by chance".
+
+    Every sample's falls are taken less their own mean over spans, so that samples that
+    lose more under all spans alike do not count. The statistic is the pseudo-F of a
+    permutational analysis of variance on Euclidean distances (Anderson 2001); gold
+    labels are permuted within `blocks`.
+
+    Parameters
+    ----------
+    drops : float array (n_spans, n_samples)
+    gold : int array (n_samples,)
+    blocks : int array (n_samples,)
+    n_permutations : int
+    rng : numpy Generator
+
+    Returns
+    -------
+    PatternTest
+    """
+    profiles = (drops - drops.mean(axis=0)).T if len(drops) else drops.T
+    labels, gold = np.unique(gold, return_inverse=True)
+    between, within = len(labels) - 1, len(gold) - len(labels)
+    profiles = profiles - profiles.mean(axis=0)
+    total = (profiles**2).sum()
+    if between < 1 or within < 1 or total <= 0:
+        return PatternTest(float("nan"), float("nan"), np.empty(0))
+    members = np.eye(len(labels))[gold]
+    counts = members.sum(axis=0)
+
+    def pseudo_f(members):
+        explained = (((members.T @ profiles) ** 2).sum(axis=1) / counts).sum()
+        rest = max(total - explained, np.finfo(float).eps * total)
+        return (explained / between) / (rest / within)
+
+    observed = pseudo_f(members)
+    null = np.array([pseudo_f(members[permuted]) for permuted in _permutations(blocks, n_permutations, rng)])
+    return PatternTest(float(observed), _pvalue(observed, null), null)
+
+
+def _permutations(blocks, n, rng):
+    """`n` random orders of the samples in which each stays in its block."""
+    sorted_by_block = np.argsort(blocks, kind="stable")
+    for _ in range(n):
+        order = np.empty(len(blocks), dtype=int)
+        # Random keys within the block; the sort keeps the blocks apart.
+        order[sorted_by_block] = np.lexsort((rng.random(len(blocks)), blocks))
+        yield order
+
+
+def _pvalue(observed, null):
+    """Share of values at least as large; rounding must not make a tie a difference."""
+    if len(null) == 0:
+        return float("nan")
+    slack = 1e-9 * max(1.0, abs(observed))
+    return float((1 + (null >= observed - slack).sum()) / (1 + len(null)))
+
+
+def change_intervals(changes, gold, n_classes, rng, level=0.95):
+    """Percentile bootstrap intervals of each label's mean change.
+
+    The samples of a label are drawn with replacement, the same draws for all spans.
+
+    Parameters
+    ----------
+    changes : float array (n_spans, n_samples)
+        For example 1 where a span makes a prediction right, -1 where it makes it wrong.
+    gold : int array (n_samples,)
+    n_classes : int
+    rng : numpy Generator
+    level : float, default=0.95
+
+    Returns
+    -------
+    float array (n_classes, n_spans, 2)
+        NaN for labels without samples.
+    """
+    intervals = np.full((n_classes, len(changes), 2), np.nan)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    for label in np.unique(gold):
+        own = changes[:, gold == label]
+        intervals[label] = np.quantile(_bootstrap_means(own, rng), tails, axis=0).T
+    return intervals
+
+
+def _bootstrap_means(values, rng):
+    """Means of resampled columns; (n_spans, n) → (_N_BOOTSTRAP, n_spans)."""
+    n = values.shape[1]
+    # In parts, for the draws of many samples at once would be larger than all else.
+    at_once = max(1, 2_000_000 // n)
+    sizes = [min(at_once, _N_BOOTSTRAP - done) for done in range(0, _N_BOOTSTRAP, at_once)]
+    return np.concatenate([rng.multinomial(n, np.full(n, 1 / n), size=size) @ values.T / n for size in sizes])
+
+
+def cluster_signatures(signatures, gold, blocks, n_clusters, n_permutations, rng):
+    """Cluster samples by their signatures and compare with gold labels; see `SignatureClusters`."""
+    seed = int(rng.integers(2**32))
+    clusters = KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(signatures.astype(np.float64))
+    agreement = adjusted_mutual_info_score(gold, clusters)
+    null = np.array(
+        [adjusted_mutual_info_score(gold[order], clusters) for order in _permutations(blocks, n_permutations, rng)]
+    )
+    return SignatureClusters(clusters, float(agreement), _pvalue(agreement, null), null)
+
+
+def analyse_errors(signatures, wrong, confidence, rng):
+    """See `ErrorAnalysis`; `wrong` bool (n_samples,), `confidence` (n_samples,)."""
+    n_wrong = int(wrong.sum())
+    n_folds = min(5, n_wrong, len(wrong) - n_wrong)
+    auc = confidence_auc = float("nan")
+    if n_folds >= 2:
+        folds = StratifiedKFold(n_folds, shuffle=True, random_state=int(rng.integers(2**32)))
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        auc = float(cross_val_score(model, signatures, wrong, cv=folds, scoring="roc_auc").mean())
+        confidence_auc = float(roc_auc_score(wrong, -confidence))
+    return ErrorAnalysis(auc, confidence_auc, n_wrong, len(wrong))

@@ -1,0 +1,487 @@
+"""SkipLayerProbe: which layers of a fine-tuned encoder matter for which label."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils.validation import check_is_fitted
+
+from skbert._checks import check_int
+from skbert._held_out import held_out_models, held_out_splits, make_scorer_of_outputs
+from skbert._rng import derive_seeds
+from skbert._skip_outputs import SkippingEstimator, count_layers, split_estimator
+from skbert._skip_spans import as_triangle, bounds, resolve_spans, span_names
+from skbert._skip_statistics import (
+    analyse_errors,
+    change_intervals,
+    cluster_signatures,
+    label_distance,
+    label_means,
+    layer_importance,
+    pattern_test,
+)
+from skbert._targets import as_labels
+from skbert.classifier import MaxPoolBERTClassifier
+
+
+class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
+    """Replace layers of a fine-tuned encoder by the identity and see which labels suffer.
+
+    The method of Kiyuna, Oka and Komachi [1]_: layers start … stop - 1 of an encoder that
+    is already fine-tuned become the identity, nothing is trained again, and the change
+    of the predictions is read by gold label. All spans run together: a layer runs once
+    on every distinct state below it.
+
+    Parameters
+    ----------
+    estimator : estimator, default=None
+        A `MaxPoolBERTClassifier`, a Pipeline that ends in one, or a Pipeline of a
+        `LayerPoolFeaturizer` and a classifier with ``predict_proba``. None is
+        ``MaxPoolBERTClassifier()``.
+    spans : {"contiguous", "single"} or list, default="contiguous"
+        What is skipped. ``"contiguous"``: all L(L+1)/2 spans of consecutive layers;
+        ``"single"``: each layer alone. A list holds pairs (start, stop) of layers, 0-based,
+        stop excluded, or tuples of layer indices, none of them of length two; sets of
+        layer indices, such as ``{0, 3}``, may stand in either.
+    cv : int, splitter, iterable of splits or "prefit", default=5
+        Every sample is scored once, by a clone of `estimator` that was fitted without it.
+        With ``"prefit"`` the estimator is fitted already, and the data of `fit` are the
+        evaluation set; take texts that it was not trained on.
+    scoring : str, callable or None, default="accuracy"
+        Scorer for ``scores_``. None is the accuracy.
+    n_permutations : int, default=999
+        Permutations of the gold labels in ``pattern_test_`` and `signature_clusters`.
+    random_state : int, RandomState instance or None, default=None
+        Seed of permutations, bootstrap and clusters. `estimator` has its own.
+    verbose : int, default=0
+        1 shows a progress bar for each fold.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        Fitted on all samples; with ``cv="prefit"`` the one that was given.
+    classes_ : array (n_classes,)
+    n_layers_ : int
+        L.
+    spans_ : int array (n_spans, 2)
+        First skipped layer, and one past the last.
+    skipped_layers_ : list of tuples of int, (n_spans,)
+        The layers that are skipped; they differ from ``range(*span)`` for sets with gaps.
+    baseline_score_ : float
+        Score of the full model, over all samples at once.
+    scores_ : float array (n_spans,)
+    label_baseline_ : float array (n_classes,)
+        Recall of each label by the full model. NaN for a label without samples.
+    label_recall_ : float array (n_classes, n_spans)
+    recall_interval_ : float array (n_classes, n_spans, 2)
+        95 % bootstrap interval of the change of recall against the full model, over the
+        samples of the label (the models are held fixed).
+    baseline_predictions_ : array (n_samples,)
+        Labels predicted by the full model.
+    predictions_ : array (n_spans, n_samples)
+    proba_drop_ : float array (n_spans, n_samples)
+        Fall of the gold label's log-probability, in nats; positive where the span is missed.
+    signatures_ : float32 array (n_samples, n_spans)
+        Fall of the log-probability of the full model's own prediction, in nats: what
+        `transform` gives, here from the model that has not seen the sample.
+    constant_ : bool array (n_spans,)
+        Spans under which one class is predicted for all samples (of each held-out part
+        that has more than one label). They say that the encoder is broken, not where a
+        label lives, and take no part in the five attributes and methods that follow.
+    layer_importance_ : float array (n_classes, n_layers)
+        Mean fall of the gold log-probability per skipped layer, in nats: a span of m layers
+        shares its fall evenly among them; the mean is over the spans of one length that
+        hold the layer, then over lengths.
+    label_distance_ : float array (n_classes, n_classes)
+        Root mean square difference, over spans, of the labels' mean falls, each less its
+        own mean; in nats.
+    pattern_test_ : PatternTest
+        ``statistic``, ``pvalue`` and ``null`` of the permutation test of "which spans hurt
+        differs by gold label more than by chance" (pseudo-F of Anderson [2]_ on
+        ``proba_drop_`` less each sample's mean; labels are permuted within held-out parts).
+    n_features_in_, feature_names_in_
+        As of ``estimator_``.
+
+    Raises
+    ------
+    TypeError
+        The estimator has no labels or no encoder whose layers could be skipped.
+    NotImplementedError
+        skbert does not run the layers of this encoder's family itself.
+
+    See Also
+    --------
+    skbert.plots.SkipLayerDisplay : Triangles, differences and layer importance.
+
+    Notes
+    -----
+    *Pooling over skipped layers.* Hidden states keep the indices that they have in the full
+    model. A skipped layer is the identity, so its hidden state repeats the state below:
+    with ``layers=3`` and the last two layers skipped, the maximum is over three times the
+    same state, and ``layer_pooling="mean"`` counts it three times. In ModernBERT the state
+    after the last layer, skipped or not, is read through the final LayerNorm.
+
+    *What one may conclude.* Identity skipping takes the model to inputs that its upper
+    layers have never seen. A fall shows that this model, as trained, relies on the layer
+    being there; not that the layer holds the knowledge, and not what a model trained without
+    it would do. Damaged models tend to fall back on one or two classes, which raises the
+    recall of those and lowers the rest: the test can then reject because labels differ as
+    refuges, so look at ``predictions_`` before reading a pattern as "where a label lives".
+    Another seed of the fine-tuning is another model; repeat before you generalise.
+
+    References
+    ----------
+    .. [1] Kiyuna, Oka, Komachi (2022). Analysis of BERT Using Skipping Layers Method. IPSJ SIG
+       Technical Report 2022-NL-253 No. 9 (in Japanese).
+    .. [2] Anderson (2001). A new method for non-parametric multivariate analysis of variance.
+       Austral Ecology 26, 32-46.
+
+    Examples
+    --------
+    >>> from skbert import MaxPoolBERTClassifier, SkipLayerProbe
+    >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+    >>> labels = ["order", "order", "refund", "refund"]
+    >>> clf = MaxPoolBERTClassifier("minilm", learning_rate=1e-4, max_epochs=2, random_state=0)
+    >>> probe = SkipLayerProbe(clf, cv=2, n_permutations=19, random_state=0).fit(texts, labels)
+    >>> probe.label_recall_.shape
+    (2, 21)
+    >>> probe.transform(["please refund my speaker"]).shape
+    (1, 21)
+    >>> probe.get_feature_names_out()[:3]
+    array(['skip_0_1', 'skip_0_2', 'skip_0_3'], dtype=object)
+    """
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        spans="contiguous",
+        cv=5,
+        scoring="accuracy",
+        n_permutations=999,
+        random_state=None,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.spans = spans
+        self.cv = cv
+        self.scoring = scoring
+        self.n_permutations = n_permutations
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "pattern_test_")
+
+    # ---------------------------------------------------------------- fit
+
+    def fit(self, X, y):
+        """Probe the estimator on labelled texts.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str, (n,)
+            Texts or pairs of texts, or what the first step of a Pipeline takes.
+        y : array-like (n,)
+            Gold labels.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Wrong input, a parameter out of its range, or an estimator that cannot be probed.
+        NotFittedError
+            ``cv="prefit"`` with an estimator that is not fitted.
+        """
+        check_int("n_permutations", self.n_permutations, 0)
+        check_int("verbose", self.verbose, 0)
+        seed = derive_seeds(self.random_state).split
+        score = make_scorer_of_outputs(self.scoring)
+        X, y = self._check_data(X, y)
+        estimator = MaxPoolBERTClassifier() if self.estimator is None else self.estimator
+        # Before anything is trained: what cannot be probed should not cost a fit.
+        split_estimator(estimator)
+        if isinstance(self.cv, str) and self.cv == "prefit":
+            check_is_fitted(estimator)
+            classes, models = np.asarray(estimator.classes_), [(estimator, np.arange(len(y)))]
+        else:
+            resolve_spans(self.spans, count_layers(estimator))
+            classes, models = np.unique(y), held_out_models(estimator, held_out_splits(self.cv, X, y), X, y)
+        gold = _as_indices(y, classes)
+        skips, parts, predicted, log_proba = self._run_models(models, X, classes, len(y))
+        fitted = estimator if isinstance(models, list) else clone(estimator).fit(X, y)
+
+        self.estimator_, self.classes_ = fitted, classes
+        self._seed, self._gold, self._parts = seed, gold, parts
+        self.skipped_layers_, self.spans_ = skips, bounds(skips)
+        self._adopt_input_of(fitted)
+        self._adopt_outputs(predicted, log_proba)
+        scores = [score(classes, p, q, X, y) for p, q in zip(predicted, log_proba, strict=True)]
+        self.baseline_score_, self.scores_ = scores[0], np.array(scores[1:])
+        self._adopt_label_patterns()
+        return self
+
+    def _check_data(self, X, y):
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        if isinstance(X, str):
+            raise ValueError("Iterable over raw text documents expected, string object received.")
+        y = as_labels(y, "y")
+        if y.ndim != 1:
+            raise ValueError("SkipLayerProbe compares single labels; y must be one-dimensional, not multi-label.")
+        X, y = indexable(X, y)
+        return X, y
+
+    def _run_models(self, models, X, classes, n):
+        """The spans, the number of the model that saw each sample, and its outputs under no span and under each."""
+        part_of, skips = np.empty(n, dtype=int), None
+        for number, (fitted, rows) in enumerate(models):
+            model = SkippingEstimator(fitted)
+            if skips is None:
+                skips = resolve_spans(self.spans, model.n_layers)
+                predicted = np.empty((1 + len(skips), n), dtype=int)
+                log_proba = np.empty((1 + len(skips), n, len(classes)))
+                self.n_layers_ = model.n_layers
+            part = _safe_indexing(X, rows)
+            predicted[:, rows], log_proba[:, rows] = model.outputs(part, [(), *skips], progress=self.verbose > 0)
+            part_of[rows] = number
+        return skips, part_of, predicted, log_proba
+
+    def _adopt_input_of(self, fitted):
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(fitted, name):
+                setattr(self, name, getattr(fitted, name))
+            elif hasattr(self, name):
+                delattr(self, name)
+
+    def _adopt_outputs(self, predicted, log_proba):
+        rows = np.arange(len(self._gold))
+        self.baseline_predictions_, self.predictions_ = self.classes_[predicted[0]], self.classes_[predicted[1:]]
+        gold = log_proba[:, rows, self._gold]
+        own = log_proba[:, rows, predicted[0]]
+        self.proba_drop_ = gold[0] - gold[1:]
+        self.signatures_ = (own[0] - own[1:]).T.astype(np.float32)
+        self._confidence = np.exp(own[0])
+        constant = self._predicts_one_class(predicted)
+        self.constant_ = constant[1:]
+        if constant[0]:
+            warnings.warn(
+                "The full model predicts one class for all samples; what its layers do for a label cannot be seen.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _predicts_one_class(self, predicted):
+        constant = np.ptp(predicted, axis=1) == 0
+        parts = [rows for rows in map(self._rows_of, np.unique(self._parts)) if np.ptp(self._gold[rows])]
+        if parts:
+            constant |= np.all([np.ptp(predicted[:, rows], axis=1) == 0 for rows in parts], axis=0)
+        return constant
+
+    def _rows_of(self, part):
+        return np.flatnonzero(self._parts == part)
+
+    def _adopt_label_patterns(self):
+        gold, n_classes = self._gold, len(self.classes_)
+        right = self.predictions_ == self.classes_[gold]
+        right_before = self.baseline_predictions_ == self.classes_[gold]
+        self.label_baseline_ = label_means(right_before, gold, n_classes)
+        self.label_recall_ = label_means(right, gold, n_classes)
+        changes = right.astype(float) - right_before
+        self.recall_interval_ = change_intervals(changes, gold, n_classes, self._rng("bootstrap"))
+        usable = np.flatnonzero(~self.constant_)
+        patterns = label_means(self.proba_drop_[usable], gold, n_classes)
+        self.layer_importance_ = layer_importance(patterns, [self.skipped_layers_[i] for i in usable], self.n_layers_)
+        self.label_distance_ = label_distance(patterns)
+        self.pattern_test_ = pattern_test(
+            self.proba_drop_[usable], gold, self._blocks(), self.n_permutations, self._rng("pattern")
+        )
+
+    def _blocks(self):
+        """Samples among which labels may be permuted: those scored by one model, where that leaves any choice."""
+        if any(np.ptp(self._gold[self._rows_of(part)]) for part in np.unique(self._parts)):
+            return self._parts
+        return np.zeros_like(self._parts)
+
+    def _rng(self, purpose):
+        """A stream of its own for each statistic, so that asking for one does not move another."""
+        purposes = ("bootstrap", "pattern", "clusters", "errors")
+        return np.random.default_rng([self._seed, purposes.index(purpose)])
+
+    # ------------------------------------------------------------- results
+
+    def triangle(self, values=None, label=None):
+        """Values by first skipped layer and stop.
+
+        Parameters
+        ----------
+        values : array (n_spans,), or (n_classes, n_spans) with `label`; default=None
+            None is ``scores_``, or with `label` its row of ``label_recall_``.
+        label : one of ``classes_``, default=None
+
+        Returns
+        -------
+        float array (n_layers, n_layers + 1)
+            Row = start, column = stop; NaN where no contiguous span was skipped.
+        """
+        check_is_fitted(self)
+        if values is None:
+            values = self.scores_ if label is None else self.label_recall_
+        values = np.asarray(values, dtype=float)
+        if label is not None and values.ndim == 2:
+            values = values[self._index_of(label)]
+        if values.shape != (len(self.skipped_layers_),):
+            raise ValueError(
+                f"values must have one number for each of the {len(self.skipped_layers_)} spans, got shape "
+                f"{values.shape}. Give label= as well to take a row by label."
+            )
+        return as_triangle(values, self.skipped_layers_, self.n_layers_)
+
+    def _index_of(self, label):
+        found = np.flatnonzero(self.classes_ == label)
+        if len(found) != 1:
+            raise ValueError(f"label={label!r} is not among the classes {self.classes_.tolist()}.")
+        return int(found[0])
+
+    def to_frame(self):
+        """One row a span and label.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``span`` (name), ``start``, ``stop``, ``label``, ``n`` (samples), ``recall``, ``change`` (against the full
+            model), ``low`` and ``high`` (95 % interval of the change), ``drop`` (mean fall of the gold
+            log-probability, nats), ``constant``.
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        check_is_fitted(self)
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas: pip install pandas") from error
+        n_classes, n_spans = self.label_recall_.shape
+        # Span by span, and within a span label by label.
+        return pd.DataFrame(
+            {
+                "span": np.repeat(self.get_feature_names_out(), n_classes),
+                "start": np.repeat(self.spans_[:, 0], n_classes),
+                "stop": np.repeat(self.spans_[:, 1], n_classes),
+                "label": np.tile(self.classes_, n_spans),
+                "n": np.tile(np.bincount(self._gold, minlength=n_classes), n_spans),
+                "recall": self.label_recall_.T.ravel(),
+                "change": (self.label_recall_ - self.label_baseline_[:, None]).T.ravel(),
+                "low": self.recall_interval_[..., 0].T.ravel(),
+                "high": self.recall_interval_[..., 1].T.ravel(),
+                "drop": label_means(self.proba_drop_, self._gold, n_classes).T.ravel(),
+                "constant": np.repeat(self.constant_, n_classes),
+            }
+        )
+
+    def signature_clusters(self, n):
+        """Cluster the samples by their own skip signature, and compare with the gold labels.
+
+        Parameters
+        ----------
+        n : int
+            Number of clusters, by k-means on ``signatures_``, constant spans left out.
+
+        Returns
+        -------
+        SignatureClusters
+            ``labels``, ``agreement`` (adjusted mutual information with the gold labels),
+            ``pvalue`` and ``null`` (agreement with permuted gold labels).
+
+        Notes
+        -----
+        Signatures of different folds come from different models; clusters can follow folds.
+        """
+        check_is_fitted(self)
+        check_int("n", n, 1)
+        if n > len(self._gold):
+            raise ValueError(f"n={n} clusters asked for, but there are {len(self._gold)} samples.")
+        return cluster_signatures(
+            self._usable_signatures(), self._gold, self._blocks(), int(n), self.n_permutations, self._rng("clusters")
+        )
+
+    def error_analysis(self):
+        """Whether the skip signature tells the full model's wrong predictions from its right ones.
+
+        Returns
+        -------
+        ErrorAnalysis
+            ``auc`` of a logistic regression on ``signatures_`` (cross-validated), and ``confidence_auc`` of
+            the model's own confidence to hold it against.
+        """
+        check_is_fitted(self)
+        wrong = self.baseline_predictions_ != self.classes_[self._gold]
+        return analyse_errors(self._usable_signatures(), wrong, self._confidence, self._rng("errors"))
+
+    def _usable_signatures(self):
+        if self.constant_.all():
+            raise ValueError(
+                "Under every span one class is predicted for all samples; no signature is left to look at."
+            )
+        return self.signatures_[:, ~self.constant_]
+
+    # ------------------------------------------------------------- estimator
+
+    def predict(self, X):
+        """Predicted labels, by ``estimator_`` with all its layers."""
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    def predict_proba(self, X):
+        """Probabilities (n, n_classes), by ``estimator_`` with all its layers."""
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    def transform(self, X):
+        """Skip signatures of texts.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str
+            As in `fit`.
+
+        Returns
+        -------
+        float32 array (n, n_spans)
+            Fall of the log-probability of the full model's own prediction under each span, in nats.
+        """
+        check_is_fitted(self)
+        model = SkippingEstimator(self.estimator_)
+        predicted, log_proba = model.outputs(X, [(), *self.skipped_layers_], progress=self.verbose > 0)
+        own = log_proba[:, np.arange(log_proba.shape[1]), predicted[0]]
+        return (own[0] - own[1:]).T.astype(np.float32)
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns of `transform`: ``skip_0_3`` for layers 0 to 2, ``skip_layers_0_3`` for 0 and 3."""
+        check_is_fitted(self)
+        return np.array(span_names(self.skipped_layers_), dtype=object)
+
+
+def _as_indices(y, classes):
+    place = {label: i for i, label in enumerate(classes.tolist())}
+    unknown = sorted(set(y.tolist()) - set(place), key=str)
+    if unknown:
+        raise ValueError(f"y holds the label {unknown[0]!r}, which the fitted estimator does not know: {list(place)}.")
+    return np.array([place[label] for label in y.tolist()])
