@@ -76,7 +76,9 @@ class _FixedOutputs(ClassifierMixin, BaseEstimator):
         return self.classes[self.predicted]
 
     def predict_proba(self, X):
-        return np.exp(self.log_proba)
+        proba = np.exp(self.log_proba)
+        # Heads that compute in fp32 leave sums that scorers warn of.
+        return proba / proba.sum(axis=1, keepdims=True)
 
     def predict_log_proba(self, X):
         return self.log_proba

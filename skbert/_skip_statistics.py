@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import xlogy
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import adjusted_mutual_info_score, roc_auc_score
+from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score, roc_auc_score
+from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -233,10 +235,23 @@ def cluster_signatures(signatures, gold, blocks, n_clusters, n_permutations, rng
     seed = int(rng.integers(2**32))
     clusters = KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(signatures.astype(np.float64))
     agreement = adjusted_mutual_info_score(gold, clusters)
+    table = contingency_matrix(gold, clusters)
+    expected = expected_mutual_information(table, len(gold))
+    # Permuted labels keep their counts, so only the mutual information itself changes.
+    upper = (_entropy(table.sum(axis=1)) + _entropy(table.sum(axis=0))) / 2
     null = np.array(
-        [adjusted_mutual_info_score(gold[order], clusters) for order in _permutations(blocks, n_permutations, rng)]
+        [
+            (mutual_info_score(None, None, contingency=contingency_matrix(gold[order], clusters)) - expected)
+            / max(upper - expected, np.finfo(float).eps)
+            for order in _permutations(blocks, n_permutations, rng)
+        ]
     )
     return SignatureClusters(clusters, float(agreement), _pvalue(agreement, null), null)
+
+
+def _entropy(counts):
+    shares = counts / counts.sum()
+    return -xlogy(shares, shares).sum()
 
 
 def analyse_errors(signatures, wrong, confidence, rng):
