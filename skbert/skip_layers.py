@@ -84,6 +84,10 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
     predictions_ : array (n_spans, n_samples)
     proba_drop_ : float array (n_spans, n_samples)
         Fall of the gold label's log-probability, in nats; positive where the span is missed.
+    label_drop_ : float array (n_classes, n_spans)
+        Its mean over the samples of each label.
+    label_counts_ : int array (n_classes,)
+        Samples of each label.
     signatures_ : float32 array (n_samples, n_spans)
         Fall of the log-probability of the full model's own prediction, in nats: what
         `transform` gives, here from the model that has not seen the sample.
@@ -300,12 +304,14 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
         gold, n_classes = self._gold, len(self.classes_)
         right = self.predictions_ == self.classes_[gold]
         right_before = self.baseline_predictions_ == self.classes_[gold]
+        self.label_counts_ = np.bincount(gold, minlength=n_classes)
+        self.label_drop_ = label_means(self.proba_drop_, gold, n_classes)
         self.label_baseline_ = label_means(right_before, gold, n_classes)
         self.label_recall_ = label_means(right, gold, n_classes)
         changes = right.astype(float) - right_before
         self.recall_interval_ = change_intervals(changes, gold, n_classes, self._rng("bootstrap"))
         usable = np.flatnonzero(~self.constant_)
-        patterns = label_means(self.proba_drop_[usable], gold, n_classes)
+        patterns = self.label_drop_[:, usable]
         self.layer_importance_ = layer_importance(patterns, [self.skipped_layers_[i] for i in usable], self.n_layers_)
         self.label_distance_ = label_distance(patterns)
         self.pattern_test_ = pattern_test(
@@ -386,12 +392,12 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
                 "start": np.repeat(self.spans_[:, 0], n_classes),
                 "stop": np.repeat(self.spans_[:, 1], n_classes),
                 "label": np.tile(self.classes_, n_spans),
-                "n": np.tile(np.bincount(self._gold, minlength=n_classes), n_spans),
+                "n": np.tile(self.label_counts_, n_spans),
                 "recall": self.label_recall_.T.ravel(),
                 "change": (self.label_recall_ - self.label_baseline_[:, None]).T.ravel(),
                 "low": self.recall_interval_[..., 0].T.ravel(),
                 "high": self.recall_interval_[..., 1].T.ravel(),
-                "drop": label_means(self.proba_drop_, self._gold, n_classes).T.ravel(),
+                "drop": self.label_drop_.T.ravel(),
                 "constant": np.repeat(self.constant_, n_classes),
             }
         )

@@ -9,12 +9,14 @@ our own methods.
 import numpy as np
 import pytest
 import sklearn.utils.estimator_checks
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import validate_data
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModel, BertConfig, PreTrainedTokenizerFast
 
-from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor
+from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, SkipLayerProbe
 from skbert._rng import isolated
 
 _N_COLUMNS, _N_BUCKETS = 12, 24
@@ -85,6 +87,18 @@ class NumericRegressor(_Predicts, MaxPoolBERTRegressor):
     """MaxPoolBERTRegressor over numbers."""
 
 
+class NumericProbe(_Predicts, SkipLayerProbe):
+    """SkipLayerProbe over numbers; the estimator inside reads the texts."""
+
+    # The probe has no weights to pass on.
+    def fit(self, X, y=None):
+        return _ReadsNumbers.fit(self, X, y)
+
+    def predict_proba(self, X):
+        self.__sklearn_is_fitted__() or super().predict_proba(["not fitted"])
+        return super().predict_proba(self._as_texts(X))
+
+
 def _write_encoder(folder):
     """A one-layer BERT that knows the words of `_word`."""
     words = [f"c{column}v{bucket}" for column in range(_N_COLUMNS) for bucket in range(_N_BUCKETS)]
@@ -129,12 +143,24 @@ _PARAMETERS = {
     "device": "cpu",
 }
 
-_ADAPTERS = {"classifier": NumericClassifier, "regressor": NumericRegressor, "featurizer": NumericFeaturizer}
+_ADAPTERS = {
+    "classifier": NumericClassifier,
+    "regressor": NumericRegressor,
+    "featurizer": NumericFeaturizer,
+    "probe": NumericProbe,
+}
+
+
+def _probe(model):
+    """A probe around features and a linear model, which learn the battery's data sets in a moment."""
+    features = LayerPoolFeaturizer(model, layers=(0, 1), layer_pooling="concat", device="cpu")
+    head = LogisticRegression(C=1e4, max_iter=1000)
+    return NumericProbe(make_pipeline(features, head), cv=2, n_permutations=9)
 
 
 def _checks(kind, model="nowhere"):
     parameters = {"device": "cpu"} if kind == "featurizer" else _PARAMETERS
-    estimator = _ADAPTERS[kind](model, **parameters)
+    estimator = _probe(model) if kind == "probe" else _ADAPTERS[kind](model, **parameters)
     return list(estimator_checks_generator(estimator, legacy=True, expected_failed_checks=None, mark=None))
 
 
@@ -175,6 +201,6 @@ def test_check_of_scikit_learn(kind, index, name, encoder, monkeypatch):
 
 
 # A transformer has no predictions and no weights, so the battery has fewer checks for it.
-@pytest.mark.parametrize(("kind", "least"), [("classifier", 50), ("regressor", 50), ("featurizer", 40)])
+@pytest.mark.parametrize(("kind", "least"), [("classifier", 50), ("regressor", 50), ("featurizer", 40), ("probe", 50)])
 def test_number_of_checks__is_not_next_to_nothing(kind, least):
     assert len(_checks(kind)) >= least

@@ -1,5 +1,6 @@
 """Pictures of finished results, in the manner of scikit-learn's Display classes."""
 
 from ._cv_scores import CVScoresDisplay
+from ._skip_layers import SkipLayerDisplay
 
-__all__ = ["CVScoresDisplay"]
+__all__ = ["CVScoresDisplay", "SkipLayerDisplay"]

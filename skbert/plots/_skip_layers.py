@@ -1,0 +1,318 @@
+"""What each label loses when layers are skipped: triangles, differences and layer importance."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+# Okabe and Ito's colours stay apart for colour-blind readers; markers and line styles help where they do not.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A7A7A")
+_MARKERS = "osD^vPXh"
+_MOST_LINES = len(_COLOURS)
+_GREY, _RED = "#BDBDBD", "#D55E00"
+
+
+class SkipLayerDisplay:
+    """Pictures of a fitted `SkipLayerProbe`.
+
+    Parameters
+    ----------
+    triangles : float array (n_classes, n_layers, n_layers + 1)
+        One value a label, first skipped layer and stop; NaN where nothing was skipped.
+    importance : float array (n_classes, n_layers)
+        Fall of the gold log-probability per skipped layer, nats.
+    classes : sequence, (n_classes,)
+        Labels.
+    value_name : str, default="change of recall"
+        What the triangles hold, with its unit.
+    counts : sequence of int, default=None
+        Samples of each label, for the titles.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    ax_ : matplotlib Axes, or list of Axes where there are several
+
+    See Also
+    --------
+    skbert.SkipLayerProbe : Computes what is shown here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbert.plots import SkipLayerDisplay
+    >>> triangle = np.array([[np.nan, -0.2, -0.5], [np.nan, np.nan, -0.1]])
+    >>> display = SkipLayerDisplay(np.stack([triangle, triangle / 2]), np.ones((2, 2)), ["order", "refund"])
+    >>> len(display.plot().ax_)
+    2
+    """
+
+    def __init__(self, triangles, importance, classes, *, value_name="change of recall", counts=None):
+        self.triangles = triangles
+        self.importance = importance
+        self.classes = classes
+        self.value_name = value_name
+        self.counts = counts
+
+    @classmethod
+    def from_estimator(cls, probe, *, value="recall"):
+        """The display of a fitted probe.
+
+        Parameters
+        ----------
+        probe : SkipLayerProbe
+            Fitted.
+        value : {"recall", "log_proba"}, default="recall"
+            The change of each label's recall, or of its mean gold log-probability (nats), against the full model.
+
+        Returns
+        -------
+        SkipLayerDisplay
+
+        Raises
+        ------
+        ValueError
+            An unknown `value`.
+        NotFittedError
+            The probe is not fitted.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(probe)
+        frame_of = {"recall": "change of recall", "log_proba": "change of gold log-probability (nats)"}
+        if value not in frame_of:
+            raise ValueError(f"value must be one of {tuple(frame_of)}, got {value!r}")
+        if value == "recall":
+            changes = probe.label_recall_ - probe.label_baseline_[:, None]
+        else:
+            changes = -probe.label_drop_
+        triangles = np.stack([probe.triangle(row) for row in changes])
+        return cls(
+            triangles,
+            probe.layer_importance_,
+            probe.classes_.tolist(),
+            value_name=frame_of[value],
+            counts=probe.label_counts_.tolist(),
+        )
+
+    # ------------------------------------------------------------- triangles
+
+    def plot(self, ax=None, *, labels=None, title=None):
+        """Draw one triangle a label, all on one colour scale.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or sequence of Axes, default=None
+            One for each label; None makes a figure of its own.
+        labels : sequence, default=None
+            Which labels; None draws all.
+        title : str, default=None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        ValueError
+            An unknown label, or as many axes as labels are not given.
+        """
+        labels = list(self.classes if labels is None else labels)
+        grids = [self.triangles[self._index_of(label)] for label in labels]
+        axes, figure, own = _axes_for(ax, len(labels), _triangle_size(self._n_layers, len(labels)))
+        limit = max((np.nanmax(np.abs(grid), initial=0.0) for grid in grids), default=0.0) or 1.0
+        for each, label, grid in zip(axes, labels, grids, strict=True):
+            image = _draw_triangle(each, grid, limit, axis_names=not own or len(labels) == 1)
+            each.set_title(self._titled(label), fontsize=9 if own and len(labels) > 1 else 11)
+            if own and len(labels) > 1:
+                each.label_outer()
+        figure.colorbar(image, ax=axes, label=self.value_name, shrink=0.8, aspect=30)
+        if own and len(labels) > 1:
+            _name_outer(figure)
+        return self._finish(axes, figure, own, title)
+
+    def plot_difference(self, first, second, ax=None, *, title=None):
+        """Draw the triangle of one label less that of another.
+
+        Red, below zero: skipping the span hurts `first` more than `second`.
+
+        Parameters
+        ----------
+        first, second : labels
+        ax : matplotlib Axes, default=None
+            None makes a figure of its own.
+        title : str, default=None
+            None names the two labels.
+
+        Returns
+        -------
+        self
+        """
+        grid = self.triangles[self._index_of(first)] - self.triangles[self._index_of(second)]
+        axes, figure, own = _axes_for(ax, 1, _triangle_size(self._n_layers, 1))
+        image = _draw_triangle(axes[0], grid, np.nanmax(np.abs(grid), initial=0.0) or 1.0, axis_names=True)
+        figure.colorbar(image, ax=axes, label=f"difference of {self.value_name}", shrink=0.8, aspect=30)
+        axes[0].set_title(f"{first} less {second}" if title is None else title, fontsize=11)
+        return self._finish(axes, figure, own, None)
+
+    # ------------------------------------------------------------- importance
+
+    def plot_importance(self, ax=None, *, labels=None, title=None):
+        """Draw the importance of each layer, one line a label.
+
+        More than eight labels get small axes of their own, each with the others in grey
+        behind it: so many colours cannot be told apart.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or sequence of Axes, default=None
+            One, or with more than eight labels one for each; None makes a figure of its own.
+        labels : sequence, default=None
+            Which labels; None draws all.
+        title : str, default=None
+
+        Returns
+        -------
+        self
+        """
+        labels = list(self.classes if labels is None else labels)
+        rows = np.array([self.importance[self._index_of(label)] for label in labels])
+        small = len(labels) > _MOST_LINES
+        size = (_columns(len(labels)) * 2.1, math.ceil(len(labels) / _columns(len(labels))) * 1.6) if small else (7, 4)
+        axes, figure, own = _axes_for(ax, len(labels) if small else 1, size)
+        layers = np.arange(self._n_layers)
+        for place, (label, row) in enumerate(zip(labels, rows, strict=True)):
+            each = axes[place] if small else axes[0]
+            if small:
+                each.plot(layers, rows.T, color=_GREY, linewidth=0.7)
+                each.set_title(self._titled(label), fontsize=9)
+            style = {"color": _RED} if small else {"color": _COLOURS[place], "marker": _MARKERS[place]}
+            each.plot(layers, row, markersize=5, linewidth=1.8, label=self._titled(label), **style)
+        for each in axes:
+            each.axhline(0, color="0.4", linewidth=0.8, linestyle=":")
+            each.set_ylim(*_padded(rows))
+            each.set_xticks(_ticks(self._n_layers))
+            for side in ("top", "right"):
+                each.spines[side].set_visible(False)
+            if small and own:
+                each.label_outer()
+        name = "fall of gold log-probability per skipped layer (nats)"
+        if small and own:
+            figure.supxlabel("layer", fontsize=10)
+            figure.supylabel(name, fontsize=10)
+        else:
+            axes[0].set(xlabel="layer", ylabel=name.replace(" per", "\nper"))
+        if not small:
+            _legend(axes[0], figure, own, len(labels))
+        return self._finish(axes, figure, own, title)
+
+    # ------------------------------------------------------------- shared
+
+    @property
+    def _n_layers(self):
+        return self.triangles.shape[1]
+
+    def _index_of(self, label):
+        try:
+            return list(self.classes).index(label)
+        except ValueError:
+            raise ValueError(f"{label!r} is not among the labels {list(self.classes)}.") from None
+
+    def _titled(self, label):
+        name = str(label) if len(str(label)) <= 18 else f"{str(label)[:17]}…"
+        return name if self.counts is None else f"{name} (n = {self.counts[self._index_of(label)]})"
+
+    def _finish(self, axes, figure, own, title):
+        if title and own:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        elif title:
+            axes[0].set_title(title, fontsize=11)
+        self.ax_ = axes[0] if len(axes) == 1 else axes
+        self.figure_ = figure
+        return self
+
+
+def _columns(n):
+    return n if n <= 3 else min(5, math.ceil(math.sqrt(n)) + (n > 9))
+
+
+def _triangle_size(n_layers, n_labels):
+    """Width and height in inches of a figure of triangles."""
+    if n_labels == 1:
+        side = 3.6 + 0.12 * n_layers
+        return side + 1.0, side
+    columns = _columns(n_labels)
+    side = 2.1 if n_layers <= 12 else 2.5
+    return columns * side + 1.2, math.ceil(n_labels / columns) * side + 0.6
+
+
+def _axes_for(ax, n, size):
+    """A list of `n` axes, their figure, and whether the figure is ours."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Plots need matplotlib: pip install 'skbert[plots]'") from error
+    if ax is not None:
+        axes = list(np.ravel(ax))
+        if len(axes) != n:
+            raise ValueError(f"{n} axes are needed, got {len(axes)}; leave ax=None for a figure of its own.")
+        return axes, axes[0].figure, False
+    columns = _columns(n)
+    # A Figure of its own, not pyplot's: nothing is left open and no window system is asked for.
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(math.ceil(n / columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for unused in grid[n:]:
+        unused.set_axis_off()
+    # Axes over an empty place show their own ticks, or the column would have none.
+    for above in grid[max(0, n - columns) : n]:
+        above.tick_params(labelbottom=True)
+    return list(grid[:n]), figure, True
+
+
+def _draw_triangle(ax, grid, limit, axis_names):
+    n_layers = grid.shape[0]
+    # Stop 0 skips nothing, so its column is left out.
+    image = ax.imshow(
+        grid[:, 1:],
+        cmap="RdBu",
+        vmin=-limit,
+        vmax=limit,
+        extent=(0.5, n_layers + 0.5, n_layers - 0.5, -0.5),
+        interpolation="nearest",
+    )
+    # Without it, a span that changes nothing would look like no span.
+    ax.set_facecolor("0.88")
+    ax.set_xticks([tick + 1 for tick in _ticks(n_layers)])
+    ax.set_yticks(_ticks(n_layers))
+    ax.tick_params(length=2, labelsize=8)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    if axis_names:
+        ax.set(xlabel="stop (layers up to stop − 1 are skipped)", ylabel="first skipped layer")
+    return image
+
+
+def _name_outer(figure):
+    figure.supxlabel("stop (layers up to stop − 1 are skipped)", fontsize=10)
+    figure.supylabel("first skipped layer", fontsize=10)
+
+
+def _ticks(n_layers):
+    return range(0, n_layers, max(1, math.ceil(n_layers / 8)))
+
+
+def _padded(rows):
+    finite = rows[np.isfinite(rows)]
+    low, high = (min(0.0, finite.min()), max(0.0, finite.max())) if finite.size else (0.0, 1.0)
+    pad = 0.06 * (high - low or 1.0)
+    return low - pad, high + pad
+
+
+def _legend(ax, figure, own, n):
+    if own:
+        figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    else:
+        ax.legend(frameon=False, fontsize=8, ncols=1 + (n > 4))
