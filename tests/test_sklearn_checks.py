@@ -11,6 +11,7 @@ import pytest
 import sklearn.utils.estimator_checks
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import validate_data
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -154,8 +155,7 @@ _ADAPTERS = {
 def _probe(model):
     """A probe around features and a linear model, which learn the battery's data sets in a moment."""
     features = LayerPoolFeaturizer(model, layers=(0, 1), layer_pooling="concat", device="cpu")
-    head = LogisticRegression(C=1e4, max_iter=1000)
-    return NumericProbe(make_pipeline(features, head), cv=2, n_permutations=9)
+    return NumericProbe(make_pipeline(features, StandardScaler(), LogisticRegression(C=10)), cv=2, n_permutations=9)
 
 
 def _checks(kind, model="nowhere"):
