@@ -71,9 +71,7 @@ def main():
         print(f"  {label:14} {recall:.3f}  (n = {n})")
     print(f"Spans under which one class is predicted for all: {probe.constant_.sum()} of {len(probe.constant_)}")
     test = probe.pattern_test_
-    print(
-        f"Do patterns differ by label? pseudo-F {test.statistic:.2f}, p = {test.pvalue:.4f} ({len(test.null)} permutations)"
-    )
+    print(f"Do patterns differ by label? pseudo-F {test.statistic:.2f}, p = {test.pvalue:.4f}")
     print("Most important layer of each label (fall of the gold log-probability per skipped layer, nats):")
     for label, row in zip(probe.classes_, probe.layer_importance_, strict=True):
         print(f"  {label:14} layer {row.argmax()}  " + " ".join(f"{value:6.2f}" for value in row))

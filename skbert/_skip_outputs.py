@@ -111,6 +111,11 @@ class SkippingEstimator:
     ----------
     classes : array (n_classes,)
     n_layers : int
+
+    Raises
+    ------
+    ValueError
+        The estimator was fitted on multi-label targets.
     """
 
     def __init__(self, estimator):
@@ -120,6 +125,8 @@ class SkippingEstimator:
         self._precision = resolve_precision(reader.precision, self._device)
         self._module = reader._fitted.module(self._device)
         self.n_layers = self._module.runner.n_layers
+        if getattr(reader, "_multilabel", False):
+            raise ValueError("SkipLayerProbe compares single labels; this estimator was fitted on multi-label targets.")
         self.classes = estimator.classes_
 
     def outputs(self, X, skips, progress=False):

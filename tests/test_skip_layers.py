@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -387,6 +388,20 @@ def test_data_frames_and_pairs(tiny, texts, labels):
         probe.transform(texts)
 
 
+def test_polars_and_tuples__are_cut_into_folds_like_lists(tiny, texts, labels):
+    pipeline = make_pipeline(LayerPoolFeaturizer(tiny(), device="cpu"), LogisticRegression())
+    probe = SkipLayerProbe(pipeline, cv=2, spans="single", n_permutations=0)
+    expected = probe.fit(texts, labels).proba_drop_
+    for X in (
+        tuple(texts),
+        np.array(texts, dtype=object),
+        pd.Series(texts),
+        pl.Series(texts),
+        np.array(texts)[:, None],
+    ):
+        np.testing.assert_allclose(probe.fit(X, list(labels)).proba_drop_, expected, atol=1e-6)
+
+
 def test_repeated_texts__give_what_they_give_alone(found, planted):
     _, texts, _ = planted
     once = found.transform(texts[:3])
@@ -482,6 +497,10 @@ def test_wrong_data(tiny, tuned, texts):
         SkipLayerProbe(MaxPoolBERTClassifier(tiny()), cv="prefit").fit(["a", "b"], [0, 1])
     with pytest.raises(ValueError, match="'spam', which the fitted estimator does not know"):
         SkipLayerProbe(tuned, cv="prefit").fit(texts[:2], ["spam", "order"])
+    several = MaxPoolBERTClassifier(tiny(), max_epochs=1, device="cpu")
+    several.fit(texts[:4], np.eye(2, dtype=int)[[0, 1, 0, 1]])
+    with pytest.raises(ValueError, match="fitted on multi-label targets"):
+        SkipLayerProbe(several, cv="prefit").fit(texts[:2], [0, 1])
     with pytest.raises(ValueError, match="use cv='prefit'"):
         SkipLayerProbe(FrozenEstimator(tuned), cv=2).fit(texts[:4], ["order", "refund"] * 2)
 
