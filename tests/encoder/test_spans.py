@@ -1,6 +1,7 @@
 """All spans at once give what one forward a span gives, on models whose skipped layers are the identity."""
 
 import copy
+import weakref
 from itertools import combinations
 
 import numpy as np
@@ -194,16 +195,6 @@ def test_pairs_and_single_text(model_of):
     torch.testing.assert_close(states[0], expected, rtol=0, atol=1e-5)
 
 
-def test_convolution_beside_the_first_layer__many_copies_at_once(model_of):
-    # It reads the output of the embeddings, which must be laid out as the copies are.
-    model, tokenizer = model_of("deberta-v2")
-    assert model.encoder.conv is not None
-    found = all_variants(make_runner(model), batch_of(tokenizer), SkipPlan([(), (0,), (3,)], [1], N_LAYERS))
-    for skip, states in zip([(), (0,), (3,)], found, strict=True):
-        expected, mask = naive(model, tokenizer, skip)
-        assert (states[0][mask] - expected[1][mask]).abs().max() < 1e-5
-
-
 # ------------------------------------------------------------------ no more work than needed
 
 
@@ -247,6 +238,27 @@ def test_work__tokens_at_once__are_bounded(counted):
     n = len(batch.input_ids)
     all_variants(runner, batch, SkipPlan(ALL_SUBSETS, [4], N_LAYERS), max_tokens=3 * n + 1)
     assert max(tokens for _, tokens, _ in calls) == 3 * n
+
+
+def test_memory__states_that_nobody_needs_any_more_are_let_go(model_of, monkeypatch):
+    model, tokenizer = model_of("bert")
+    runner, made, most = make_runner(model), [], 0
+    original = runner.layer
+
+    def layer(index, state, context, cls_only=False):
+        nonlocal most
+        output = original(index, state, context, cls_only)
+        made.append(weakref.ref(output))
+        if not cls_only:
+            # The embeddings are one more state.
+            most = max(most, 1 + sum(ref() is not None for ref in made))
+        return output
+
+    monkeypatch.setattr(runner, "layer", layer)
+    plan = SkipPlan([(), (3,)], [N_LAYERS], N_LAYERS)
+    all_variants(runner, batch_of(tokenizer), plan, max_tokens=1)
+    assert plan.most_states(cls_only=False) == 2
+    assert most == 3
 
 
 def test_most_states__is_what_is_alive_at_most():
