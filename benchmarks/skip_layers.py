@@ -3,18 +3,23 @@
 python -m benchmarks.skip_layers
 """
 
+import copy
 import tempfile
-import warnings
 
 import numpy as np
 import torch
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, BertConfig
 
-from benchmarks._common import alternate, parse, report, texts_and_labels
+from benchmarks._main import main
+from benchmarks._table import Line
+from benchmarks._texts import texts_for
+from benchmarks._timing import alternate, ratio_line
 from skbert import MaxPoolBERTClassifier
 from skbert._skip_outputs import SkippingEstimator
 from skbert.encoder._load import _minilm_folder
+
+_NAIVE = "transformers, one padded forward a span, batch 32"
 
 
 def spans(n_layers):
@@ -43,8 +48,16 @@ class OneForwardASpan:
         return torch.cat(rows).view(len(self.skips), -1, rows[0].shape[1]).numpy()
 
 
-def measure(title, folder, options):
-    texts, _ = texts_and_labels(options)
+def lines(options):
+    texts = texts_for(options, 40 if options.quick else 500)
+    minilm = str(_minilm_folder())
+    yield from _measure(minilm, "6 layers, 21 spans (MiniLM)", {"fp32": 6, "bf16": 9}, texts, options)
+    with tempfile.TemporaryDirectory() as folder:
+        name = "12 layers, 78 spans (random, width 384)"
+        yield from _measure(random_encoder(folder, minilm), name, {"fp32": 6.5, "bf16": 9}, texts, options)
+
+
+def _measure(folder, name, targets, texts, options):
     clf = MaxPoolBERTClassifier(
         folder, layers=1, token_pooling="cls", max_epochs=1, device="cpu", precision="fp32", random_state=0
     ).fit(texts[:8], [0, 1] * 4)
@@ -53,29 +66,40 @@ def measure(title, folder, options):
         # The same weights for both: transformers reads what the fit left.
         weights.encoder.save_pretrained(fine_tuned)
         AutoTokenizer.from_pretrained(folder).save_pretrained(fine_tuned)
-        skips = spans(weights.runner.n_layers)
-        bf16 = MaxPoolBERTClassifier(**{**clf.get_params(), "precision": "bf16"})
-        bf16.__dict__.update({k: v for k, v in vars(clf).items() if k not in clf.get_params()})
+        skips = spans(weights.n_layers)
         naive = OneForwardASpan(fine_tuned, texts, skips)
-        candidates = {
-            "transformers, one padded forward a span": naive,
-            "skbert fp32": lambda: SkippingEstimator(clf).outputs(texts, skips),
-        }
-        if options.bf16:
-            candidates["skbert bf16"] = lambda: SkippingEstimator(bf16).outputs(texts, skips)
-        hidden = naive()
-        # Outputs, not hidden states, are what both must agree in.
-        logits = hidden @ weights.classifier.weight.detach().numpy().T + weights.classifier.bias.detach().numpy()
-        expected = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
-        for name, estimator in (("fp32", clf), ("bf16", bf16))[: 2 if options.bf16 else 1]:
-            _, found = SkippingEstimator(estimator).outputs(texts, skips)
-            print(f"  largest difference of a log-probability, {name}: {np.abs(found - expected).max():.1e}")
-        report(
-            f"{title}: {len(texts)} texts, {len(skips)} spans",
-            alternate(candidates, options.repeats),
-            "transformers, one padded forward a span",
-            options.output,
+    candidates = {
+        precision: _probed(clf, precision, texts, skips) for precision in targets if precision in _supported()
+    }
+    seconds = alternate({_NAIVE: naive, **candidates}, options.repeats)
+    # Outputs, not hidden states, are what both must agree in.
+    logits = naive() @ weights.classifier.weight.detach().numpy().T + weights.classifier.bias.detach().numpy()
+    expected = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    for precision, target in targets.items():
+        if precision not in candidates:
+            yield Line(f"skip spans, {name}, {precision}", _NAIVE, "x", target, None, "no bf16 instructions here")
+            continue
+        off = np.abs(candidates[precision]()[1] - expected).max()
+        yield ratio_line(
+            f"skip spans, {name}, {precision}",
+            _NAIVE,
+            seconds[precision],
+            seconds[_NAIVE],
+            target,
+            note=f"{len(texts)} texts; log-probabilities differ by at most {off:.1g}",
         )
+
+
+def _probed(clf, precision, texts, skips):
+    """A run of `clf` under all skips in `precision`."""
+    fitted = copy.copy(clf).set_params(precision=precision)
+    return lambda: SkippingEstimator(fitted).outputs(texts, skips)
+
+
+def _supported():
+    # Emulated, bf16 takes many times as long as fp32, and the whole benchmark with it.
+    bf16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return ("fp32", "bf16") if bf16 else ("fp32",)
 
 
 def random_encoder(folder, like):
@@ -94,17 +118,5 @@ def random_encoder(folder, like):
     return folder
 
 
-def main():
-    options = parse(__doc__)
-    options.bf16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    if not options.bf16:
-        print("  this processor has no instructions for bf16, which is left out")
-    warnings.simplefilter("ignore")
-    minilm = str(_minilm_folder())
-    measure("skip layers of 6", minilm, options)
-    with tempfile.TemporaryDirectory() as folder:
-        measure("skip layers of 12", random_encoder(folder, minilm), options)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, lines)

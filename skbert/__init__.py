@@ -32,8 +32,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.errors import SkbertError as SkbertError
     from skbert.featurizer import LayerPoolFeaturizer as LayerPoolFeaturizer
     from skbert.regressor import MaxPoolBERTRegressor as MaxPoolBERTRegressor
-    from skbert.store import FeatureStore as FeatureStore
     from skbert.skip_layers import SkipLayerProbe as SkipLayerProbe
+    from skbert.store import FeatureStore as FeatureStore
 
 
 def __getattr__(name):

@@ -124,7 +124,7 @@ class SkippingEstimator:
         self._device = resolve_device(reader.device)
         self._precision = resolve_precision(reader.precision, self._device)
         self._module = reader._fitted.module(self._device)
-        self.n_layers = self._module.runner.n_layers
+        self.n_layers = self._module.n_layers
         if getattr(reader, "_multilabel", False):
             raise ValueError("SkipLayerProbe compares single labels; this estimator was fitted on multi-label targets.")
         self.classes = estimator.classes_

@@ -61,7 +61,7 @@ class PooledEncoder(nn.Module):
         self.path = resolve_path(path, self.runner)
         if self.path is not None and n_outputs is not None:
             raise ValueError("A module with a head trains all layers of its encoder; give one that has the path's.")
-        self.layers = resolve_layers(layers, self.runner.n_layers if self.path is None else len(self.path))
+        self.layers = resolve_layers(layers, self.n_layers)
         self.layer_pooling = LayerPooling(layer_pooling, len(self.layers))
         width = self.layer_pooling.out_width(config.hidden_size)
         self.token_pooling = make_token_pooling(token_pooling, width, n_heads)
@@ -125,6 +125,11 @@ class PooledEncoder(nn.Module):
         return depths
 
     @property
+    def n_layers(self):
+        """L, the number of transformer layers that are run."""
+        return self.runner.n_layers if self.path is None else len(self.path)
+
+    @property
     def runner(self):
         """What runs the encoder's layers."""
         return self._runner[0]
@@ -185,12 +190,11 @@ class PooledEncoder(nn.Module):
 
     def all_states(self, batch):
         """All hidden states H_0 … H_L along the path, packed, and their layout."""
-        n_layers = self.runner.n_layers if self.path is None else len(self.path)
-        return self.runner.hidden_states(batch, range(n_layers + 1), path=self.path)
+        return self.runner.hidden_states(batch, range(self.n_layers + 1), path=self.path)
 
     def skip_plan(self, skips):
         """The `SkipPlan` of this module's pooling for sets of skipped layers."""
-        return SkipPlan(skips, self.layers, self.runner.n_layers)
+        return SkipPlan(skips, self.layers, self.n_layers, self.path)
 
     def skip_states(self, plan):
         """How many states of all tokens `pool_skipping` keeps at once, at most."""

@@ -32,6 +32,8 @@ class SkipPlan:
         state d equals hidden state d - 1.
     n_layers : int
         L.
+    path : sequence of int, default=None
+        The layer of the encoder that stands in each of the L places; None is one after the other.
 
     Attributes
     ----------
@@ -41,8 +43,9 @@ class SkipPlan:
         By variant: the path of each wanted state.
     """
 
-    def __init__(self, skips, wanted, n_layers):
+    def __init__(self, skips, wanted, n_layers, path=None):
         self.wanted, self.n_layers = tuple(wanted), n_layers
+        self.path = range(n_layers) if path is None else path
         skips = [frozenset(skip) for skip in skips]
         self.reads = [tuple(_path(skip, depth) for depth in self.wanted) for skip in skips]
         self.inputs = [
@@ -153,7 +156,7 @@ def _run_trie(runner, plan, side_by_side, cls_only, at_once):
             for first in range(0, len(paths), at_once):
                 chunk = paths[first : first + at_once]
                 copies = side_by_side(len(chunk))
-                made, is_rows = _run_layer(runner, layer, copies, [alive[path] for path in chunk], rows_only)
+                made, is_rows = _run_layer(runner, plan.path[layer], copies, [alive[path] for path in chunk], rows_only)
                 for path, state in zip(chunk, made, strict=True):
                     new = (*path, layer)
                     if plan.is_read(new):
@@ -164,14 +167,14 @@ def _run_trie(runner, plan, side_by_side, cls_only, at_once):
     return read
 
 
-def _run_layer(runner, layer, copies, states, rows_only):
+def _run_layer(runner, index, copies, states, rows_only):
     """Run one layer on several states; returns the new ones, and whether they are rows of first tokens."""
     state = runner.unpack(copies.lay(states), copies.layout)
     if rows_only:
-        rows = runner.layer(layer, state, copies.context, cls_only=True)
+        rows = runner.layer(index, state, copies.context, cls_only=True)
         if rows is not None:
             return copies.split_rows(rows), True
-    packed = runner.pack(runner.layer(layer, state, copies.context), copies.context)
+    packed = runner.pack(runner.layer(index, state, copies.context), copies.context)
     return copies.split(packed), False
 
 

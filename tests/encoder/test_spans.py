@@ -303,6 +303,21 @@ def test_pooling_over_skipped_layers__a_skipped_layer_repeats_the_state_below(
         assert (pooled[:, j] - expected).abs().max() < 1e-5, skip
 
 
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+@pytest.mark.parametrize("path", [(0, 2, 3), (3, 1, 1, 0, 2)])
+def test_along_a_layer_path__places_of_the_path_are_skipped(model_of, family, path):
+    model, tokenizer = model_of(family)
+    options = {"layers": 1, "layer_pooling": "mean", "token_pooling": "mean"}
+    module = PooledEncoder(model, None, path=path, **options).eval()
+    skips = [(), (0,), (1, 2), (len(path) - 1,)]
+    with torch.no_grad():
+        pooled = module.pool_skipping(batch_of(tokenizer), module.skip_plan(skips))
+        for j, skip in enumerate(skips):
+            rest = [index for place, index in enumerate(path) if place not in skip]
+            expected = PooledEncoder(model, None, path=rest, **options).eval().pool(batch_of(tokenizer))
+            assert (pooled[:, j] - expected).abs().max() < 1e-5, skip
+
+
 def test_family_that_only_transformers_runs__says_so():
     config = MPNetConfig(
         vocab_size=30, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16
