@@ -50,7 +50,8 @@ class LayerPoolFeaturizer(TextEstimator):
         ``"auto"`` is CUDA, then MPS, then the CPU.
     precision : {"auto", "fp32", "bf16"}, default="auto"
         ``"auto"`` is bf16 on CUDA and fp32 elsewhere. On a CPU without bf16 instructions
-        bf16 is much slower than fp32.
+        bf16 is much slower than fp32. Unit vectors of MiniLM were seen to differ by up
+        to 2e-3 from those in fp32.
     verbose : int, default=0
         1 shows a progress bar.
 

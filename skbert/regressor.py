@@ -51,8 +51,9 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         weights from N(0, initializer_range²), biases 0, LayerNorm 1 and 0.
     freeze_layers : int, default=0
         Keep the embeddings and this many of the lowest layers as they are. The frozen
-        part runs without dropout, once a text, and its states are used again in every
-        epoch. At 0 the embeddings train too.
+        part runs without dropout, once a text; its states are used again in every epoch,
+        and from the memory store (see `FeatureStore`) in later fits of this process. At 0
+        the embeddings train too.
     max_length : int, default=None
         Longest input in tokens; None is what the encoder takes. Longer texts are cut.
     max_epochs : int, default=20

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ._dropout import apply_dropout
 from .running import LayerRunner, Layout, attend
 
 
@@ -55,7 +56,7 @@ class ModernBertRunner(LayerRunner):
             cls_only=cls_only,
             window=self.model.config.sliding_window if module.attention_type == "sliding_attention" else None,
         )
-        state = state + attention.out_drop(attention.Wo(attended))
+        state = state + apply_dropout(attention.out_drop, attention.Wo(attended))
         return state + module.mlp(module.mlp_norm(state))
 
     def finish(self, packed, last):

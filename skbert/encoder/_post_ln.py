@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ._dropout import apply_dropout
 from .running import LayerRunner, attend
 
 _NO_DROPOUT = nn.Identity()
@@ -139,9 +140,11 @@ class _PostLNRunner(LayerRunner):
             dropout_p=parts.attention_dropout.p if module.training else 0.0,
             cls_only=cls_only,
         )
-        attended = parts.attention_norm(state + parts.attention_out_dropout(parts.attention_out(attended)))
+        attended = parts.attention_norm(
+            state + apply_dropout(parts.attention_out_dropout, parts.attention_out(attended))
+        )
         widened = parts.ffn_out(parts.activation(parts.ffn_in(attended)))
-        return parts.ffn_norm(attended + parts.ffn_dropout(widened))
+        return parts.ffn_norm(attended + apply_dropout(parts.ffn_dropout, widened))
 
 
 class BertRunner(_PostLNRunner):

@@ -15,6 +15,8 @@ from functools import cached_property
 import torch
 from torch.nn import functional as F
 
+from ._dropout import dropout
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -274,15 +276,23 @@ def attend(query, key, value, layout, *, n_heads, dropout_p, cls_only=False, win
         if window is not None and length > window + 1:
             place = torch.arange(length, device=query.device)
             mask = (place[:n_queries, None] - place[None, :]).abs() <= window
-        out = F.scaled_dot_product_attention(
-            q.view(n, n_queries, n_heads, head).transpose(1, 2),
-            k.view(n, length, n_heads, head).transpose(1, 2),
-            v.view(n, length, n_heads, head).transpose(1, 2),
-            attn_mask=mask,
-            dropout_p=dropout_p,
-        )
+        q = q.view(n, n_queries, n_heads, head).transpose(1, 2)
+        k = k.view(n, length, n_heads, head).transpose(1, 2)
+        v = v.view(n, length, n_heads, head).transpose(1, 2)
+        if dropout_p and q.device.type == "cpu":
+            out = _attend_with_dropout(q, k, v, mask, dropout_p)
+        else:
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p)
         parts.append(out.transpose(1, 2).reshape(n * n_queries, width))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _attend_with_dropout(q, k, v, mask, p):
+    """Scaled dot-product attention with dropout on its weights; torch has no kernel for it on the CPU either."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return dropout(scores.softmax(dim=-1), p) @ v
 
 
 class TransformersRunner(LayerRunner):

@@ -27,8 +27,9 @@ _opening = threading.Lock()
 class FeatureStore:
     """Hidden states of texts, kept so that no text goes through an encoder twice.
 
-    ``LayerPoolFeaturizer(store=...)`` opens the store by itself. This class is for
-    looking into a store, bounding and emptying it.
+    ``LayerPoolFeaturizer(store=...)`` opens the store by itself, and fits with
+    ``freeze_layers`` keep the states of frozen layers in ``"memory"``. This class is
+    for looking into a store, bounding and emptying it.
 
     Parameters
     ----------

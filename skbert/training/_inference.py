@@ -9,8 +9,11 @@ from skbert.text import collate
 from ._data import batches_by_length
 from ._device import autocast
 from ._memory import MemoryNotice, in_parts
+from ._threads import n_compute_threads
 
 _TOKEN_BUDGET = {"cpu": 2048, "cuda": 32768, "mps": 8192}
+# Smaller batches are not worth a thread of their own.
+_LEAST_TOKENS = 256
 
 
 def token_budget(device):
@@ -60,6 +63,16 @@ def run_batches(function, tokens, device, precision, notice=None, prefixes=None,
             "Lower max_length, use a smaller encoder, or free memory on the device."
         )
 
-    batches = batches_by_length(tokens.lengths, token_budget(device) if budget is None else budget)
+    n_threads = n_compute_threads(device)
+    budget = token_budget(device) if budget is None else budget
+    batches = batches_by_length(tokens.lengths, _even_budget(int(tokens.lengths.sum()), budget, n_threads))
     notice = MemoryNotice() if notice is None else notice
-    yield from in_parts(batches, compute, device, notice, give_up, stacklevel=5)
+    if len(batches) < n_threads:
+        n_threads = 1  # so few that some cores would have none
+    yield from in_parts(batches, compute, device, notice, give_up, stacklevel=5, n_threads=n_threads)
+
+
+def _even_budget(n_tokens, budget, n_threads):
+    """A budget no larger than `budget` that gives each thread as many batches as the others."""
+    rounds = -(-n_tokens // (budget * n_threads))
+    return max(_LEAST_TOKENS, -(-n_tokens // (rounds * n_threads))) if n_threads > 1 else budget

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from contextlib import contextmanager
 
 import torch
 
 from skbert.errors import OutOfMemoryError
+
+from ._threads import one_core_each
 
 
 def is_out_of_memory(error):
@@ -53,7 +56,7 @@ def giving_up(message):
         raise OutOfMemoryError(message()) from error
 
 
-def in_parts(batches, compute, device, notice, give_up, stacklevel=4):
+def in_parts(batches, compute, device, notice, give_up, stacklevel=4, n_threads=1):
     """Call `compute` on batches of rows, halving those for which memory does not suffice.
 
     Parameters
@@ -66,6 +69,8 @@ def in_parts(batches, compute, device, notice, give_up, stacklevel=4):
     notice : MemoryNotice
     give_up : callable
         Message of the error, given the one row for which memory does not suffice.
+    n_threads : int, default=1
+        How many batches to compute at once; the results come in the order of the batches all the same.
 
     Yields
     ------
@@ -78,26 +83,33 @@ def in_parts(batches, compute, device, notice, give_up, stacklevel=4):
     OutOfMemoryError
         A single row does not fit.
     """
-    queue = list(batches)[::-1]
-    while queue:
-        rows = queue.pop()
-        failed = False
-        try:
-            result = compute(rows)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(rows) == 1:
-                raise OutOfMemoryError(give_up(rows[0])) from error
-            failed = True
-        # Outside the except block: there, the traceback would keep the batch's tensors alive.
-        if failed:
-            free_cached_memory(device)
-            notice(
-                f"Out of memory on {device}: batches are halved and tried again; the results do not change.",
-                stacklevel=stacklevel,
-            )
-            half = len(rows) // 2
-            queue += [rows[half:], rows[:half]]
-            continue
-        yield rows, result
+    queue, started = deque(batches), deque()
+    # One more than there are threads, so that none waits for us to use a result.
+    ahead = 1 if n_threads == 1 else n_threads + 1
+    with one_core_each(n_threads) as start:
+        while queue or started:
+            while queue and len(started) < ahead:
+                rows = queue.popleft()
+                started.append((rows, start(compute, rows)))
+            rows, finish = started.popleft()
+            failed = False
+            try:
+                result = finish()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(rows) == 1:
+                    raise OutOfMemoryError(give_up(rows[0])) from error
+                failed = True
+            # Outside the except block: there, the traceback would keep the batch's tensors alive.
+            if failed:
+                del finish
+                free_cached_memory(device)
+                notice(
+                    f"Out of memory on {device}: batches are halved and tried again; the results do not change.",
+                    stacklevel=stacklevel,
+                )
+                half = len(rows) // 2
+                started.extendleft((part, start(compute, part)) for part in (rows[half:], rows[:half]))
+                continue
+            yield rows, result

@@ -1,0 +1,34 @@
+"""Dropout that does not cost more than what it is applied to.
+
+torch draws a float for every element on the CPU, which takes a tenth of a training
+step of a small encoder. Sixteen random bits an element decide just as well.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+_LEVELS = 2**16
+
+
+def dropout(x, p):
+    """Set each element of `x` to 0 with probability `p` and scale the others so that the mean stays.
+
+    Draws from torch's generator of the device of `x`. On the CPU, `p` is rounded to a multiple of 2**-16,
+    and the scale is that of the rounded one.
+    """
+    if p == 0.0 or x.device.type != "cpu":
+        return F.dropout(x, p) if p else x
+    n_dropped = round(p * _LEVELS)
+    if n_dropped == _LEVELS:
+        return x * 0.0
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+    keep = (bits >= n_dropped - _LEVELS // 2).to(x.dtype)
+    return x * keep.mul_(_LEVELS / (_LEVELS - n_dropped))
+
+
+def apply_dropout(module, x):
+    """What ``module(x)`` does for a dropout module or an identity."""
+    return dropout(x, module.p) if module.training and getattr(module, "p", 0.0) else x

@@ -1,0 +1,83 @@
+"""Dropout by random bits is dropout."""
+
+import pytest
+import torch
+from torch import nn
+
+from skbert.encoder import Layout
+from skbert.encoder._dropout import apply_dropout, dropout
+from skbert.encoder.running import attend
+
+
+@pytest.mark.parametrize("p", [0.05, 0.1, 0.5, 0.9])
+def test_dropout__share_scale_and_gradient(p):
+    torch.manual_seed(0)
+    x = torch.ones(1000, 300, requires_grad=True)
+    y = dropout(x, p)
+    n = x.numel()
+    # Within five standard deviations of a binomial share.
+    assert abs((y == 0).double().mean() - p) < 5 * (p * (1 - p) / n) ** 0.5
+    assert abs(y.double().mean() - 1) < 5 * (p / (1 - p) / n) ** 0.5
+    torch.testing.assert_close(y.unique(), torch.tensor([0.0, 1 / (1 - p)]), atol=1e-3 / (1 - p), rtol=0)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+
+
+def test_dropout__elements_are_independent():
+    torch.manual_seed(0)
+    kept = (dropout(torch.ones(4000, 64), 0.3) > 0).double() - 0.7
+    # Neighbours share a random word; their correlation is that of chance.
+    correlation = (kept.T @ kept) / len(kept) / 0.21
+    correlation.fill_diagonal_(0)
+    assert correlation.abs().max() < 6 / len(kept) ** 0.5
+
+
+def test_dropout__same_generator_state__same_mask():
+    x = torch.randn(7, 13)
+    torch.manual_seed(3)
+    first = dropout(x, 0.2)
+    torch.manual_seed(3)
+    assert torch.equal(dropout(x, 0.2), first)
+    assert not torch.equal(dropout(x, 0.2), first)
+
+
+def test_dropout__nothing_to_drop():
+    x = torch.randn(3, 5)
+    state = torch.get_rng_state()
+    assert dropout(x, 0.0) is x
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(dropout(x, 1.0), torch.zeros(3, 5))
+
+
+@pytest.mark.parametrize("module", [nn.Dropout(0.4).eval(), nn.Dropout(0.0), nn.Identity()])
+def test_apply_dropout__module_that_does_nothing(module):
+    x = torch.randn(3, 5)
+    assert apply_dropout(module, x) is x
+
+
+def test_apply_dropout__training_module__drops():
+    torch.manual_seed(0)
+    assert (apply_dropout(nn.Dropout(0.4), torch.ones(1000)) == 0).any()
+
+
+@pytest.mark.parametrize("cls_only", [False, True])
+@pytest.mark.parametrize("window", [None, 2])
+def test_attend__dropout_that_drops_nothing__equals_none(cls_only, window):
+    torch.manual_seed(0)
+    layout = Layout((3, 3, 7, 9), torch.tensor([2, 0, 3, 1]))
+    query, key, value = torch.randn(3, 22, 16)
+    query = query[layout.cls_index] if cls_only else query
+    options = {"n_heads": 4, "cls_only": cls_only, "window": window}
+    plain = attend(query, key, value, layout, dropout_p=0.0, **options)
+    torch.testing.assert_close(attend(query, key, value, layout, dropout_p=1e-9, **options), plain)
+
+
+def test_attend__dropout_on_the_weights__keeps_the_mean():
+    torch.manual_seed(0)
+    layout = Layout((5,), torch.tensor([0]))
+    query, key, value = torch.randn(3, 5, 8)
+    plain = attend(query, key, value, layout, n_heads=2, dropout_p=0.0)
+    drawn = torch.stack([attend(query, key, value, layout, n_heads=2, dropout_p=0.3) for _ in range(4000)])
+    spread = drawn.std(dim=0)
+    assert (spread > 0).all()
+    assert ((drawn.mean(dim=0) - plain).abs() < 6 * spread / 4000**0.5).all()
