@@ -75,9 +75,10 @@ class FittedModel:
     def tensors(self):
         """All weights as a dict of name to numpy array, copied from the live module."""
         with self._lock:
-            if self._module is None:
+            module = self._module
+            if module is None:
                 return self._tensors
-        return _as_arrays(self._module)
+        return _as_arrays(module)
 
     @property
     def max_length(self):

@@ -17,7 +17,7 @@ from skbert.classifier import MaxPoolBERTClassifier
 from skbert.encoder import load_encoder, make_runner
 from skbert.featurizer import LayerPoolFeaturizer
 from skbert.text import check_texts, tokenize, warn_of_cuts
-from skbert.training import resolve_device, resolve_precision, run_batches, token_budget
+from skbert.training import n_compute_threads, resolve_device, resolve_precision, run_batches, token_budget
 
 # Hidden states of all tokens that may be alive at once, in batches of inference.
 _ALIVE = 16
@@ -181,7 +181,8 @@ class SkippingEstimator:
                 return pooled
             return self._module.head_output(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
 
-        budget = max(1, _ALIVE * at_once // self._module.skip_states(plan))
+        # The bound is on the states of all batches that run at once.
+        budget = max(1, _ALIVE * at_once // self._module.skip_states(plan) // n_compute_threads(self._device))
         return run_batches(compute, tokens, self._device, self._precision, budget=budget)
 
     def _decide(self, values):

@@ -6,7 +6,7 @@ import numpy as np
 
 from skbert.encoder import parts_for, pool_records, records_of
 from skbert.store import text_keys
-from skbert.training import batches_by_length, run_batches, token_budget
+from skbert.training import batches_by_length, n_compute_threads, run_batches, token_budget
 
 
 def run_through_store(store, encoder, module, tokens, device, precision):
@@ -57,7 +57,10 @@ def run_through_store(store, encoder, module, tokens, device, precision):
     if not missing:
         return
     missing = np.array(missing)
-    for indices, (states, layout) in run_batches(module.all_states, distinct.take(missing), device, precision):
+    # Several batches wait here with all their states; together they keep to the memory of one.
+    budget = max(1, token_budget(device) // n_compute_threads(device))
+    batches = run_batches(module.all_states, distinct.take(missing), device, precision, budget=budget)
+    for indices, (states, layout) in batches:
         packed = [keys[firsts[missing[indices[i]]]] for i in layout.order.tolist()]
         records = dict(zip(packed, records_of(states, layout), strict=True))
         store.put(records)

@@ -23,7 +23,7 @@ def dropout(x, p):
     n_dropped = round(p * _LEVELS)
     if n_dropped == _LEVELS:
         return x * 0.0
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)
     keep = (bits >= n_dropped - _LEVELS // 2).to(x.dtype)
     return x * keep.mul_(_LEVELS / (_LEVELS - n_dropped))

@@ -9,6 +9,8 @@ mean over tokens, or the reverse, reads the states themselves.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 
 from .pooling import ClsPooling, MaxPooling, MeanPooling
@@ -38,6 +40,9 @@ def records_of(states, layout):
         ``"summary"`` (3 (L + 1), width): first token, mean and maximum of H_0, then of H_1, …;
         ``"state 0"`` … ``"state L"`` (n_tokens of the text, width). On the CPU, in memory of their own.
     """
+    # Under autocast, some families give out H_0 in another format than the rest.
+    dtype = reduce(torch.promote_types, (state.dtype for state in states))
+    states = [state.to(dtype) for state in states]
     padded = [layout.pad(state) for state in states]
     summary = torch.stack([pool(state, layout.mask) for state in padded for pool in _TOKEN_POOLINGS.values()], dim=1)
     summary = summary[layout.order].cpu()

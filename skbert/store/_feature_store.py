@@ -117,7 +117,9 @@ class FeatureStore:
     def _warn(self, what, error):
         # What was computed is not lost with the store: the caller has it already.
         warnings.warn(
-            f"The feature store {str(self.where)!r} cannot be {what} ({error}); its texts are computed anew each time. "
+            # Without the name of the file, which is another one each time: so Python warns once.
+            f"The feature store {str(self.where)!r} cannot be {what} ({error.strerror or type(error).__name__}); its "
+            "texts are computed anew each time. "
             "Free space there, or give another folder as store.",
             RuntimeWarning,
             stacklevel=2,

@@ -118,10 +118,10 @@ class FolderBlocks:
                     continue
                 try:
                     found.update(_read_blocks(self.folder / name, table, wanted, parts))
-                except FileNotFoundError:
-                    self._forget(name)  # evicted by another process just now
                 except _Damaged:
                     self._remove(name)
+                except OSError:
+                    self._forget(name)  # evicted by another process just now, or not ours to read
             return found
 
     def put(self, records):
@@ -166,8 +166,8 @@ class FolderBlocks:
             for name, size, _ in segments:
                 if excess <= 0:
                     return
-                self._remove(name)
-                excess -= size
+                if self._remove(name):
+                    excess -= size
 
     def _list(self):
         """(name, bytes, time of last use) of every segment in the folder."""
@@ -198,11 +198,11 @@ class FolderBlocks:
         for name in present - self._tables.keys():
             try:
                 table = _read_table(self.folder / name)
-            except FileNotFoundError:
-                continue
             except _Damaged:
                 self._remove(name)
                 continue
+            except OSError:
+                continue  # evicted by another process just now, or not ours to read
             self._tables[name] = table
             self._places.update((key, (name, row)) for row, key in enumerate(table.keys))
 
@@ -213,15 +213,22 @@ class FolderBlocks:
                 del self._places[key]
 
     def _remove(self, name):
+        """Remove a segment; returns whether it is gone, which a folder or a system may not allow."""
         self._forget(name)
-        with suppress(OSError):  # a folder that we may only read; the damage is found anew next time
+        try:
             (self.folder / name).unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
 
 
 def _as_segment(records):
     """The bytes of a segment up to its data, the checksum of these, and the blocks that are the data."""
     parts = list(next(iter(records.values())))
     blocks = [record[part].contiguous() for record in records.values() for part in parts]
+    kinds = {(block.dtype, block.shape[1]) for block in blocks}
+    if len(kinds) > 1:
+        raise ValueError(f"The blocks of a segment must have one dtype and width, got {kinds}.")
     shape = (len(records), len(parts))
     table = {
         "keys": np.frombuffer(b"".join(records), dtype=np.uint8).reshape(-1, KEY_BYTES),

@@ -14,6 +14,8 @@ _encoding = threading.Lock()
 # Token ids by tokenizer and text, or pair of texts.
 _recent = weakref.WeakKeyDictionary()
 _MOST_RECENT = 5000
+# Longer ones are not kept: together, they would take more memory than they save time.
+_LONGEST_RECENT = 512
 
 
 @dataclass(frozen=True)
@@ -150,11 +152,12 @@ def _encode_whole(rows, tokenizer):
     if new:
         ids, types = _encode(new, tokenizer, max_length=None)
         made = dict(zip(new, zip(ids, types or [None] * len(ids), strict=True), strict=True))
+        known.update(made)
+        made = {row: encoded for row, encoded in made.items() if len(encoded[0]) <= _LONGEST_RECENT}
         if len(recent) + len(made) > _MOST_RECENT:
             recent = _recent[tokenizer] = {}
         if len(made) <= _MOST_RECENT:
             recent.update(made)
-        known.update(made)
     ids, types = [known[row][0] for row in rows], [known[row][1] for row in rows]
     return ids, None if types and types[0] is None else types
 

@@ -6,6 +6,7 @@ from ._inference import run_batches, token_budget
 from ._memory import MemoryNotice, giving_up
 from ._net import FineTuneSettings, fine_tune
 from ._pretrained import Mixout
+from ._threads import n_compute_threads
 from .guards import ADVICE, training_status
 from .objectives import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from .optim import BertAdam, linear_schedule, parameter_groups
@@ -24,6 +25,7 @@ __all__ = [
     "fine_tune",
     "giving_up",
     "linear_schedule",
+    "n_compute_threads",
     "parameter_groups",
     "resolve_device",
     "resolve_precision",

@@ -74,5 +74,7 @@ def run_batches(function, tokens, device, precision, notice=None, prefixes=None,
 
 def _even_budget(n_tokens, budget, n_threads):
     """A budget no larger than `budget` that gives each thread as many batches as the others."""
-    rounds = -(-n_tokens // (budget * n_threads))
-    return max(_LEAST_TOKENS, -(-n_tokens // (rounds * n_threads))) if n_threads > 1 else budget
+    if n_threads == 1:
+        return budget
+    rounds = max(1, -(-n_tokens // (budget * n_threads)))
+    return min(budget, max(_LEAST_TOKENS, -(-n_tokens // (rounds * n_threads))))

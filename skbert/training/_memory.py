@@ -70,7 +70,7 @@ def in_parts(batches, compute, device, notice, give_up, stacklevel=4, n_threads=
     give_up : callable
         Message of the error, given the one row for which memory does not suffice.
     n_threads : int, default=1
-        How many batches to compute at once; the results come in the order of the batches all the same.
+        How many batches to compute at once, until memory does not suffice.
 
     Yields
     ------
@@ -90,15 +90,15 @@ def in_parts(batches, compute, device, notice, give_up, stacklevel=4, n_threads=
         while queue or started:
             while queue and len(started) < ahead:
                 rows = queue.popleft()
-                started.append((rows, start(compute, rows)))
-            rows, finish = started.popleft()
+                started.append((rows, start(compute, rows), ahead == 1))
+            rows, finish, alone = started.popleft()
             failed = False
             try:
                 result = finish()
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                if len(rows) == 1:
+                if alone and len(rows) == 1:
                     raise OutOfMemoryError(give_up(rows[0])) from error
                 failed = True
             # Outside the except block: there, the traceback would keep the batch's tensors alive.
@@ -109,7 +109,9 @@ def in_parts(batches, compute, device, notice, give_up, stacklevel=4, n_threads=
                     f"Out of memory on {device}: batches are halved and tried again; the results do not change.",
                     stacklevel=stacklevel,
                 )
+                # Others may have held the memory: from here on each runs by itself.
+                ahead = 1
                 half = len(rows) // 2
-                started.extendleft((part, start(compute, part)) for part in (rows[half:], rows[:half]))
+                queue.extendleft(part for part in (rows[half:], rows[:half]) if len(part))
                 continue
             yield rows, result

@@ -70,6 +70,8 @@ def cache_prefixes(module, datasets, device, precision, notice, encoder=None):
     states = {} if store is None else store.get(lengths, parts)
     for dataset, own in zip(datasets, keys, strict=True):
         new = {key: row for row, key in enumerate(own) if key not in states}
+        if not new:
+            continue
         new_keys, rows = list(new), list(new.values())
         for indices, (prefix, layout) in run_batches(
             module.prefix_of, dataset.tokens.take(rows), device, precision, notice

@@ -7,6 +7,7 @@ fill the cores evenly, and nothing between them is parallel at all.
 from __future__ import annotations
 
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -38,10 +39,20 @@ def one_core_each(n_threads):
     if n_threads == 1:
         yield partial
         return
-    pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+    pool, begun = ThreadPoolExecutor(n_threads), threading.Barrier(n_threads + 1)
+    for _ in range(n_threads):
+        pool.submit(_take_one_core, begun)
+    begun.wait()
+    # What a thread sets for itself is also what threads that start later begin with; that is put back at once.
+    torch.set_num_threads(n_threads)
     try:
         yield lambda function, *arguments: pool.submit(function, *arguments).result
     finally:
         pool.shutdown(cancel_futures=True)
-        # The initializer also set what threads that start later would begin with.
-        torch.set_num_threads(n_threads)
+
+
+def _take_one_core(begun):
+    # Asked first, or else torch would begin this thread later, with what is then put back.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
+    begun.wait()

@@ -15,13 +15,14 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from skbert import FeatureStore, LayerPoolFeaturizer
-from skbert.encoder import LayerRunner, _families, load_encoder
+from skbert.encoder import LayerRunner, Layout, _families, load_encoder, records_of
 from tests.tiny import FAMILIES
 
 POINTS = list(
@@ -443,6 +444,41 @@ def test_store__folder_that_cannot_be_written__warns_and_goes_on(tiny, texts, tm
     with pytest.warns(RuntimeWarning, match="cannot be"):
         result = featurizer.transform(texts)
     np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_store__folder_that_cannot_be_written__warns_once(tiny, texts, tmp_path):
+    featurizer = LayerPoolFeaturizer(tiny(), store=tmp_path / "parent" / "store").fit(texts)
+    (tmp_path / "parent").write_text("")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for text in texts[:4]:
+            featurizer.transform([text])
+    assert len({str(warning.message) for warning in caught}) <= 2  # one for reading, one for writing
+
+
+def test_store__a_segment_that_cannot_be_read__does_not_hide_the_others(tiny, texts, tmp_path, n_encoded):
+    featurizer = LayerPoolFeaturizer(tiny(), store=tmp_path).fit(texts)
+    featurizer.transform(texts)
+    # A folder of that name is listed but cannot be opened; unlike permissions, this also stops a superuser.
+    (tmp_path / f"segment-{'0' * 16}-{'0' * 8}.safetensors").mkdir()
+    n_encoded[0] = 0
+    featurizer.transform(texts)
+    assert n_encoded[0] == 0
+
+
+@pytest.mark.parametrize("kind", ["memory", "folder"])
+def test_records__of_states_in_two_formats__are_kept_in_the_wider(kind, tmp_path):
+    torch.manual_seed(0)
+    layout = Layout((3, 5), torch.tensor([1, 0]))
+    states = [torch.randn(8, 4).bfloat16(), torch.randn(8, 4)]
+    records = dict(zip([b"a" * 16, b"b" * 16], records_of(states, layout), strict=True))
+    store = FeatureStore("memory" if kind == "memory" else tmp_path)
+    store.put(records)
+    for key, record in records.items():
+        (summary, low, high) = store.get([key], ["summary", "state 0", "state 1"])[key]
+        assert summary.dtype == low.dtype == high.dtype == torch.float32
+        torch.testing.assert_close(low, record["state 0"])
+    torch.testing.assert_close(store.get([b"b" * 16], ["state 1"])[b"b" * 16][0], states[1][3:])
 
 
 def test_store__foreign_files_in_the_folder_are_left_alone(tiny, texts, tmp_path):

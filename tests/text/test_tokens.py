@@ -307,3 +307,12 @@ def test_tokenize__more_texts_than_are_kept__are_right_all_the_same(tokenizer, m
         X = [f"number {i}" for i in range(start, start + 2 + start)]
         for text, ids in zip(X, tokenize(check_texts(X), tokenizer, 64).input_ids, strict=True):
             np.testing.assert_array_equal(ids, tokenizer(text)["input_ids"])
+
+
+def test_tokenize__a_very_long_text__is_not_kept(tokenizer):
+    counting = Counting(tokenizer)
+    long = "my parcel " * 400
+    for _ in range(2):
+        skbert_text.tokenize(check_texts([long, "my lamp"]), counting, 8)
+    assert counting.seen["my lamp"] == 1
+    assert counting.seen[long] == 4  # each time once whole, and once to cut it

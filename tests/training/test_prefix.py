@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from transformers import AutoModel
 
 from skbert import FeatureStore, MaxPoolBERTClassifier
@@ -138,3 +139,14 @@ def test_frozen__wrong_numbers_are_refused(tiny, texts, labels, quick, bad):
 def test_frozen__layers_that_share_weights_are_frozen_together_or_not_at_all(tiny, texts, labels, quick):
     with pytest.raises(ValueError, match="share their weights"):
         MaxPoolBERTClassifier(tiny("albert"), **quick, freeze_layers=3).fit(texts, labels)
+
+
+def test_frozen__on_several_cores__states_that_are_there_already(tiny, texts, labels, quick):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        clf = MaxPoolBERTClassifier(tiny(), **quick, freeze_layers=2)
+        first = clf.fit(texts, labels, X_val=texts[:5], y_val=labels[:5]).loss_curve_
+        assert clf.fit(texts, labels, X_val=texts[:5], y_val=labels[:5]).loss_curve_ == pytest.approx(first, abs=1e-6)
+    finally:
+        torch.set_num_threads(before)

@@ -1,6 +1,7 @@
 """Several batches at once give what one after another gives, and leave torch as it was."""
 
 import threading
+import time
 from contextlib import nullcontext
 
 import numpy as np
@@ -99,6 +100,47 @@ def test_threads__memory_runs_out_in_one__its_batch_is_halved(tiny, texts, two_t
     with pytest.warns(RuntimeWarning, match="halved") as caught:
         np.testing.assert_allclose(featurizer.transform(texts), expected, atol=1e-5)
     assert len(caught) == 1
+
+
+def test_threads__memory_for_one_batch_at_a_time__goes_on_one_by_one(
+    tiny, texts, two_threads, small_batches, monkeypatch
+):
+    featurizer = LayerPoolFeaturizer(tiny(), device="cpu").fit(texts)
+    expected = featurizer.transform(texts)
+    hidden_states, running, at_work = LayerRunner.hidden_states, [0], threading.Lock()
+
+    def with_room_for_one(self, batch, *arguments, **options):
+        with at_work:
+            running[0] += 1
+            crowded = running[0] > 1
+        try:
+            time.sleep(0.01)
+            if crowded:
+                raise MemoryError
+            return hidden_states(self, batch, *arguments, **options)
+        finally:
+            with at_work:
+                running[0] -= 1
+
+    monkeypatch.setattr(LayerRunner, "hidden_states", with_room_for_one)
+    monkeypatch.setattr(_inference, "_TOKEN_BUDGET", {"cpu": 1})
+    with pytest.warns(RuntimeWarning, match="halved"):
+        np.testing.assert_allclose(featurizer.transform(texts), expected, atol=1e-5)
+
+
+def test_threads__another_thread_that_begins_meanwhile_has_all_cores(
+    tiny, texts, two_threads, small_batches, monkeypatch
+):
+    featurizer = LayerPoolFeaturizer(tiny(), device="cpu").fit(texts)
+    hidden_states, found = LayerRunner.hidden_states, []
+
+    def asking(self, *arguments, **options):
+        found.append(_threads_to_come())
+        return hidden_states(self, *arguments, **options)
+
+    monkeypatch.setattr(LayerRunner, "hidden_states", asking)
+    featurizer.transform(texts)
+    assert set(found) == {2}
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyError])
