@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ._dropout import apply_dropout
+from ._dropout import apply_dropout, dropout
 from .running import LayerRunner, attend
 
 _NO_DROPOUT = nn.Identity()
@@ -125,26 +125,60 @@ class _PostLNRunner(LayerRunner):
         layout = context
         module = self.layer_modules()[index]
         parts = self._parts(module)
-        # One product for query, key and value reads the hidden state once.
-        linears = (parts.key, parts.value) if cls_only else (parts.query, parts.key, parts.value)
-        weight = torch.cat([linear.weight for linear in linears])
-        bias = torch.cat([linear.bias for linear in linears])
-        projected = F.linear(state, weight, bias).split(parts.key.out_features, dim=-1)
+        dropout_p = parts.attention_dropout.p if module.training else 0.0
         if cls_only:
-            state = state[layout.cls_index]
-            projected = (parts.query(state), *projected)
-        attended = attend(
-            *projected,
-            layout,
-            n_heads=self.n_heads,
-            dropout_p=parts.attention_dropout.p if module.training else 0.0,
-            cls_only=cls_only,
-        )
+            rows = state[layout.cls_index]
+            attended = _attend_from_first(parts, rows, state, layout, self.n_heads, dropout_p)
+            state = rows
+        else:
+            # One product for query, key and value reads the hidden state once.
+            linears = (parts.query, parts.key, parts.value)
+            weight = torch.cat([linear.weight for linear in linears])
+            bias = torch.cat([linear.bias for linear in linears])
+            projected = F.linear(state, weight, bias).split(parts.key.out_features, dim=-1)
+            attended = attend(*projected, layout, n_heads=self.n_heads, dropout_p=dropout_p)
         attended = parts.attention_norm(
             state + apply_dropout(parts.attention_out_dropout, parts.attention_out(attended))
         )
         widened = parts.ffn_out(parts.activation(parts.ffn_in(attended)))
         return parts.ffn_norm(attended + apply_dropout(parts.ffn_dropout, widened))
+
+
+def _attend_from_first(parts, rows, state, layout, n_heads, dropout_p):
+    """Attention of the first token of each text over all its tokens, without making their keys and values.
+
+    With one query a text, q · (W_k h + b_k) is (W_kᵀ q) · h and a constant that the softmax does not see, and
+    Σ a (W_v h + b_v) is W_v (Σ a h) + b_v Σ a: the products run over texts instead of tokens.
+
+    Parameters
+    ----------
+    parts : _Parts
+    rows : tensor (n_texts, width)
+        State of the first tokens.
+    state : tensor (n_tokens, width)
+    layout : Layout
+    n_heads : int
+    dropout_p : float
+
+    Returns
+    -------
+    tensor (n_texts, width)
+    """
+    by_head = (n_heads, -1, state.shape[1])
+    query = parts.query(rows).unflatten(1, (n_heads, -1))
+    scale = query.shape[-1] ** -0.5
+    asked = torch.einsum("nhd,hdw->nhw", query * scale, parts.key.weight.view(by_head))
+    sums, totals = [], []
+    texts = asked.split([n for _, _, n, _ in layout.groups])
+    tokens = state.split([n * length for _, _, n, length in layout.groups])
+    for (_, _, n, length), own, hidden in zip(layout.groups, texts, tokens, strict=True):
+        hidden = hidden.view(n, length, -1)
+        weights = dropout((own @ hidden.transpose(1, 2)).softmax(dim=-1), dropout_p)
+        sums.append(weights @ hidden)
+        totals.append(weights.sum(dim=-1))
+    values = torch.einsum("nhw,hdw->nhd", torch.cat(sums), parts.value.weight.view(by_head))
+    values = values + torch.cat(totals)[..., None] * parts.value.bias.view(n_heads, -1)
+    return values.flatten(1)
 
 
 class BertRunner(_PostLNRunner):
