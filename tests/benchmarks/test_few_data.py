@@ -70,8 +70,16 @@ def test_run_file__a_torn_last_line_is_cut_off_and_the_rest_kept(tmp_path):
 def test_main__goes_on_where_it_stopped(data, tiny, tmp_path, capsys, monkeypatch):
     output = tmp_path / "runs.jsonl"
     arguments = ["--data", str(data), "--sets", "single", "pairs", "--sizes", "2", "--draws", "2", "--seeds", "2"]
-    arguments += ["--methods", "a", "b", "c", "e", "maxpool:zhang2021_llrd:learning_rate=1e-3", "--max-epochs", "1"]
-    arguments += ["--model", tiny(), "--device", "cpu", "--output", str(output)]
+    arguments += [
+        "--methods",
+        "a",
+        "b",
+        "c",
+        "e",
+        "maxpool:zhang2021_llrd:learning_rate=1e-3",
+        "maxpool:no_such_recipe",
+    ]
+    arguments += ["--max-epochs", "1", "--model", tiny(), "--device", "cpu", "--output", str(output)]
     predict, n_done = few_data.predict, 0
 
     def interrupted(*arguments):
@@ -88,16 +96,17 @@ def test_main__goes_on_where_it_stopped(data, tiny, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(few_data, "predict", predict)
     few_data.main(arguments)
     runs = [json.loads(line) for line in output.read_text().splitlines()]
-    # Two sets, two draws; two seeds where there is randomness; the recipe that is not there yet is left out.
-    assert len(runs) == 2 * 2 * (1 + 1 + 2 + 2)
+    # Two sets, two draws; two seeds where there is randomness; the recipe that there is not is left out.
+    assert len(runs) == 2 * 2 * (1 + 1 + 2 + 2 + 2)
     assert len({(r["set"], r["draw"], r["seed"], r["method"]) for r in runs}) == len(runs)
     printed = capsys.readouterr().out
-    assert "19 runs to do, 5 in" in printed
-    assert ("maxpool:few_data is left out" in printed) == ("few_data" not in few_data.recipes.names())
+    assert "27 runs to do, 5 in" in printed
+    assert "maxpool:no_such_recipe is left out" in printed
+    assert "maxpool:few_data is left out" not in printed
     few_data.main(arguments)
     assert "0 runs to do" in capsys.readouterr().out
     learning_rates = {json.loads(run["parameters"]).get("learning_rate") for run in runs}
-    assert learning_rates == {None, 2e-5, 1e-3}
+    assert learning_rates == {None, 2e-5, 2e-4, 1e-3}
 
 
 def test_markdown__means_spreads_and_paired_differences_add_up():
