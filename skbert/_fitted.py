@@ -149,7 +149,7 @@ class FittedModel:
         -------
         float32 array (n, width)
         """
-        tokens, index = self._distinct_tokens(texts)
+        tokens, index = self.distinct_tokens(texts, stacklevel=5)
         module = self.module(device)
         if store is None:
             function = {"output": module.forward, "pooled": module.pool}[what]
@@ -166,11 +166,24 @@ class FittedModel:
                 bar.update(len(indices))
         return result if index is None else result[index]
 
-    def _distinct_tokens(self, texts):
-        """Tokens of the distinct texts, and where each text is among them; None where all are distinct."""
+    def distinct_tokens(self, texts, stacklevel):
+        """Tokens of the distinct texts, with one warning that counts those of all that were cut.
+
+        Parameters
+        ----------
+        texts : TextInput
+        stacklevel : int
+            Of the warning, counted from here.
+
+        Returns
+        -------
+        tokens : TokenizedTexts
+        index : int array (n,) or None
+            Where each text is among the distinct ones; None where all are distinct.
+        """
         rows = texts.rows()
         tokens = tokenize(texts, self.tokenizer, self.max_length)
-        warn_of_cuts(tokens.n_cut, len(rows), self.max_length, stacklevel=5)
+        warn_of_cuts(tokens.n_cut, len(rows), self.max_length, stacklevel=stacklevel)
         place = {row: i for i, row in enumerate(dict.fromkeys(rows))}
         if len(place) == len(rows):
             return tokens, None

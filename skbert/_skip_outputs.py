@@ -9,14 +9,13 @@ from scipy.special import log_softmax
 from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import normalize
 from tqdm.auto import tqdm
 
 from skbert._text_estimator import TextEstimator
 from skbert.classifier import MaxPoolBERTClassifier
 from skbert.encoder import load_encoder, make_runner
-from skbert.featurizer import LayerPoolFeaturizer
-from skbert.text import check_texts, tokenize, warn_of_cuts
+from skbert.featurizer import LayerPoolFeaturizer, as_unit_vectors
+from skbert.text import check_texts
 from skbert.training import n_compute_threads, resolve_device, resolve_precision, run_batches, token_budget
 
 # Hidden states of all tokens that may be alive at once, in batches of inference.
@@ -146,23 +145,15 @@ class SkippingEstimator:
             Indices into ``classes``.
         log_proba : float64 array (n_skips, n, n_classes)
         """
-        texts = self._texts(X)
-        rows = texts.rows()
-        place = {row: i for i, row in enumerate(dict.fromkeys(rows))}
-        index = np.array([place[row] for row in rows])
-        _, firsts = np.unique(index, return_index=True)
-        fitted = self._parts.reader._fitted
-        tokens = tokenize(texts, fitted.tokenizer, fitted.max_length)
-        warn_of_cuts(tokens.n_cut, len(rows), fitted.max_length, stacklevel=4)
-
-        predicted = np.empty((len(skips), len(place)), dtype=np.int64)
-        log_proba = np.empty((len(skips), len(place), len(self.classes)))
-        with tqdm(total=len(place), unit="text", leave=False, disable=not progress) as bar:
-            for batch, values in self._batches(tokens.take(firsts), skips):
+        tokens, index = self._parts.reader._fitted.distinct_tokens(self._texts(X), stacklevel=5)
+        predicted = np.empty((len(skips), len(tokens)), dtype=np.int64)
+        log_proba = np.empty((len(skips), len(tokens), len(self.classes)))
+        with tqdm(total=len(tokens), unit="text", leave=False, disable=not progress) as bar:
+            for batch, values in self._batches(tokens, skips):
                 decided, logs = self._decide(values.float().cpu().numpy())
                 predicted[:, batch], log_proba[:, batch] = decided.T, logs.swapaxes(0, 1)
                 bar.update(len(batch))
-        return predicted[:, index], log_proba[:, index]
+        return (predicted, log_proba) if index is None else (predicted[:, index], log_proba[:, index])
 
     def _texts(self, X):
         before, reader = self._parts.before, self._parts.reader
@@ -193,7 +184,7 @@ class SkippingEstimator:
         shape = values.shape[:2]
         features = values.reshape(-1, values.shape[-1])
         if self._parts.reader.normalize:
-            features = normalize(features, copy=False)
+            features = as_unit_vectors(features)
         place = {label: i for i, label in enumerate(self.classes.tolist())}
         decided = np.array([place[label] for label in after.predict(features).tolist()])
         logs = np.log(np.maximum(after.predict_proba(features), _LEAST_PROBABILITY, dtype=np.float64))

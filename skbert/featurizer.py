@@ -167,10 +167,7 @@ class LayerPoolFeaturizer(TextEstimator):
         check_is_fitted(self)
         store = None if self.store is None else FeatureStore(self.store)
         features = self._run(X, "pooled", progress=self.verbose > 0, store=store)
-        if self.normalize:
-            norms = np.linalg.norm(features, axis=1, keepdims=True)
-            features /= np.maximum(norms, np.finfo(np.float32).tiny)
-        return features
+        return as_unit_vectors(features) if self.normalize else features
 
     def _check_parameters(self):
         if self.store is not None:
@@ -184,3 +181,9 @@ class LayerPoolFeaturizer(TextEstimator):
         check_choice("token_pooling", self.token_pooling, ("cls", "mean", "max"))
         check_bool("normalize", self.normalize)
         self._check_encoder_parameters()
+
+
+def as_unit_vectors(features):
+    """Scale the rows of `features` (n, width) to Euclidean norm 1, in place; rows of zeros stay."""
+    features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return features

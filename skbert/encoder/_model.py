@@ -167,10 +167,14 @@ class PooledEncoder(nn.Module):
                 part.train()
         return self
 
+    @property
+    def prefix_depths(self):
+        """Hidden states of the frozen part that `forward` needs: those that are read, and the one to go on from."""
+        return sorted({*(depth for depth in self.layers if depth < self.n_frozen), self.n_frozen})
+
     def prefix_of(self, batch):
         """States of the frozen part, from which `forward` can go on; see `LayerRunner.prefix_of`."""
-        below = [depth for depth in self.layers if depth < self.n_frozen]
-        return self.runner.prefix_of(batch, [*below, self.n_frozen])
+        return self.runner.prefix_of(batch, self.prefix_depths)
 
     @property
     def _cls_only(self):

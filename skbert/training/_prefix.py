@@ -56,7 +56,7 @@ def cache_prefixes(module, datasets, device, precision, notice, encoder=None):
     """
     if not module.n_frozen:
         return None
-    depths = sorted({*(depth for depth in module.layers if depth < module.n_frozen), module.n_frozen})
+    depths = module.prefix_depths
     keys = [text_keys(encoder or b"", dataset.tokens) for dataset in datasets]
     lengths = {
         key: n
