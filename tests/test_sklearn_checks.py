@@ -197,8 +197,8 @@ def test_check_of_scikit_learn(kind, index, name, encoder, monkeypatch):
     check(estimator)
 
 
-# These ask for 1e-7 where numbers come as float64, as a regressor's do. Computed in fp32, they hold about that much, and
-# a matrix product of one row sums in another order than one of many.
+# These ask for 1e-7 where numbers come as float64, as a regressor's do. Computed in fp32 they hold about that
+# much, and a matrix product of one row sums in another order than one of many.
 _COMPARED_IN_FP32 = ("check_sample_weight_equivalence", "check_methods_subset_invariance")
 
 
