@@ -16,11 +16,13 @@ _HOME = {
     "MaxPoolBERTRegressor": "skbert.regressor",
     "ModelNotFoundError": "skbert.errors",
     "OutOfMemoryError": "skbert.errors",
+    "RunStoreError": "skbert.errors",
     "SavedEstimatorError": "skbert.errors",
     "SkbertError": "skbert.errors",
     "SkipLayerProbe": "skbert.skip_layers",
+    "StabilityStudy": "skbert.stability",
 }
-_SUBPACKAGES = ("datasets", "encoder", "errors", "plots", "recipes", "store", "text", "training")
+_SUBPACKAGES = ("datasets", "encoder", "errors", "plots", "recipes", "stability", "store", "text", "training")
 
 __all__ = sorted([*_HOME, "__version__"])
 
@@ -28,11 +30,13 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.classifier import MaxPoolBERTClassifier as MaxPoolBERTClassifier
     from skbert.errors import ModelNotFoundError as ModelNotFoundError
     from skbert.errors import OutOfMemoryError as OutOfMemoryError
+    from skbert.errors import RunStoreError as RunStoreError
     from skbert.errors import SavedEstimatorError as SavedEstimatorError
     from skbert.errors import SkbertError as SkbertError
     from skbert.featurizer import LayerPoolFeaturizer as LayerPoolFeaturizer
     from skbert.regressor import MaxPoolBERTRegressor as MaxPoolBERTRegressor
     from skbert.skip_layers import SkipLayerProbe as SkipLayerProbe
+    from skbert.stability import StabilityStudy as StabilityStudy
     from skbert.store import FeatureStore as FeatureStore
 
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-_N_BOOTSTRAP = 2000
+from skbert._resampling import bootstrap_means, percentile_interval, permutation_pvalue, permutations_within
 
 
 @dataclass(frozen=True)
@@ -172,26 +172,8 @@ def pattern_test(drops, gold, blocks, n_permutations, rng):
         return (explained / between) / (rest / within)
 
     observed = pseudo_f(members)
-    null = np.array([pseudo_f(members[permuted]) for permuted in _permutations(blocks, n_permutations, rng)])
-    return PatternTest(float(observed), _pvalue(observed, null), null)
-
-
-def _permutations(blocks, n, rng):
-    """`n` random orders of the samples in which each stays in its block."""
-    sorted_by_block = np.argsort(blocks, kind="stable")
-    for _ in range(n):
-        order = np.empty(len(blocks), dtype=int)
-        # Random keys within the block; the sort keeps the blocks apart.
-        order[sorted_by_block] = np.lexsort((rng.random(len(blocks)), blocks))
-        yield order
-
-
-def _pvalue(observed, null):
-    """Share of values at least as large; rounding must not make a tie a difference."""
-    if len(null) == 0:
-        return float("nan")
-    slack = 1e-9 * max(1.0, abs(observed))
-    return float((1 + (null >= observed - slack).sum()) / (1 + len(null)))
+    null = np.array([pseudo_f(members[permuted]) for permuted in permutations_within(blocks, n_permutations, rng)])
+    return PatternTest(float(observed), permutation_pvalue(observed, null), null)
 
 
 def change_intervals(changes, gold, n_classes, rng, level=0.95):
@@ -214,20 +196,10 @@ def change_intervals(changes, gold, n_classes, rng, level=0.95):
         NaN for labels without samples.
     """
     intervals = np.full((n_classes, len(changes), 2), np.nan)
-    tails = [(1 - level) / 2, (1 + level) / 2]
     for label in np.unique(gold):
         own = changes[:, gold == label]
-        intervals[label] = np.quantile(_bootstrap_means(own, rng), tails, axis=0).T
+        intervals[label] = percentile_interval(bootstrap_means(own, rng), level).T
     return intervals
-
-
-def _bootstrap_means(values, rng):
-    """Means of resampled columns; (n_spans, n) → (_N_BOOTSTRAP, n_spans)."""
-    n = values.shape[1]
-    # In parts, for the draws of many samples at once would be larger than all else.
-    at_once = max(1, 2_000_000 // n)
-    sizes = [min(at_once, _N_BOOTSTRAP - done) for done in range(0, _N_BOOTSTRAP, at_once)]
-    return np.concatenate([rng.multinomial(n, np.full(n, 1 / n), size=size) @ values.T / n for size in sizes])
 
 
 def cluster_signatures(signatures, gold, blocks, n_clusters, n_permutations, rng):
@@ -243,10 +215,10 @@ def cluster_signatures(signatures, gold, blocks, n_clusters, n_permutations, rng
         [
             (mutual_info_score(None, None, contingency=contingency_matrix(gold[order], clusters)) - expected)
             / max(upper - expected, np.finfo(float).eps)
-            for order in _permutations(blocks, n_permutations, rng)
+            for order in permutations_within(blocks, n_permutations, rng)
         ]
     )
-    return SignatureClusters(clusters, float(agreement), _pvalue(agreement, null), null)
+    return SignatureClusters(clusters, float(agreement), permutation_pvalue(agreement, null), null)
 
 
 def _entropy(counts):

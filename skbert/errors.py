@@ -25,3 +25,10 @@ class OutOfMemoryError(SkbertError, MemoryError):
 
 class SavedEstimatorError(SkbertError, OSError, ValueError):
     """A folder written by ``save`` is damaged, incomplete or of another class."""
+
+
+class RunStoreError(SkbertError, ValueError):
+    """The file given as store of a study holds something else: another study's runs, or no runs at all.
+
+    The message says in what it differs, and what to do.
+    """

@@ -1,0 +1,62 @@
+"""Checks of what a study is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.metrics import get_scorer
+from sklearn.utils import indexable
+
+from skbert._study import draws
+from skbert._study.frames import DESIGN, OUTCOME
+from skbert._targets import as_labels, as_numbers
+
+
+def resolve_scoring(scoring):
+    """A list of names of scorers, or a dict of name to scorer."""
+    if isinstance(scoring, Mapping):
+        found = {name: get_scorer(value) for name, value in scoring.items()}
+    else:
+        found = [scoring] if isinstance(scoring, str) else list(scoring or ())
+        for name in found:
+            if not isinstance(name, str):
+                raise ValueError(f"scoring must hold names of scorers; give others a name: {{'name': {name!r}}}")
+            get_scorer(name)
+        if len(set(found)) < len(found):
+            raise ValueError(f"scoring names a scorer twice: {found}")
+    if not found:
+        raise ValueError("scoring is empty; name at least one scorer.")
+    taken = set(found) & {*DESIGN, *OUTCOME}
+    if taken or not all(isinstance(name, str) for name in found):
+        raise ValueError(f"Names of scores must be str and none of {[*DESIGN, *OUTCOME]}, got {list(found)}")
+    return found
+
+
+def check_data(X, y, regression):
+    """`X` and `y` checked, what tells rows apart, and the class of each row (all 0 for numbers)."""
+    if y is None:
+        raise ValueError("StabilityStudy requires y to be passed, but the target y is None.")
+    if isinstance(X, str):
+        raise ValueError("Iterable over raw text documents expected, string object received.")
+    keys = draws.row_keys(X)
+    y = as_numbers(y, "y") if regression else as_labels(y, "y")
+    if y.ndim != 1:
+        raise ValueError("StabilityStudy takes one target a text; y must be one-dimensional, not multi-label.")
+    X, y = indexable(X, y)
+    strata = np.zeros(len(y), dtype=int) if regression else np.unique(y, return_inverse=True)[1]
+    if not regression and strata.max() == 0:
+        raise ValueError(f"At least two classes are needed, but y holds one class: {y.tolist()[0]!r}.")
+    return X, y, keys, strata
+
+
+def check_classes(groups, strata, y):
+    """Every class needs a text to train on and another to test on."""
+    homes = np.bincount(draws.home_classes(groups, strata), minlength=strata.max() + 1)
+    short = np.flatnonzero(homes < 2)
+    if len(short):
+        label = y.tolist()[int(np.argmax(strata == short[0]))]
+        raise ValueError(
+            f"Class {label!r} has {homes[short[0]]} distinct text(s) of its own, but needs two: one to train on and "
+            "one to test on. Give it more, or drop it."
+        )

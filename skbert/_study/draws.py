@@ -1,0 +1,234 @@
+"""Sample draws: test rows and nested training rows, stratified, copies of a text on one side only."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+
+import numpy as np
+
+from skbert.text import check_texts
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One random division of the data.
+
+    Attributes
+    ----------
+    test : int array (n_test,)
+        Rows to score on, ascending.
+    order : int array (n_pool,)
+        All other rows, in an order of which every beginning is a stratified sample.
+    """
+
+    test: np.ndarray
+    order: np.ndarray
+
+    def train(self, size):
+        """Rows to train on; those of a smaller size are among those of a larger one."""
+        return self.order[:size]
+
+
+def row_keys(X):
+    """What tells the rows of `X` apart: texts, pairs of texts, or rows of numbers and mixed columns.
+
+    Returns
+    -------
+    list of hashables, (n,)
+
+    Raises
+    ------
+    ValueError, TypeError
+        Texts with something wrong among them; see `skbert.text.check_texts`.
+    """
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
+        return [row.tobytes() for row in np.ascontiguousarray(X.reshape(len(X), -1))]
+    if hasattr(X, "tocsr"):
+        rows = X.tocsr()
+        rows.sum_duplicates()
+        return [
+            (rows.indices[start:stop].tobytes(), rows.data[start:stop].tobytes())
+            for start, stop in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)
+        ]
+    if hasattr(X, "columns") and not _holds_texts(X):
+        # By its text, so that 1 and 1.0, or unhashable cells, do no harm.
+        return [repr(row) for row in zip(*(X[name].to_list() for name in X.columns), strict=True)]
+    return check_texts(X, "StabilityStudy").rows()
+
+
+def _holds_texts(frame):
+    """Whether a data frame is one or two columns of texts rather than a table of features."""
+    if len(frame.columns) > 2:
+        return False
+    return any(isinstance(cell, str) for name in frame.columns for cell in frame[name].to_list()[:1])
+
+
+def group_rows(keys):
+    """The group of each row; rows that are alike share one; int array (n,)."""
+    numbers_of = {}
+    return np.array([numbers_of.setdefault(key, len(numbers_of)) for key in keys])
+
+
+def describe_copies(groups, strata):
+    """What to tell of rows that occur more than once, or None where all are distinct."""
+    counts = np.bincount(groups)
+    repeated = np.flatnonzero(counts > 1)
+    if not len(repeated):
+        return None
+    text = (
+        f"{len(repeated)} of the texts occur more than once, {int(counts[repeated].sum())} rows in all. All copies "
+        "of a text stay on the same side of every split."
+    )
+    n_torn = int(((_class_counts(groups, strata) > 0).sum(axis=1) > 1).sum())
+    if n_torn:
+        text += f" {n_torn} of them carry different labels in different rows: look at these before you trust a score."
+    return text
+
+
+def home_classes(groups, strata):
+    """The class to which most rows of each group belong; int array (n_groups,)."""
+    return _class_counts(groups, strata).argmax(axis=1)
+
+
+def _class_counts(groups, strata):
+    table = np.zeros((groups.max() + 1, strata.max() + 1), dtype=int)
+    np.add.at(table, (groups, strata), 1)
+    return table
+
+
+def apportion(counts, total):
+    """Share out `total` over classes in proportion to `counts`, at least 1 and at most ``count - 1`` each.
+
+    Parameters
+    ----------
+    counts : int array (n_classes,)
+        Each at least 2.
+    total : int
+        Between n_classes and ``sum(counts) - n_classes``.
+
+    Returns
+    -------
+    int array (n_classes,)
+        Largest remainders; sums to `total`.
+    """
+    ideal = counts * (total / counts.sum())
+    shares = np.clip(np.floor(ideal).astype(int), 1, counts - 1)
+    while shares.sum() != total:
+        step = 1 if shares.sum() < total else -1
+        free = (shares < counts - 1) if step > 0 else (shares > 1)
+        lacking = np.where(free, step * (ideal - shares), -np.inf)
+        shares[int(np.argmax(lacking))] += step
+    return shares
+
+
+def make_draw(groups, strata, n_test, rng):
+    """Draw test rows and an order of the others.
+
+    Parameters
+    ----------
+    groups : int array (n,)
+        Rows of one group stay together.
+    strata : int array (n,)
+        Classes 0..k-1, kept in proportion on both sides; all 0 for none. Each is the home of two groups at least.
+    n_test : int
+        Test rows; met up to the size of the groups.
+    rng : numpy Generator
+
+    Returns
+    -------
+    Draw
+    """
+    quotas = apportion(np.bincount(strata), n_test)
+    sizes, home = np.bincount(groups), home_classes(groups, strata)
+    chosen = []
+    for k, quota in enumerate(quotas):
+        own = rng.permutation(np.flatnonzero(home == k))
+        taken = []
+        for group in own[:-1]:  # one stays to train on
+            if sizes[group] <= quota:
+                taken.append(group)
+                quota -= sizes[group]
+        chosen += taken or [own[np.argmin(sizes[own])]]
+    in_test = np.isin(groups, chosen)
+    return Draw(np.flatnonzero(in_test), _stratified_order(np.flatnonzero(~in_test), strata, rng))
+
+
+def _stratified_order(rows, strata, rng):
+    """`rows` in a random order of which every beginning has the classes in proportion, each at least once if it can."""
+    rows = rng.permutation(rows)
+    places = np.empty(len(rows))
+    for k in np.unique(strata[rows]):
+        own = np.flatnonzero(strata[rows] == k)
+        # The r-th of c rows stands where (r + 1/2) / c of the whole has gone by; the first of each class come first.
+        places[own] = (np.arange(len(own)) + 0.5) / len(own)
+        places[own[0]] = 0
+    # The random order of `rows` breaks ties.
+    return rows[np.argsort(places, kind="stable")]
+
+
+def resolve_test_size(test_size, n, n_classes):
+    """Test rows for the parameter `test_size`: a share of the rows or a number of them.
+
+    Raises
+    ------
+    ValueError
+        Out of range, or fewer rows than classes on one side.
+    """
+    if isinstance(test_size, numbers.Integral) and not isinstance(test_size, bool):
+        n_test = int(test_size)
+    elif isinstance(test_size, numbers.Real) and not isinstance(test_size, bool) and 0 < test_size < 1:
+        n_test = round(float(test_size) * n)
+    else:
+        raise ValueError(f"test_size must be a float in (0, 1) or an int, got {test_size!r}")
+    if not n_classes <= n_test <= n - n_classes:
+        raise ValueError(
+            f"test_size={test_size!r} leaves {n_test} rows to test on and {n - n_test} to train on, but each side "
+            f"needs at least {n_classes}, one a class."
+        )
+    return n_test
+
+
+def resolve_train_sizes(train_sizes, n_pool, n_classes):
+    """Training sizes in rows, ascending, for the parameter `train_sizes`.
+
+    Parameters
+    ----------
+    train_sizes : None, int, float, or a sequence of them
+        None is all that is not test.
+    n_pool : int
+        Rows that are there to train on, in every draw.
+    n_classes : int
+
+    Raises
+    ------
+    ValueError
+        Out of range, or the same size twice.
+    """
+    if train_sizes is None:
+        return [n_pool]
+    if isinstance(train_sizes, numbers.Real):
+        train_sizes = [train_sizes]
+    if isinstance(train_sizes, (str, dict)) or not hasattr(train_sizes, "__iter__"):
+        raise ValueError(f"train_sizes must be None, an int, a float or a list of them, got {train_sizes!r}")
+    sizes = [_train_size(size, n_pool, n_classes) for size in train_sizes]
+    if not sizes:
+        raise ValueError("train_sizes is empty; name at least one size, or leave it None for all texts.")
+    if len(set(sizes)) < len(sizes):
+        raise ValueError(f"train_sizes={list(train_sizes)!r} names the same number of texts twice: {sizes}")
+    return sorted(sizes)
+
+
+def _train_size(size, n_pool, n_classes):
+    if isinstance(size, numbers.Integral) and not isinstance(size, (bool, np.bool_)):
+        n = int(size)
+    elif isinstance(size, numbers.Real) and not isinstance(size, (bool, np.bool_)) and 0 < size <= 1:
+        n = round(float(size) * n_pool)
+    else:
+        raise ValueError(f"train_sizes must hold ints (texts) or floats in (0, 1] (shares of the pool), got {size!r}")
+    if not n_classes <= n <= n_pool:
+        raise ValueError(
+            f"A training size of {size!r} is {n} texts, but it must be at least {n_classes}, one a class, and at most "
+            f"{n_pool}, what the smallest draw leaves beside the test texts."
+        )
+    return n

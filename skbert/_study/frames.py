@@ -1,0 +1,50 @@
+"""Runs of a store as a data frame."""
+
+from __future__ import annotations
+
+from skbert._study.summaries import pandas
+from skbert.store import read_store
+
+DESIGN = ["variant", "size", "draw", "random_state", "init_seed", "order_seed"]
+OUTCOME = ["status", "reason", "seconds", "n_iter"]
+
+
+def read_runs(path):
+    """The runs in the store of a study, finished or not.
+
+    Parameters
+    ----------
+    path : str or path
+        What was given as `store`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As ``results_`` of the study; `summarize` takes it.
+
+    Raises
+    ------
+    RunStoreError
+        There is no store at `path`.
+    """
+    facts, runs = read_store(path)
+    scoring = facts["design"]["scoring"] if facts else []
+    names = [key for key, _ in scoring["dict"]] if isinstance(scoring, dict) else scoring
+    return as_frame(runs, names)
+
+
+def as_frame(runs, scores, order=None):
+    """Runs of a store as a data frame, in the order of the plan."""
+    pd = pandas()
+    if order is not None:
+        place = {tuple(getattr(run, name) for name in DESIGN): i for i, run in enumerate(order)}
+        runs = sorted(runs, key=lambda run: place[tuple(run[name] for name in DESIGN)])
+    rows = [
+        [*(run[name] for name in DESIGN), *(run["scores"].get(name) for name in scores), *(run[n] for n in OUTCOME)]
+        for run in runs
+    ]
+    frame = pd.DataFrame(rows, columns=[*DESIGN, *scores, *OUTCOME])
+    # Seeds that were not set are missing, and ints beside them stay ints.
+    for name in ("random_state", "init_seed", "order_seed", "n_iter"):
+        frame[name] = frame[name].astype("Int64")
+    return frame.astype(dict.fromkeys([*scores, "seconds"], float))

@@ -1,0 +1,497 @@
+"""StabilityStudy: telling a better variant from a lucky seed or sample."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from contextlib import closing
+
+import joblib
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from skbert._checks import check_int
+from skbert._rng import derive_seeds
+from skbert._study import draws
+from skbert._study.checks import check_classes, check_data, resolve_scoring
+from skbert._study.comparison import Comparison, check_size, compare_pairs, correct_pvalues
+from skbert._study.design import (
+    draw_rng,
+    is_regression,
+    plan_runs,
+    resolve_baselines,
+    resolve_seeds,
+    resolve_variants,
+    with_seeds,
+)
+from skbert._study.fingerprint import code_facts, data_facts, describe, differences
+from skbert._study.frames import DESIGN, as_frame, read_runs
+from skbert._study.running import Job, execute
+from skbert._study.summaries import expected_max, pandas, summarize
+from skbert._study.variance import variance_components
+from skbert.classifier import MaxPoolBERTClassifier
+from skbert.errors import RunStoreError
+from skbert.store import RunStore
+
+__all__ = ["Comparison", "StabilityStudy", "expected_max", "read_runs", "summarize"]
+
+
+class StabilityStudy(BaseEstimator):
+    """Fit variants of an estimator over many seeds and sample draws, and compare them on equal terms.
+
+    Every variant meets the same runs: the same random divisions into training and test texts,
+    the same training sizes, the same seeds. Each finished run is stored at once; a
+    study that was stopped, or killed, goes on with what is missing.
+
+    Parameters
+    ----------
+    estimator : estimator, default=None
+        Any scikit-learn classifier or regressor. None is ``MaxPoolBERTClassifier()``.
+    variants : dict or list, default=None
+        What is compared. A dict of name to parameters of `estimator`, or to another estimator;
+        or a parameter grid, as in GridSearchCV. None is the estimator as it is.
+    seeds : int or dict, default=20
+        An int: so many runs of each variant and size, each with a sample draw and a seed of its own.
+        ``{"init": a, "order": b}``: a crossed design, in which a initialisations meet b
+        orders of the texts, on one draw or on ``"draw"`` many; for variants with the parameters
+        ``init_seed`` and ``order_seed``, while others run once a draw.
+    train_sizes : int, float or list of them, default=None
+        Training texts: numbers, or shares of what is not test. Drawn in proportion to the classes; the
+        texts of a smaller size are among those of a larger one. None is all that is not test.
+    test_size : float or int, default=0.25
+        Texts to score on, drawn anew for each draw in proportion to the classes: a share, or a number.
+        All copies of a text stay on the same side.
+    scoring : str, sequence of str, or dict of name to scorer; default=("accuracy", "f1_macro")
+        Scorers of scikit-learn. The first is the one that statistics take when none is named.
+    baselines : sequence of str, default=("majority", "tfidf")
+        Null models that run along: the most frequent class (for regressors the mean), and TF-IDF of words and
+        word pairs with logistic (ridge) regression. ``()`` or None switches them off.
+    store : str or path, default=None
+        SQLite file in which finished runs are kept. None keeps them in memory only.
+    n_jobs : int, default=None
+        Runs at once, through joblib; None is 1, or what a ``joblib.parallel_config`` around says. Every run
+        computes on one core, so that the numbers are the same for any `n_jobs`; -1 uses all cores.
+        Runs on one GPU take turns.
+    random_state : int, RandomState instance or None, default=None
+        Seed of draws and of all seeds. With None, a study that goes on takes that of its store.
+    verbose : int, default=0
+        1 shows a progress bar with the time left.
+
+    Attributes
+    ----------
+    results_ : pandas.DataFrame
+        One row a run: ``variant``, ``size`` (training texts), ``draw``, ``random_state``, ``init_seed``, ``order_seed``
+        (what was set; missing where nothing was), one column a score, ``status`` ("ok" or "failed"), ``reason``,
+        ``seconds`` (fit and evaluation, on one core), ``n_iter``.
+    variants_ : dict of str to estimator
+        Not fitted; the null models too.
+    baselines_ : tuple of str
+        Those of them that are null models.
+    train_sizes_ : list of int
+    scores_ : list of str
+        Names of the scores.
+    splits_ : list of Draw
+        ``test`` rows, and ``train(size)`` rows, of each draw.
+    facts_ : dict
+        What the store belongs to: data, design, variants and code.
+    n_features_in_, feature_names_in_
+        Not set: nothing is fitted that could predict.
+
+    Raises
+    ------
+    RunStoreError
+        The store belongs to a study on other data, with other arguments or code.
+
+    See Also
+    --------
+    skbert.plots.StabilityDisplay : Learning curves, runs, best of n, and differences.
+    skbert.stability.summarize : The same summary for any data frame of runs.
+
+    Notes
+    -----
+    *Failed runs.* A run that raises has no scores; one whose training diverged, stayed constant or
+    underfitted (``training_status_`` of skbert's own estimators) keeps them and counts in
+    all statistics, for its user would have had them, too. Both have the status "failed", with the reason beside it.
+
+    *What intervals mean.* Runs on draws from one set of texts overlap. Intervals and tests over them speak of
+    these texts; see `Comparison.corrected_pvalue` for a guess at other texts of the same source.
+
+    *Sums on other machines.* Another processor sums in another order. Results are the same
+    to the bit for any number of processes on one kind of machine.
+
+    References
+    ----------
+    .. [1] Dodge, Ilharco, Schwartz, Farhadi, Hajishirzi, Smith (2020). Fine-Tuning Pretrained Language Models: Weight
+       Initializations, Data Orders, and Early Stopping. arXiv:2002.06305.
+    .. [2] Mosbach, Andriushchenko, Klakow (2021). On the Stability of Fine-tuning BERT. ICLR 2021. arXiv:2006.04884.
+
+    Examples
+    --------
+    >>> from skbert import LayerPoolFeaturizer, StabilityStudy
+    >>> from skbert.datasets import load_helpdesk
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> X, y = load_helpdesk(return_X_y=True)
+    >>> model = make_pipeline(LayerPoolFeaturizer("minilm", store="memory"), LogisticRegression(max_iter=1000))
+    >>> readings = {pooling: {"layerpoolfeaturizer__token_pooling": pooling} for pooling in ("cls", "mean")}
+    >>> study = StabilityStudy(model, readings, seeds=5, train_sizes=[30], random_state=0).fit(X[:80], y[:80])
+    >>> study.summary()["variant"].tolist()
+    ['cls', 'mean', 'majority', 'tfidf']
+    >>> study.compare("mean", "cls").n
+    5
+    """
+
+    def __init__(
+        self,
+        estimator=None,
+        variants=None,
+        *,
+        seeds=20,
+        train_sizes=None,
+        test_size=0.25,
+        scoring=("accuracy", "f1_macro"),
+        baselines=("majority", "tfidf"),
+        store=None,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.variants = variants
+        self.seeds = seeds
+        self.train_sizes = train_sizes
+        self.test_size = test_size
+        self.scoring = scoring
+        self.baselines = baselines
+        self.store = store
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "results_")
+
+    # ---------------------------------------------------------------- running
+
+    def fit(self, X, y):
+        """Do all runs that are not in the store yet.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame, (n,)
+            Texts or pairs of texts; or, where no variant needs texts and ``baselines`` is without "tfidf", numbers.
+        y : array-like (n,)
+            Labels, or numbers for regressors.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Wrong input, or a parameter out of its range.
+        RunStoreError
+            The store belongs to another study, or is no store.
+        ImportError
+            pandas is not installed.
+        """
+        pandas()  # said before anything is computed
+        check_int("verbose", self.verbose, 0)
+        plan, scoring = resolve_seeds(self.seeds), resolve_scoring(self.scoring)
+        estimator = MaxPoolBERTClassifier() if self.estimator is None else self.estimator
+        variants = resolve_variants(estimator, self.variants)
+        regression = is_regression(variants)
+        baselines = resolve_baselines(self.baselines, variants, regression)
+        estimators = {**variants, **baselines}
+        X, y, keys, strata = check_data(X, y, regression)
+        groups = draws.group_rows(keys)
+        n_classes = strata.max() + 1
+        check_classes(groups, strata, y)
+        n_test = draws.resolve_test_size(self.test_size, len(y), n_classes)
+        copies = draws.describe_copies(groups, strata)
+        if copies:
+            warnings.warn(copies, UserWarning, stacklevel=2)
+
+        with closing(RunStore(self.store)) as store:
+            root = self._root(store)
+            splits = [draws.make_draw(groups, strata, n_test, draw_rng(root, i)) for i in range(plan.n_draws)]
+            sizes = draws.resolve_train_sizes(self.train_sizes, min(len(split.order) for split in splits), n_classes)
+            runs = plan_runs(estimators, sizes, plan, root)
+            facts = {
+                "data": data_facts(keys, y),
+                "design": {
+                    "seeds": describe(self.seeds),
+                    "train sizes": sizes,
+                    "test texts": n_test,
+                    "scoring": describe(scoring),
+                    "seed of the study": root,
+                },
+                "variants": {name: describe(model) for name, model in estimators.items()},
+                "code": code_facts(),
+            }
+            self._claim(store, facts)
+            self.variants_, self.baselines_, self.train_sizes_ = estimators, tuple(baselines), sizes
+            self.scores_, self.splits_, self.facts_, self._root_seed = list(scoring), splits, facts, root
+            self._crossed, self._regression = plan.crossed, regression
+            try:
+                self._run(store, runs, X, y, scoring)
+            finally:
+                # Also where the user stops it: what was computed can be looked at.
+                self.results_ = as_frame(store.runs(), self.scores_, order=runs)
+        _warn_of_failures(self.results_)
+        return self
+
+    def _root(self, store):
+        """The seed of the study; without `random_state` that of the store, if it has one."""
+        stored = store.facts().get("design", {}).get("seed of the study")
+        if self.random_state is None and stored is not None:
+            return stored
+        return derive_seeds(self.random_state).split
+
+    def _claim(self, store, facts):
+        store.adopt(facts)
+        found = differences(store.facts(), facts)
+        if found:
+            more = f"\n  and {len(found) - 6} more" if len(found) > 6 else ""
+            raise RunStoreError(
+                f"{store.path} holds runs of another study (stored → asked):\n  "
+                + "\n  ".join(found[:6])
+                + more
+                + "\nRuns of different studies are not mixed: give the old arguments to go on with it, or another file "
+                "as store. skbert.stability.read_runs reads what is there."
+            )
+
+    def _run(self, store, runs, X, y, scoring):
+        done = {tuple(run[name] for name in DESIGN) for run in store.runs()}
+        todo = [run for run in runs if tuple(getattr(run, name) for name in DESIGN) not in done]
+
+        def jobs():
+            for run in todo:
+                split = self.splits_[run.draw]
+                parts = [(_safe_indexing(X, rows), y[rows]) for rows in (split.train(run.size), split.test)]
+                yield joblib.delayed(execute)(Job(run, with_seeds(self.variants_[run.variant], run), *parts, scoring))
+
+        # One job at a time to each worker, each result as soon as it is there: it is stored before the next.
+        parallel = joblib.Parallel(self.n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+        with tqdm(total=len(runs), initial=len(runs) - len(todo), unit="run", disable=not self.verbose) as bar:
+            # An empty Parallel would start workers for nothing.
+            for run, outcome in parallel(jobs()) if todo else ():
+                store.add({name: getattr(run, name) for name in DESIGN}, outcome)
+                bar.set_postfix_str(f"{run.variant}, {run.size} texts")
+                bar.update()
+
+    # ---------------------------------------------------------------- statistics
+
+    def summary(self, score=None):
+        """Summary statistics of every variant and size.
+
+        Parameters
+        ----------
+        score : str, default=None
+            One of ``scores_``; None is the first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            See `summarize`. In a crossed design with several draws the bootstrap resamples draws.
+        """
+        score = self._score(score)
+        return summarize(self.results_, by=["variant", "size"], score=score, unit="draw", random_state=self._seed32)
+
+    def expected_max(self, n=None, score=None):
+        """Expected best score of n runs (Dodge et al. [1]_).
+
+        Parameters
+        ----------
+        n : int or sequence of int, default=None
+            None is 1 up to the number of runs.
+        score : str, default=None
+            One of ``scores_``; None is the first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``variant``, ``size``, ``n``, ``expected_max``.
+        """
+        score, rows = self._score(score), []
+        for (variant, size), group in self.results_.groupby(["variant", "size"], sort=False):
+            values = group[score].to_numpy(dtype=float)
+            counts = np.atleast_1d(np.arange(1, len(values) + 1) if n is None else n).tolist()
+            best = expected_max(values, counts)
+            rows += [(variant, size, count, value) for count, value in zip(counts, best, strict=True)]
+        return pandas().DataFrame(rows, columns=["variant", "size", "n", "expected_max"])
+
+    def compare(self, a, b, *, size=None, score=None, level=0.95):
+        """Paired comparison of two variants.
+
+        Parameters
+        ----------
+        a, b : str
+            Variants, or null models.
+        size : int, default=None
+            Training size; None is the largest.
+        score : str, default=None
+            One of ``scores_``; None is the first.
+        level : float, default=0.95
+            Of the bootstrap interval.
+
+        Returns
+        -------
+        Comparison
+            Printed, it is a sentence that can be quoted.
+        """
+        score = self._score(score)
+        size = check_size(size, self.train_sizes_)
+        for name in (a, b):
+            if name not in self.variants_:
+                raise ValueError(f"There is no variant {name!r}; there are {list(self.variants_)}.")
+        first, second, unit = self._pairs(a, b, size, score)
+        n_draws, n_test = len(self.splits_), self.facts_["design"]["test texts"]
+        share = n_test / size if n_draws > 1 else None
+        rng = np.random.default_rng([self._seed32, 1])
+        return compare_pairs(first, second, a, b, score, size, unit=unit, test_share=share, level=level, rng=rng)
+
+    def _pairs(self, a, b, size, score):
+        """Scores of both, paired, and what is paired."""
+        chosen = self.results_[self.results_["size"] == size]
+        first, second = (chosen[chosen["variant"] == name] for name in (a, b))
+        if self._crossed and len(self.splits_) > 1:
+            # Runs of one draw have its texts in common; the draws are what is independent.
+            paired = [part.groupby("draw")[score].mean() for part in (first, second)]
+            unit = "draws"
+        else:
+            # A variant without seeds of its own runs once a draw and meets all runs of the other.
+            on = ["draw"] if 1 in (len(first), len(second)) else ["draw", "init_seed", "order_seed"]
+            both = first[[*on, score]].merge(second[[*on, score]], on=on, suffixes=("_a", "_b"))
+            return both[f"{score}_a"].to_numpy(float), both[f"{score}_b"].to_numpy(float), "runs"
+        first, second = paired[0].align(paired[1], join="inner")
+        return first.to_numpy(float), second.to_numpy(float), unit
+
+    def comparisons(self, *, size=None, score=None, reference=None, correction="holm", level=0.95):
+        """All paired comparisons of one training size, with p-values corrected for their number.
+
+        Parameters
+        ----------
+        size, score, level
+            As in `compare`.
+        reference : str, default=None
+            Compare every other variant with this one only; None compares all pairs.
+        correction : {"holm", "bh", None}, default="holm"
+            Holm's method, or that of Benjamini and Hochberg.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``a``, ``b``, ``n``, ``difference``, ``low``, ``high``, ``effect_size``, ``wilcoxon_pvalue``,
+            ``permutation_pvalue``, ``adjusted_pvalue`` (of `permutation_pvalue`), ``corrected_pvalue`` (for new data),
+            ``seeds_needed`` (to see this difference).
+        """
+        check_is_fitted(self)
+        names = list(self.variants_)
+        if reference is not None and reference not in names:
+            raise ValueError(f"There is no variant {reference!r}; there are {names}.")
+        pairs = (
+            itertools.combinations(names, 2) if reference is None else ((n, reference) for n in names if n != reference)
+        )
+        found = [self.compare(a, b, size=size, score=score, level=level) for a, b in pairs]
+        columns = ["a", "b", "n", "difference", "low", "high", "effect_size", "wilcoxon_pvalue", "permutation_pvalue"]
+        frame = pandas().DataFrame([[getattr(c, name) for name in columns] for c in found], columns=columns)
+        frame["adjusted_pvalue"] = correct_pvalues(frame["permutation_pvalue"].to_numpy(float), correction)
+        frame["corrected_pvalue"] = [c.corrected_pvalue for c in found]
+        frame["seeds_needed"] = [c.seeds_needed() for c in found]
+        return frame
+
+    def variance_components(self, score=None):
+        """Where the variance of a crossed design comes from.
+
+        Parameters
+        ----------
+        score : str, default=None
+            One of ``scores_``; None is the first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            For every variant with both seeds and every size: ``source`` ("draw", "init", "order", and "interaction" for
+            all that these do not add up to, dropout included), ``levels``, ``variance``, ``std`` (in units of the
+            score) and ``share`` of the total. Restricted maximum likelihood in a model of random effects; NaN for
+            a source that was not varied. Runs without a score are left out.
+
+        Raises
+        ------
+        ValueError
+            The design is not crossed, or too small to tell the sources apart.
+
+        Notes
+        -----
+        A variance from five levels is known to a factor of two or three only.
+        """
+        score = self._score(score)
+        if not self._crossed:
+            raise ValueError(
+                "Variance components need a crossed design; with an int for seeds everything varies at once. Use "
+                "seeds={'init': 5, 'order': 5, 'draw': 3}."
+            )
+        columns, rows = {"draw": "draw", "init": "init_seed", "order": "order_seed"}, []
+        crossed = self.results_[self.results_["init_seed"].notna()]
+        for (variant, size), group in crossed.groupby(["variant", "size"], sort=False):
+            group = group[group[score].notna()]
+            levels = {source: group[column].to_numpy(dtype=np.int64) for source, column in columns.items()}
+            found = variance_components(group[score].to_numpy(float), levels)
+            total = np.nansum(list(found.values()))
+            for source, variance in found.items():
+                n_levels = len(np.unique(levels[source])) if source in levels else len(group)
+                share = variance / total if total > 0 else float("nan")
+                rows.append((variant, size, source, n_levels, variance, float(np.sqrt(variance)), share))
+        return pandas().DataFrame(rows, columns=["variant", "size", "source", "levels", "variance", "std", "share"])
+
+    def report(self, path, *, title="Stability study"):
+        """Write the study as one self-contained HTML page.
+
+        Parameters
+        ----------
+        path : str or path
+            Of the page; figures are inside, nothing is fetched from a network.
+        title : str, default="Stability study"
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        """
+        from skbert._study.report import write_report
+
+        check_is_fitted(self)
+        return write_report(self, path, title)
+
+    def _score(self, score):
+        check_is_fitted(self)
+        if score is None:
+            return self.scores_[0]
+        if score not in self.scores_:
+            raise ValueError(f"score={score!r} is none of the study's scores {self.scores_}.")
+        return score
+
+    @property
+    def _seed32(self):
+        return self._root_seed % 2**32
+
+
+def _warn_of_failures(results):
+    failed = results[results["status"] != "ok"]
+    if len(failed):
+        reasons = failed["reason"].value_counts()
+        shown = "; ".join(f"{count} × {reason:.200}" for reason, count in reasons.head(3).items())
+        warnings.warn(
+            f"{len(failed)} of {len(results)} runs failed: {shown}. They are in results_ with their reasons.",
+            RuntimeWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,159 @@
+"""Finished runs of a study in one SQLite file: each is on disk before the next is waited for."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from skbert.errors import RunStoreError
+
+# Of the layout of the tables; a file of another number is refused.
+FORMAT = 1
+# "skbt", in the header of the file: what else SQLite has written is not ours to touch.
+_APPLICATION_ID = 0x736B6274
+_KEY = ("variant", "size", "draw", "random_state", "init_seed", "order_seed")
+_OUTCOME = ("status", "reason", "seconds", "n_iter", "scores", "finished")
+_TABLES = f"""
+CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE runs (
+    variant TEXT NOT NULL, size INTEGER NOT NULL, draw INTEGER NOT NULL,
+    random_state INTEGER, init_seed INTEGER, order_seed INTEGER,
+    status TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL, n_iter INTEGER,
+    scores TEXT NOT NULL, finished TEXT NOT NULL
+);
+CREATE UNIQUE INDEX one_of_each ON runs (
+    variant, size, draw, ifnull(random_state, -1), ifnull(init_seed, -1), ifnull(order_seed, -1)
+);
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {FORMAT};
+"""
+
+
+class RunStore:
+    """Runs by their design, in a file or, with ``path=None``, in memory.
+
+    Several processes may write to one file; what two of them did both is kept once.
+
+    Parameters
+    ----------
+    path : str, path or None
+        A new file, an empty one, or one that a `RunStore` made.
+
+    Raises
+    ------
+    RunStoreError
+        The file is something else, damaged, or of another version.
+    """
+
+    def __init__(self, path=None):
+        self.path = None if path is None else Path(path)
+        if self.path is not None and self.path.is_dir():
+            raise RunStoreError(f"{self.path} is a folder; store must name a file, such as 'runs.sqlite'.")
+        try:
+            self._connection = sqlite3.connect(
+                ":memory:" if path is None else self.path, timeout=60, isolation_level=None
+            )
+        except sqlite3.Error as error:
+            raise RunStoreError(f"{self.path} cannot be opened: {error}. Does its folder exist?") from error
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            self.close()
+            raise RunStoreError(
+                f"{self.path} cannot be used as a store of runs: {error}. Name another file, or move this one away."
+            ) from error
+        except RunStoreError:
+            self.close()
+            raise
+
+    def _open(self):
+        connection = self._connection
+        # Before anything is written: a file of somebody else stays as it is.
+        n_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if n_tables and connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+            raise RunStoreError(f"{self.path} is a database of something else; name another file as store.")
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A run that was told to be stored is still there after a power cut.
+        connection.execute("PRAGMA synchronous = FULL")
+        if not n_tables:
+            self._create()
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found != FORMAT:
+            raise RunStoreError(
+                f"{self.path} was written in format {found}, this version of skbert reads {FORMAT}. Use the version "
+                "that wrote it, or another file."
+            )
+
+    def _create(self):
+        self._connection.execute("BEGIN IMMEDIATE")
+        # Another process may have been first.
+        if not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in filter(str.strip, _TABLES.split(";")):
+                self._connection.execute(statement)
+        self._connection.execute("COMMIT")
+
+    def close(self):
+        """Let go of the file."""
+        self._connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    # ------------------------------------------------------------- facts
+
+    def facts(self):
+        """What the store belongs to, a dict of name to JSON value; {} for a new one."""
+        return {name: json.loads(value) for name, value in self._connection.execute("SELECT name, value FROM study")}
+
+    def adopt(self, facts):
+        """Write what the store belongs to, unless that was written before."""
+        rows = [(name, json.dumps(value, ensure_ascii=False)) for name, value in facts.items()]
+        self._connection.execute("BEGIN IMMEDIATE")
+        if not self._connection.execute("SELECT count(*) FROM study").fetchone()[0]:
+            self._connection.executemany("INSERT INTO study VALUES (?, ?)", rows)
+        self._connection.execute("COMMIT")
+
+    # ------------------------------------------------------------- runs
+
+    def add(self, key, outcome):
+        """Write one finished run; it is on disk when this returns.
+
+        Parameters
+        ----------
+        key : dict
+            ``variant``, ``size``, ``draw``, ``random_state``, ``init_seed``, ``order_seed``.
+        outcome : dict
+            ``status``, ``reason``, ``seconds``, ``n_iter``, ``scores`` (a dict; None for a score that could not be
+            computed) and ``finished``.
+        """
+        outcome = {**outcome, "scores": json.dumps(outcome["scores"])}
+        names = (*_KEY, *_OUTCOME)
+        row = [{**key, **outcome}[name] for name in names]
+        places = ", ".join("?" for _ in names)
+        self._connection.execute(f"INSERT OR IGNORE INTO runs ({', '.join(names)}) VALUES ({places})", row)
+
+    def runs(self):
+        """All runs, as dicts of the entries that `add` takes, in the order in which they were stored."""
+        names = (*_KEY, *_OUTCOME)
+        rows = self._connection.execute(f"SELECT {', '.join(names)} FROM runs ORDER BY rowid")
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        for run in found:
+            run["scores"] = json.loads(run["scores"])
+        return found
+
+    def drop(self, status):
+        """Forget the runs of this status, so that they are done again; returns how many."""
+        return self._connection.execute("DELETE FROM runs WHERE status = ?", [status]).rowcount
+
+
+def read_store(path):
+    """Facts and runs of the store in a file that must exist; see `RunStore`."""
+    if not Path(path).is_file():
+        raise RunStoreError(f"There is no store of runs at {path}.")
+    with closing(RunStore(path)) as store:
+        return store.facts(), store.runs()
