@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, get_scorer
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
@@ -76,17 +76,26 @@ def execute(job):
 
 def _score(fitted, job):
     """Scores by name, None for one that could not be computed, and the reason for the first of these."""
-    scorer = check_scoring(fitted, scoring=job.scoring, raise_exc=False)
-    scores, reason = {}, ""
-    for name, value in scorer(fitted, *job.test).items():
-        if isinstance(value, str):  # the traceback of a scorer that failed
-            reason = reason or f"{name}: {value.strip().splitlines()[-1]}"
-            value = None
-        elif not np.isfinite(value):
-            reason = reason or f"{name} is {value}"
-            value = None
-        scores[name] = None if value is None else float(value)
-    return scores, reason
+    try:
+        # All at once, predictions are made once for all scorers.
+        found = check_scoring(fitted, scoring=job.scoring, raise_exc=True)(fitted, *job.test)
+        reasons = {}
+    except Exception:
+        found, reasons = _score_one_by_one(fitted, job)
+    scores = {name: float(value) for name, value in found.items() if np.isfinite(value)}
+    reasons |= {name: f"{name} is {value}" for name, value in found.items() if name not in scores}
+    return {name: scores.get(name) for name in job.scoring}, "; ".join(reasons.values())
+
+
+def _score_one_by_one(fitted, job):
+    scorers = job.scoring if isinstance(job.scoring, dict) else dict.fromkeys(job.scoring)
+    found, reasons = {}, {}
+    for name, scorer in scorers.items():
+        try:
+            found[name] = get_scorer(scorer or name)(fitted, *job.test)
+        except Exception as error:
+            reasons[name] = f"{name}: {_last_words(error)}"
+    return found, reasons
 
 
 def _last_words(error):

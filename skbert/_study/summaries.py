@@ -88,9 +88,8 @@ def check_columns(frame, names):
     """Raise ValueError if `frame` lacks one of the columns."""
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        raise ValueError(
-            f"There is no column {missing[0]!r} among the runs; there are {list(map(str, frame.columns))}."
-        )
+        there = ", ".join(map(str, frame.columns))
+        raise ValueError(f"There is no column {missing[0]!r} among the runs; there are {there}.")
 
 
 def failed_runs(frame, score, status="status"):

@@ -72,27 +72,31 @@ def _reml(y, codes):
     square = y @ y
 
     def profile(ratios):
-        """-2 log restricted likelihood at the best residual variance, and that variance; by Woodbury's identity."""
+        """-2 log restricted likelihood at the best residual variance, its gradient, and that variance."""
         scale = np.sqrt(ratios)[owner]
-        core = np.eye(len(owner)) + scale[:, None] * products * scale
-        factor = linalg.cho_factor(core, lower=True)
-        a, b = linalg.cho_solve(factor, np.stack([scale * ones, scale * with_y], axis=1)).T
-        one_one, one_y, y_y = n - scale * ones @ a, -(scale * ones @ b), square - scale * with_y @ b
-        rest = max(y_y - one_y**2 / one_one, 1e-14 * square)
-        value = 2 * np.log(np.diag(factor[0])).sum() + np.log(one_one) + (n - 1) * np.log(rest)
-        return value, rest / (n - 1)
+        # V = I + Z diag(ratios) Z' is inverted by Woodbury's identity: as many rows as levels, not as runs.
+        factor = linalg.cho_factor(np.eye(len(owner)) + scale[:, None] * products * scale, lower=True)
+        through = linalg.cho_solve(factor, scale[:, None] * np.column_stack([ones, with_y, products]))
+        z_v_one, z_v_y, *z_v_z = (np.column_stack([ones, with_y, products]) - products @ (scale[:, None] * through)).T
+        one_v_one, one_v_y = n - scale * ones @ through[:, 0], -(scale * ones @ through[:, 1])
+        mean = one_v_y / one_v_one
+        rest = max(square - scale * with_y @ through[:, 1] - one_v_y * mean, 1e-14 * square)
+        value = 2 * np.log(np.diag(factor[0])).sum() + np.log(one_v_one) + (n - 1) * np.log(rest)
+        slope = np.diag(z_v_z) - z_v_one**2 / one_v_one - (n - 1) * (z_v_y - z_v_one * mean) ** 2 / rest
+        return value, np.bincount(owner, weights=slope), rest / (n - 1)
 
     best = None
     # Not the square roots of the ratios: at 0 their slope is 0, and the search would stay there for good.
     for start in (0.0, 0.1, 1.0, 10.0):
         result = optimize.minimize(
-            lambda ratios: profile(ratios)[0],
+            lambda ratios: profile(ratios)[:2],
             np.full(len(codes), start),
+            jac=True,
             method="L-BFGS-B",
             bounds=[(0.0, _LARGEST_RATIO)] * len(codes),
-            options={"ftol": 1e-13, "gtol": 1e-8, "maxiter": 1000},
+            options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000},
         )
         if best is None or result.fun < best.fun:
             best = result
-    residual = profile(best.x)[1]
+    residual = profile(best.x)[2]
     return np.append(best.x * residual, residual)

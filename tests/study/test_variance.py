@@ -1,0 +1,128 @@
+"""Variance components, against the analysis of variance and statsmodels."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+
+from skbert import StabilityStudy
+from skbert._study.variance import variance_components
+from tests.study_models import Guesser, labelled_texts
+
+
+def crossed(n_draw, n_init, n_order, stds, seed=0):
+    """Scores of a balanced crossed design with effects of these standard deviations, the residual's last."""
+    rng = np.random.default_rng(seed)
+    levels = [axis.ravel() for axis in np.meshgrid(range(n_draw), range(n_init), range(n_order), indexing="ij")]
+    scores = 0.7 + stds[-1] * rng.normal(size=len(levels[0]))
+    for level, std in zip(levels, stds, strict=False):
+        scores += std * rng.normal(size=level.max() + 1)[level]
+    return scores, dict(zip(("draw", "init", "order"), levels, strict=True))
+
+
+def anova(scores, factors):
+    """Estimates of the analysis of variance of a balanced design without interactions."""
+    n, mean = len(scores), scores.mean()
+    rest, freedom, squares = ((scores - mean) ** 2).sum(), n - 1, {}
+    for name, levels in factors.items():
+        k = levels.max() + 1
+        if k > 1:
+            means = np.array([scores[levels == level].mean() for level in range(k)])
+            squares[name] = (n / k * ((means - mean) ** 2).sum(), k)
+            rest, freedom = rest - squares[name][0], freedom - (k - 1)
+    residual = rest / freedom
+    found = {name: (square / (k - 1) - residual) * k / n for name, (square, k) in squares.items()}
+    return {**found, "interaction": residual}
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 5), (4, 5, 3), (1, 25, 25), (6, 4, 4)])
+def test_components__of_a_balanced_design_are_those_of_the_analysis_of_variance(shape):
+    scores, factors = crossed(*shape, (0.05, 0.04, 0.03, 0.01), seed=1)
+    expected = anova(scores, factors)
+    assert min(expected.values()) > 0
+    found = variance_components(scores, factors)
+    for name, variance in expected.items():
+        assert found[name] == pytest.approx(variance, rel=1e-3)
+    assert np.isnan(found["draw"]) == (shape[0] == 1)
+
+
+def test_components__of_an_unbalanced_design_equal_statsmodels():
+    scores, factors = crossed(4, 5, 4, (0.05, 0.04, 0.03, 0.01), seed=3)
+    kept = np.sort(np.random.default_rng(0).permutation(len(scores))[:65])
+    scores, factors = scores[kept], {name: levels[kept] for name, levels in factors.items()}
+    frame = pd.DataFrame({**factors, "score": scores, "all": 1})
+    formula = {name: f"0 + C({name})" for name in factors}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = smf.mixedlm("score ~ 1", frame, groups="all", vc_formula=formula, re_formula="0")
+        fitted = model.fit(reml=True)
+    found = variance_components(scores, factors)
+    for name, variance in zip(model.exog_vc.names, fitted.vcomp, strict=True):
+        assert found[name] == pytest.approx(variance, rel=0.01)
+    assert found["interaction"] == pytest.approx(fitted.scale, rel=0.01)
+
+
+def test_components__are_never_negative():
+    for seed in range(20):
+        scores, factors = crossed(3, 3, 3, (0.0, 0.0, 0.0, 0.02), seed=seed)
+        assert min(variance_components(scores, factors).values()) >= 0
+
+
+def test_components__do_not_depend_on_the_unit_of_the_score():
+    scores, factors = crossed(2, 5, 4, (0.05, 0.04, 0.03, 0.01))
+    small, large = variance_components(scores, factors), variance_components(100 * scores - 7, factors)
+    for name, variance in small.items():
+        assert large[name] == pytest.approx(1e4 * variance, rel=1e-4)
+
+
+def test_scores_that_add_up__leave_no_interaction_and_equal_scores_nothing():
+    init, order = (axis.ravel() for axis in np.meshgrid(range(4), range(5), indexing="ij"))
+    found = variance_components(np.array([0.1, 0.3, 0.2, 0.6])[init] + 0.1 * order, {"init": init, "order": order})
+    assert found["interaction"] < 1e-8
+    assert found["init"] > 0.01
+    nothing = variance_components(np.full(20, 0.5), {"init": init, "order": order})
+    assert set(nothing.values()) == {0.0}
+
+
+def test_sources_that_cannot_be_told_apart__are_named():
+    scores, levels = np.random.default_rng(0).random(6), np.arange(6)
+    with pytest.raises(ValueError, match="'init' has another level in each of the 6 runs"):
+        variance_components(scores, {"init": levels, "order": np.zeros(6, int)})
+    with pytest.raises(ValueError, match="'init' and 'order' always change together"):
+        variance_components(scores, {"init": levels // 2, "order": 2 - levels // 2})
+
+
+def test_study__finds_what_was_planted():
+    class Planted(Guesser):
+        """Right more often with some initialisations; the order does nothing."""
+
+        def predict(self, X):
+            luck = np.random.default_rng(self.init_seed).uniform(0, 1)
+            self.luck, self.order_seed = luck, 0
+            return super().predict(X)
+
+    X, y = labelled_texts(200)
+    study = StabilityStudy(
+        Planted(), seeds={"init": 6, "order": 5, "draw": 2}, baselines=("majority",), random_state=0
+    ).fit(X, y)
+    runs = study.results_
+    assert len(runs) == 2 * (6 * 5 + 1)
+    assert runs[runs["variant"] == "majority"]["init_seed"].isna().all()
+    assert runs["init_seed"].nunique() == 6
+    assert runs["order_seed"].nunique() == 5
+    found = study.variance_components().set_index("source")
+    assert found.index.tolist() == ["draw", "init", "order", "interaction"]
+    assert found["levels"].tolist() == [2, 6, 5, 60]
+    assert found.loc["init", "share"] > 0.7
+    assert found.loc["order", "share"] < 0.1
+    assert found["share"].sum() == pytest.approx(1)
+    assert (found["std"] ** 2).to_numpy() == pytest.approx(found["variance"].to_numpy())
+
+
+def test_study_without_a_crossed_design__says_what_it_needs():
+    X, y = labelled_texts(40)
+    study = StabilityStudy(Guesser(), seeds=3, baselines=(), random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="need a crossed design"):
+        study.variance_components()

@@ -1,0 +1,70 @@
+"""Estimators to study that cost nothing, and do what a test wants to see; importable by other processes."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+
+class Guesser(ClassifierMixin, BaseEstimator):
+    """Guesses labels from the text and its seeds, and keeps a diary of its fits.
+
+    Parameters
+    ----------
+    luck : float
+        Chance to guess right.
+    seconds : float
+        How long a fit takes.
+    fails_on : collection of int
+        Values of ``random_state`` modulo 4 on which a fit raises.
+    random_state, init_seed, order_seed : int
+    """
+
+    diary = []
+
+    def __init__(self, luck=0.5, seconds=0.0, fails_on=(), random_state=None, init_seed=None, order_seed=None):
+        self.luck = luck
+        self.seconds = seconds
+        self.fails_on = fails_on
+        self.random_state = random_state
+        self.init_seed = init_seed
+        self.order_seed = order_seed
+
+    def fit(self, X, y):
+        self.diary.append((self.luck, self.random_state, len(X)))
+        time.sleep(self.seconds)
+        if (self.random_state or 0) % 4 in self.fails_on:
+            raise RuntimeError(f"seed {self.random_state} is unlucky")
+        self.classes_ = np.unique(y)
+        self.n_threads_ = torch.get_num_threads()
+        self.n_iter_ = 7
+        self.training_status_ = "converged"
+        return self
+
+    def predict(self, X):
+        check_is_fitted(self)
+        rng = np.random.default_rng([self.random_state or 0, self.init_seed or 0, self.order_seed or 0])
+        # The texts of the tests end in their label.
+        truth = np.array([text.split()[-1] for text in X])
+        return np.where(rng.random(len(X)) < self.luck, truth, rng.choice(self.classes_, len(X)))
+
+
+class Constant(Guesser):
+    """Says of its training that it failed, as skbert's own estimators do."""
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.training_status_ = "constant"
+        return self
+
+
+def labelled_texts(n, n_classes=2, seed=0):
+    """Distinct texts that end in their label, and the labels; as many of each class as divide evenly."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(n) % n_classes)
+    names = np.array(["no", "yes", "maybe", "never"])[labels]
+    return [f"text {i} says {name}" for i, name in enumerate(names)], names
