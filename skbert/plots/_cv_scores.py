@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from skbert.plots._style import BLUE, GREY, RED, axes_for, finish, rows_of_names
+
 
 class CVScoresDisplay:
     """Scores of each fold and their mean, one row an estimator.
@@ -46,32 +48,22 @@ class CVScoresDisplay:
         ImportError
             matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError("Plots need matplotlib: pip install 'skbert[plots]'") from error
         names = list(self.scores)
-        own = ax is None
-        if own:
-            # A Figure of its own, not pyplot's: nothing is left open and no window system is asked for.
-            figure = Figure(figsize=(7.5, 1.4 + 0.45 * len(names)), layout="constrained")
-            ax = figure.subplots()
-        # Okabe and Ito's colours stay apart for colour-blind readers.
-        blue, orange, grey = "#0072B2", "#D55E00", "#595959"
+        ax, own = axes_for(ax, (7.5, 1.4 + 0.45 * len(names)))
         if self.reference is not None:
             mean = float(np.mean(self.scores[self.reference]))
-            ax.axvline(mean, color=grey, linestyle="--", linewidth=1, label=f"mean of {self.reference}")
+            ax.axvline(mean, color=GREY, linestyle="--", linewidth=1, label=f"mean of {self.reference}")
         for row, name in enumerate(names):
             values = np.asarray(self.scores[name], dtype=float)
             # Equal scores are spread out a little, or else five folds would look like three.
             offsets = np.linspace(-0.16, 0.16, len(values))
-            ax.scatter(values, row + offsets, s=26, color=blue, alpha=0.55, label="one fold" if row == 0 else None)
+            ax.scatter(values, row + offsets, s=26, color=BLUE, alpha=0.55, label="one fold" if row == 0 else None)
             ax.errorbar(
                 values.mean(),
                 row,
                 xerr=values.std(),
                 fmt="D",
-                color=orange,
+                color=RED,
                 markersize=7,
                 capsize=4,
                 label="mean ± standard deviation over folds" if row == 0 else None,
@@ -82,25 +74,11 @@ class CVScoresDisplay:
                 xycoords=("axes fraction", "data"),
                 va="center",
                 fontsize=9,
-                color=grey,
+                color=GREY,
             )
-        ax.set_yticks(range(len(names)), names)
-        ax.set_ylim(len(names) - 0.5, -0.5)
+        rows_of_names(ax, names)
         ax.set_xlabel(self.score_name)
-        ax.grid(axis="x", color="0.9")
-        ax.set_axisbelow(True)
-        for side in ("top", "right", "left"):
-            ax.spines[side].set_visible(False)
-        ax.tick_params(axis="y", length=0)
-        if own:
-            # Title and legend span the figure: the axes are narrow beside long names.
-            if title:
-                figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-            figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=8)
-        else:
-            if title:
-                ax.set_title(title, fontsize=11)
-            ax.legend(frameon=False, fontsize=8)
+        finish(ax, own, title)
         self.ax_ = ax
         self.figure_ = ax.figure
         return self

@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 
-# Okabe and Ito's colours stay apart for colour-blind readers; markers and line styles help where they do not.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A7A7A")
-_MARKERS = "osD^vPXh"
-_MOST_LINES = len(_COLOURS)
-_GREY, _RED = "#BDBDBD", "#D55E00"
+from skbert.plots._style import COLOURS, MARKERS, RED, new_figure, open_sides
+
+_MOST_LINES = len(COLOURS)
+_PALE = "#BDBDBD"
 
 
 class SkipLayerDisplay:
@@ -187,16 +186,15 @@ class SkipLayerDisplay:
         for place, (label, row) in enumerate(zip(labels, rows, strict=True)):
             each = axes[place] if small else axes[0]
             if small:
-                each.plot(layers, rows.T, color=_GREY, linewidth=0.7)
+                each.plot(layers, rows.T, color=_PALE, linewidth=0.7)
                 each.set_title(self._titled(label), fontsize=9)
-            style = {"color": _RED} if small else {"color": _COLOURS[place], "marker": _MARKERS[place]}
+            style = {"color": RED} if small else {"color": COLOURS[place], "marker": MARKERS[place]}
             each.plot(layers, row, markersize=5, linewidth=1.8, label=self._titled(label), **style)
         for each in axes:
             each.axhline(0, color="0.4", linewidth=0.8, linestyle=":")
             each.set_ylim(*_padded(rows))
             each.set_xticks(_ticks(self._n_layers))
-            for side in ("top", "right"):
-                each.spines[side].set_visible(False)
+            open_sides(each, "top", "right")
             if small and own:
                 each.label_outer()
         name = "fall of gold log-probability per skipped layer (nats)"
@@ -251,18 +249,13 @@ def _triangle_size(n_layers, n_labels):
 
 def _axes_for(ax, n, size):
     """A list of `n` axes, their figure, and whether the figure is ours."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install 'skbert[plots]'") from error
     if ax is not None:
         axes = list(np.ravel(ax))
         if len(axes) != n:
             raise ValueError(f"{n} axes are needed, got {len(axes)}; leave ax=None for a figure of its own.")
         return axes, axes[0].figure, False
     columns = _columns(n)
-    # A Figure of its own, not pyplot's: nothing is left open and no window system is asked for.
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(size)
     grid = figure.subplots(math.ceil(n / columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
     for unused in grid[n:]:
         unused.set_axis_off()
@@ -288,8 +281,7 @@ def _draw_triangle(ax, grid, limit, axis_names):
     ax.set_xticks([tick + 1 for tick in _ticks(n_layers)])
     ax.set_yticks(_ticks(n_layers))
     ax.tick_params(length=2, labelsize=8)
-    for side in ax.spines.values():
-        side.set_visible(False)
+    open_sides(ax, *ax.spines)
     if axis_names:
         ax.set(xlabel="stop (layers up to stop − 1 are skipped)", ylabel="first skipped layer")
     return image
