@@ -10,6 +10,7 @@ from skbert.plots._style import COLOURS, MARKERS, RED, new_figure, open_sides
 
 _MOST_LINES = len(COLOURS)
 _PALE = "#BDBDBD"
+_CROSSED = "one class is predicted for all"
 
 
 class SkipLayerDisplay:
@@ -27,6 +28,9 @@ class SkipLayerDisplay:
         What the triangles hold, with its unit.
     counts : sequence of int, default=None
         Samples of each label, for the titles.
+    constant : bool array (n_layers, n_layers + 1), default=None
+        Spans under which one class is predicted for all samples. They are crossed out: what a label gains or
+        loses there says that the encoder is broken, not where the label lives.
 
     Attributes
     ----------
@@ -47,12 +51,13 @@ class SkipLayerDisplay:
     2
     """
 
-    def __init__(self, triangles, importance, classes, *, value_name="change of recall", counts=None):
+    def __init__(self, triangles, importance, classes, *, value_name="change of recall", counts=None, constant=None):
         self.triangles = triangles
         self.importance = importance
         self.classes = classes
         self.value_name = value_name
         self.counts = counts
+        self.constant = constant
 
     @classmethod
     def from_estimator(cls, probe, *, value="recall"):
@@ -93,6 +98,7 @@ class SkipLayerDisplay:
             probe.classes_.tolist(),
             value_name=frame_of[value],
             counts=probe.label_counts_.tolist(),
+            constant=probe.triangle(probe.constant_) == 1,
         )
 
     # ------------------------------------------------------------- triangles
@@ -124,13 +130,14 @@ class SkipLayerDisplay:
         axes, figure, own = _axes_for(ax, len(labels), _triangle_size(self._n_layers, len(labels)))
         limit = max((np.nanmax(np.abs(grid), initial=0.0) for grid in grids), default=0.0) or 1.0
         for each, label, grid in zip(axes, labels, grids, strict=True):
-            image = _draw_triangle(each, grid, limit, axis_names=not own or len(labels) == 1)
+            image = _draw_triangle(each, grid, limit, self.constant, axis_names=not own or len(labels) == 1)
             each.set_title(self._titled(label), fontsize=9 if own and len(labels) > 1 else 11)
             if own and len(labels) > 1:
                 each.label_outer()
         figure.colorbar(image, ax=axes, label=self.value_name, shrink=0.8, aspect=30)
         if own and len(labels) > 1:
             _name_outer(figure)
+        self._explain_crosses(axes, figure, own)
         return self._finish(axes, figure, own, title)
 
     def plot_difference(self, first, second, ax=None, *, title=None):
@@ -152,9 +159,11 @@ class SkipLayerDisplay:
         """
         grid = self.triangles[self._index_of(first)] - self.triangles[self._index_of(second)]
         axes, figure, own = _axes_for(ax, 1, _triangle_size(self._n_layers, 1))
-        image = _draw_triangle(axes[0], grid, np.nanmax(np.abs(grid), initial=0.0) or 1.0, axis_names=True)
+        limit = np.nanmax(np.abs(grid), initial=0.0) or 1.0
+        image = _draw_triangle(axes[0], grid, limit, self.constant, axis_names=True)
         figure.colorbar(image, ax=axes, label=f"difference of {self.value_name}", shrink=0.8, aspect=30)
         axes[0].set_title(f"{first} less {second}" if title is None else title, fontsize=11)
+        self._explain_crosses(axes, figure, own)
         return self._finish(axes, figure, own, None)
 
     # ------------------------------------------------------------- importance
@@ -223,6 +232,13 @@ class SkipLayerDisplay:
         name = str(label) if len(str(label)) <= 18 else f"{str(label)[:17]}…"
         return name if self.counts is None else f"{name} (n = {self.counts[self._index_of(label)]})"
 
+    def _explain_crosses(self, axes, figure, own):
+        if self.constant is None or not np.any(self.constant):
+            return
+        handles = axes[0].get_legend_handles_labels()[0][:1]
+        where = {"loc": "outside lower right"} if own else {"loc": "upper right"}
+        (figure if own else axes[0]).legend(handles, [_CROSSED], frameon=False, fontsize=8, handletextpad=0, **where)
+
     def _finish(self, axes, figure, own, title):
         if title and own:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11)
@@ -265,7 +281,7 @@ def _axes_for(ax, n, size):
     return list(grid[:n]), figure, True
 
 
-def _draw_triangle(ax, grid, limit, axis_names):
+def _draw_triangle(ax, grid, limit, constant, axis_names):
     n_layers = grid.shape[0]
     # Stop 0 skips nothing, so its column is left out.
     image = ax.imshow(
@@ -278,6 +294,12 @@ def _draw_triangle(ax, grid, limit, axis_names):
     )
     # Without it, a span that changes nothing would look like no span.
     ax.set_facecolor("0.88")
+    if constant is not None:
+        starts, stops = np.nonzero(constant)
+        size = min(6.0, 60 / n_layers)
+        # Black with a white rim is seen on light and on dark cells.
+        ax.plot(stops, starts, "x", color="white", markersize=size, markeredgewidth=size / 2.2)
+        ax.plot(stops, starts, "x", color="black", markersize=size, markeredgewidth=size / 5, label=_CROSSED)
     ax.set_xticks([tick + 1 for tick in _ticks(n_layers)])
     ax.set_yticks(_ticks(n_layers))
     ax.tick_params(length=2, labelsize=8)

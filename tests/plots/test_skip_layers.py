@@ -55,6 +55,24 @@ def test_difference__of_two_labels():
     assert display.ax_.get_ylabel() == "first skipped layer"
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_spans_that_predict_one_class__are_crossed_out(own):
+    display = display_of(2, 4)
+    display.constant = np.zeros((4, 5), dtype=bool)
+    display.constant[[0, 1], [4, 3]] = True
+    figure = matplotlib.figure.Figure()
+    display.plot(ax=None if own else figure.subplots(1, 2))
+    for ax in display.ax_:
+        crossed = [set(map(tuple, line.get_xydata())) for line in ax.get_lines()]
+        # Where the cells of start 0, stop 4 and start 1, stop 3 stand.
+        assert crossed
+        assert all(points == {(4, 0), (3, 1)} for points in crossed)
+    (legend,) = display.figure_.legends if own else [display.ax_[0].get_legend()]
+    assert [text.get_text() for text in legend.get_texts()] == ["one class is predicted for all"]
+    display.constant[:] = False
+    assert not display.plot().figure_.legends
+
+
 def test_importance__lines_of_their_own_colour():
     display = display_of(8, 6).plot_importance()
     lines = [line for line in display.ax_.get_lines() if line.get_label().startswith("label")]
@@ -110,6 +128,7 @@ def test_from_estimator(tiny, texts, labels):
         np.testing.assert_array_equal(triangle, probe.triangle(change))
         assert label in display.classes
     assert display.counts == [8, 8, 8]
+    np.testing.assert_array_equal(display.constant, probe.triangle(probe.constant_) == 1)
     falls = SkipLayerDisplay.from_estimator(probe, value="log_proba")
     np.testing.assert_allclose(falls.triangles[0][0, 1], -probe.proba_drop_[0][labels == probe.classes_[0]].mean())
     assert "nats" in falls.value_name
