@@ -95,10 +95,10 @@ class StabilityStudy(BaseEstimator):
         Names of the scores.
     splits_ : list of Draw
         ``test`` rows, and ``train(size)`` rows, of each draw.
+    crossed_ : bool
+        Whether initialisation and order have seeds of their own.
     facts_ : dict
         What the store belongs to: data, design, variants and code.
-    n_features_in_, feature_names_in_
-        Not set: nothing is fitted that could predict.
 
     Raises
     ------
@@ -222,7 +222,7 @@ class StabilityStudy(BaseEstimator):
             sizes = draws.resolve_train_sizes(self.train_sizes, min(len(split.order) for split in splits), n_classes)
             runs = plan_runs(estimators, sizes, plan, root)
             facts = {
-                "data": data_facts(keys, y),
+                "data": data_facts(keys, y, regression),
                 "design": {
                     "seeds": describe(self.seeds),
                     "train sizes": sizes,
@@ -236,7 +236,7 @@ class StabilityStudy(BaseEstimator):
             self._claim(store, facts)
             self.variants_, self.baselines_, self.train_sizes_ = estimators, tuple(baselines), sizes
             self.scores_, self.splits_, self.facts_, self._root_seed = list(scoring), splits, facts, root
-            self._crossed, self._regression = plan.crossed, regression
+            self.crossed_ = plan.crossed
             try:
                 self._run(store, runs, X, y, scoring)
             finally:
@@ -359,7 +359,7 @@ class StabilityStudy(BaseEstimator):
         """Scores of both, paired, and what is paired."""
         chosen = self.results_[self.results_["size"] == size]
         first, second = (chosen[chosen["variant"] == name] for name in (a, b))
-        if self._crossed and len(self.splits_) > 1:
+        if self.crossed_ and len(self.splits_) > 1:
             # Runs of one draw have its texts in common; the draws are what is independent.
             paired = [part.groupby("draw")[score].mean() for part in (first, second)]
             unit = "draws"
@@ -379,7 +379,7 @@ class StabilityStudy(BaseEstimator):
         size, score, level
             As in `compare`.
         reference : str, default=None
-            Compare every other variant with this one only; None compares all pairs.
+            Compare every other variant with this one only; None compares all pairs but those of two null models.
         correction : {"holm", "bh", None}, default="holm"
             Holm's method, or that of Benjamini and Hochberg.
 
@@ -394,9 +394,11 @@ class StabilityStudy(BaseEstimator):
         names = list(self.variants_)
         if reference is not None and reference not in names:
             raise ValueError(f"There is no variant {reference!r}; there are {names}.")
-        pairs = (
-            itertools.combinations(names, 2) if reference is None else ((n, reference) for n in names if n != reference)
-        )
+        if reference is None:
+            # What null models differ in is nobody's question, and would cost the other comparisons power.
+            pairs = [pair for pair in itertools.combinations(names, 2) if not set(pair) <= set(self.baselines_)]
+        else:
+            pairs = [(name, reference) for name in names if name != reference]
         found = [self.compare(a, b, size=size, score=score, level=level) for a, b in pairs]
         columns = ["a", "b", "n", "difference", "low", "high", "effect_size", "wilcoxon_pvalue", "permutation_pvalue"]
         frame = pandas().DataFrame([[getattr(c, name) for name in columns] for c in found], columns=columns)
@@ -431,7 +433,7 @@ class StabilityStudy(BaseEstimator):
         A variance from five levels is known to a factor of two or three only.
         """
         score = self._score(score)
-        if not self._crossed:
+        if not self.crossed_:
             raise ValueError(
                 "Variance components need a crossed design; with an int for seeds everything varies at once. Use "
                 "seeds={'init': 5, 'order': 5, 'draw': 3}."
@@ -467,9 +469,9 @@ class StabilityStudy(BaseEstimator):
         ImportError
             matplotlib is not installed.
         """
+        check_is_fitted(self)
         from skbert._study.report import write_report
 
-        check_is_fitted(self)
         return write_report(self, path, title)
 
     def _score(self, score):

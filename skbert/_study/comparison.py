@@ -112,7 +112,7 @@ class Comparison:
         spread = self.differences.std(ddof=1) if self.n > 1 else float("nan")
         return pairs_needed(difference, spread, power=power, alpha=alpha)
 
-    def sentence(self, alpha=0.05, pvalue=None):
+    def sentence(self, alpha=0.05, *, pvalue=None, n_comparisons=1):
         """What may be said, in one sentence that can be quoted.
 
         Parameters
@@ -120,16 +120,20 @@ class Comparison:
         alpha : float, default=0.05
             A difference is told where the p-value is below.
         pvalue : float, default=None
-            A corrected p-value; None is `permutation_pvalue`.
+            An adjusted p-value; None is `permutation_pvalue`.
+        n_comparisons : int, default=1
+            For how many comparisons `pvalue` was adjusted.
 
         Returns
         -------
         str
         """
         p = self.permutation_pvalue if pvalue is None else pvalue
-        unit, factor = ("points of ", 100) if self._in_points else ("", 1)
+        unit, factor, digits = ("points of ", 100, 1) if self._in_points else ("", 1, 3)
         where = f"{unit}{self.score} with {self.size} training texts"
         seen = f"n = {self.n} paired {self.unit}, sign-flip p = {p:.2g}"
+        if n_comparisons > 1:
+            seen += f" after adjusting for {n_comparisons} comparisons"
         if self.n < 2:
             return f"No difference between {self.a} and {self.b} can be told from {self.n} pair(s)."
         if p < alpha:
@@ -137,15 +141,15 @@ class Comparison:
             first, second = (self.a, self.b)[::sign]
             low, high = sorted((sign * self.low, sign * self.high))
             return (
-                f"{first} beats {second} by {factor * abs(self.difference):.2f} {where} "
-                f"({self.level:.0%} interval {factor * low:.2f} to {factor * high:.2f}, {seen})."
+                f"{first} beats {second} by {factor * abs(self.difference):.{digits}f} {where} "
+                f"({self.level:.0%} interval {factor * low:.{digits}f} to {factor * high:.{digits}f}, {seen})."
             )
         text = (
-            f"No difference between {self.a} and {self.b} can be told: {factor * self.difference:+.2f} {where} "
-            f"({self.level:.0%} interval {factor * self.low:+.2f} to {factor * self.high:+.2f}, {seen})."
+            f"No difference between {self.a} and {self.b} can be told: {factor * self.difference:+.{digits}f} {where} "
+            f"({self.level:.0%} interval {factor * self.low:+.{digits}f} to {factor * self.high:+.{digits}f}, {seen})."
         )
-        if self.smallest_pvalue >= alpha:
-            text += f" With {self.n} pairs this test cannot tell any."
+        if self.smallest_pvalue * n_comparisons >= alpha:
+            text += f" With so few pairs ({self.n}) this test cannot tell any."
         return text
 
     def __str__(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections import Counter
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,16 +20,25 @@ from skbert.store import to_json
 _PACKAGES = ("torch", "transformers", "scikit-learn", "skorch", "numpy", "scipy")
 
 
-def data_facts(keys, y):
-    """Number of rows, and hashes of what stands in them and of the targets.
+def data_facts(keys, y, regression):
+    """Rows, labels, and hashes of what stands in them.
 
     Parameters
     ----------
     keys : list
         What tells the rows apart; see `skbert._study.draws.row_keys`.
     y : array (n,)
+    regression : bool
+        Whether the targets are numbers.
     """
-    return {"rows": len(keys), "X": _digest(map(repr, keys)), "y": _digest(map(repr, y.tolist()))}
+    labels = [] if regression else [[str(label), count] for label, count in sorted(Counter(y.tolist()).items())]
+    return {
+        "rows": len(keys),
+        "distinct rows": len(set(keys)),
+        "labels": labels,
+        "X": _digest(map(repr, keys)),
+        "y": _digest(map(repr, y.tolist())),
+    }
 
 
 def _digest(items):

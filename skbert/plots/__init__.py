@@ -2,5 +2,6 @@
 
 from ._cv_scores import CVScoresDisplay
 from ._skip_layers import SkipLayerDisplay
+from ._stability import StabilityDisplay
 
-__all__ = ["CVScoresDisplay", "SkipLayerDisplay"]
+__all__ = ["CVScoresDisplay", "SkipLayerDisplay", "StabilityDisplay"]

@@ -111,18 +111,18 @@ def test_equal_scores__are_no_difference():
 def test_sentences__say_who_beats_whom_or_that_nothing_can_be_told():
     b, _ = paired(12)
     better = compare(b + 0.031 + np.linspace(0, 0.001, 12), b)
-    assert str(better).startswith("A beats B by 3.15 points of accuracy with 32 training texts (95% interval 3.1")
+    assert str(better).startswith("A beats B by 3.2 points of accuracy with 32 training texts (95% interval 3.1")
     assert "n = 12 paired runs, sign-flip p = 0.00049" in str(better)
     worse = compare(b, b + 0.031 + np.linspace(0, 0.001, 12))
     assert str(worse).replace("B beats A", "A beats B") == str(better)
     unclear = compare(b + np.tile([0.01, -0.01], 6), b)
-    assert str(unclear).startswith("No difference between A and B can be told: +0.00 points of accuracy")
+    assert str(unclear).startswith("No difference between A and B can be told: +0.0 points of accuracy")
     few = compare(b[:4] + 0.1, b[:4])
     assert few.smallest_pvalue == 0.125
-    assert "With 4 pairs this test cannot tell any" in str(few)
+    assert "With so few pairs (4) this test cannot tell any" in str(few)
     assert "1 pair" in str(compare([0.5], [0.4]))
     losses = compare_pairs(b[:8] - 2.0, b[:8] - 2.5, "A", "B", "neg_log_loss", 32)
-    assert "A beats B by 0.50 neg_log_loss" in str(losses)
+    assert "A beats B by 0.500 neg_log_loss" in str(losses)
 
 
 def test_pairs_without_a_score__are_left_out_and_counted():

@@ -1,0 +1,152 @@
+"""The report of a study: one HTML page that holds everything and fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+from datetime import datetime, timezone
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from skbert.plots import StabilityDisplay
+
+# Failed runs that are listed one by one; the rest is counted.
+_MOST_FAILED = 50
+
+
+def write_report(study, path, title):
+    """Write the page of a fitted `StabilityStudy`; see there."""
+    page = render(study, title)
+    path = Path(path)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def render(study, title):
+    """The page as text."""
+    from jinja2 import Environment
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "pvalue": _pvalue}
+    template = environment.from_string((files(__package__) / "report.html.jinja").read_text(encoding="utf-8"))
+    return template.render(
+        title=title,
+        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        answers=_answers(study),
+        design=_design(study),
+        figures=_figures(study),
+        scores=[(score, study.summary(score).to_dict("records")) for score in study.scores_],
+        comparisons=[
+            (size, study.comparisons(size=size).to_dict("records"))
+            for size in study.train_sizes_
+            if len(study.variants_) > 1
+        ],
+        components=_components(study),
+        failed=_failed(study),
+        most_failed=_MOST_FAILED,
+        baselines=study.baselines_,
+        variants={name: " ".join(repr(model).split()) for name, model in study.variants_.items()},
+        facts=study.facts_,
+        runs=study.results_.to_dict("records"),
+        score=study.scores_[0],
+    )
+
+
+def _number(value, digits=3):
+    """A number for a cell; nothing where there is none."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}".replace(",", "\u202f")
+    if np.isinf(value):
+        return "∞"
+    return f"{value:.{digits}f}".replace("-", "\u2212")
+
+
+def _pvalue(value):
+    return "<\u202f0.0001" if value < 0.0001 else _number(value, 4)
+
+
+def _answers(study):
+    """What may be said at the largest size: the best variant against the others, and against the best null model."""
+    if len(study.variants_) < 2:
+        return []
+    size = max(study.train_sizes_)
+    summary = study.summary()
+    means = summary[summary["size"] == size].set_index("variant")["mean"].dropna().sort_values(ascending=False)
+    ranked = [name for name in means.index if name not in study.baselines_]
+    null = [name for name in means.index if name in study.baselines_][:1]
+    if not ranked:
+        return []
+    table = study.comparisons(size=size)
+    adjusted = {frozenset((row["a"], row["b"])): row["adjusted_pvalue"] for row in table.to_dict("records")}
+    found = []
+    for other in [*ranked[1:], *null]:
+        pvalue = adjusted[frozenset((ranked[0], other))]
+        comparison = study.compare(ranked[0], other, size=size)
+        found.append(comparison.sentence(pvalue=pvalue, n_comparisons=len(table)))
+    return found
+
+
+def _design(study):
+    design, data = study.facts_["design"], study.facts_["data"]
+    runs = study.results_
+    sizes = ", ".join(map(str, study.train_sizes_))
+    return {
+        "Texts": f"{data['rows']}, {data['distinct rows']} of them distinct",
+        "Labels": ", ".join(f"{label} ({count})" for label, count in data["labels"]) or "numbers",
+        "Variants": ", ".join(name for name in study.variants_ if name not in study.baselines_),
+        "Null models": ", ".join(study.baselines_) or "none",
+        "Training texts": sizes,
+        "Test texts": f"{design['test texts']}, drawn anew for each of {len(study.splits_)} draws",
+        "Seeds": _seeds(study),
+        "Scores": ", ".join(study.scores_),
+        "Runs": f"{len(runs)}, {runs['seconds'].sum() / 60:.1f} minutes of one core",
+    }
+
+
+def _seeds(study):
+    if isinstance(study.seeds, dict):
+        levels = ", ".join(f"{count} of {name}" for name, count in study.seeds.items())
+        return f"crossed: {levels}"
+    return f"{study.seeds}, each with a draw of its own"
+
+
+def _components(study):
+    if not study.crossed_:
+        return []
+    try:
+        return study.variance_components().to_dict("records")
+    except ValueError:  # too small a design: there is nothing to tell
+        return []
+
+
+def _failed(study):
+    failed = study.results_[study.results_["status"] != "ok"]
+    return failed.to_dict("records")
+
+
+def _figures(study):
+    """Pairs of what a figure shows and its SVG as a data URI."""
+    display = StabilityDisplay.from_estimator(study)
+    score = study.scores_[0]
+    figures = []
+    if len(study.train_sizes_) > 1:
+        figures.append(("Learning curves", f"Mean {score} by number of training texts.", display.plot_learning_curve))
+    figures.append(("Runs", f"Every run at the largest training size: {score} by variant.", display.plot))
+    if len(study.variants_) > 1:
+        text = f"{score} of each variant less that of the first, on the same draws and seeds."
+        figures.append(("Paired differences", text, display.plot_differences))
+    figures.append(
+        ("Best of n", f"Expected best {score} if n runs are made and one is kept.", display.plot_expected_max)
+    )
+    return [(name, text, _as_uri(draw().figure_)) for name, text, draw in figures]
+
+
+def _as_uri(figure):
+    content = io.BytesIO()
+    # Without a date the same study gives the same picture.
+    figure.savefig(content, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(content.getvalue()).decode()

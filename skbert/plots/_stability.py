@@ -1,0 +1,328 @@
+"""What the runs of a study look like: single runs, learning curves, the best of n, paired differences."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skbert.plots._style import BLUE, COLOURS, GREY, MARKERS, RED, axes_for, finish, open_sides, rows_of_names
+
+
+class StabilityDisplay:
+    """Pictures of a finished `StabilityStudy`.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        One row a run: ``variant``, ``size``, the column `score`, and ``status``.
+    summary : pandas.DataFrame
+        Of `StabilityStudy.summary`.
+    expected_max : pandas.DataFrame
+        Of `StabilityStudy.expected_max`.
+    comparisons : list of Comparison
+        Differences to one reference, of every training size.
+    score : str
+        Name of the score.
+    baselines : collection of str, default=()
+        Variants that are null models; drawn in grey.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    ax_ : matplotlib Axes
+
+    See Also
+    --------
+    skbert.StabilityStudy : Computes what is shown here.
+
+    Examples
+    --------
+    >>> from skbert import StabilityStudy
+    >>> from skbert.plots import StabilityDisplay
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.naive_bayes import MultinomialNB
+    >>> from sklearn.pipeline import make_pipeline
+    >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+    >>> bayes = make_pipeline(TfidfVectorizer(), MultinomialNB())
+    >>> study = StabilityStudy(bayes, seeds=4, train_sizes=[4, 8], random_state=0).fit(texts, ["a", "b"] * 12)
+    >>> StabilityDisplay.from_estimator(study).plot_learning_curve().ax_.get_xlabel()
+    'training texts'
+    """
+
+    def __init__(self, runs, summary, expected_max, comparisons, *, score, baselines=()):
+        self.runs = runs
+        self.summary = summary
+        self.expected_max = expected_max
+        self.comparisons = comparisons
+        self.score = score
+        self.baselines = baselines
+
+    @classmethod
+    def from_estimator(cls, study, *, score=None, reference=None):
+        """The display of a finished study.
+
+        Parameters
+        ----------
+        study : StabilityStudy
+            Fitted.
+        score : str, default=None
+            One of its scores; None is the first.
+        reference : str, default=None
+            Variant to which differences are drawn; None is the first.
+
+        Returns
+        -------
+        StabilityDisplay
+
+        Raises
+        ------
+        NotFittedError
+            The study has not run.
+        ValueError
+            An unknown score or variant.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(study)
+        score = study.scores_[0] if score is None else score
+        reference = next(iter(study.variants_)) if reference is None else reference
+        others = [name for name in study.variants_ if name != reference]
+        return cls(
+            study.results_,
+            study.summary(score),
+            study.expected_max(score=score),
+            [study.compare(name, reference, size=size, score=score) for size in study.train_sizes_ for name in others],
+            score=score,
+            baselines=study.baselines_,
+        )
+
+    # ------------------------------------------------------------- pictures
+
+    def plot(self, ax=None, *, size=None, title=None):
+        """Draw every run of one training size, with quartiles, a row a variant.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure of its own.
+        size : int, default=None
+            Training size; None is the largest.
+        title : str, default=None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        ValueError
+            There is no such size.
+        """
+        size = self._size(size)
+        chosen = self.runs[self.runs["size"] == size]
+        names = self._names
+        ax, own = axes_for(ax, (7.5, 1.5 + 0.5 * len(names)))
+        labels = {"ok": "one run", "failed": "one run that failed"}
+        for row, name in enumerate(names):
+            runs = chosen[chosen["variant"] == name]
+            values = runs[self.score].to_numpy(dtype=float)
+            there = ~np.isnan(values)
+            if not there.any():
+                ax.annotate(
+                    "no run has a score", (0.02, row), xycoords=("axes fraction", "data"), va="center", color=GREY
+                )
+                continue
+            ax.boxplot(values[there], positions=[row], **_BOX)
+            failed = (runs["status"] == "failed").to_numpy()
+            offsets = _spread(len(values))
+            for kind, part in (("ok", there & ~failed), ("failed", there & failed)):
+                style = (
+                    {"marker": "x", "color": RED} if kind == "failed" else {"marker": "o", "color": self._colour(name)}
+                )
+                label = labels.pop(kind, None) if part.any() else None
+                ax.scatter(values[part], row + offsets[part], s=22, alpha=0.7, zorder=3, label=label, **style)
+            mean = float(self._summary_of(name, size)["mean"])
+            ax.plot(mean, row, "D", color="black", markersize=6, zorder=4, label=labels.pop("mean", None))
+            ax.annotate(
+                f"{mean:.3f}", (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=GREY
+            )
+        rows_of_names(ax, names)
+        ax.set_xlabel(f"{self.score}, {size} training texts (diamond and number: mean; box: quartiles)")
+        finish(ax, own, title)
+        return self._done(ax)
+
+    def plot_learning_curve(self, ax=None, *, title=None):
+        """Draw the mean score over training sizes, with the bootstrap interval of the mean as a band.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure of its own.
+        title : str, default=None
+
+        Returns
+        -------
+        self
+        """
+        ax, own = axes_for(ax, (7.5, 4.6))
+        for name in self._names:
+            table = self.summary[self.summary["variant"] == name]
+            style = self._line(name)
+            ax.plot(table["size"], table["mean"], label=name, **style)
+            if name not in self.baselines:
+                ax.fill_between(
+                    table["size"], table["low"], table["high"], color=style["color"], alpha=0.15, linewidth=0
+                )
+        self._size_axis(ax)
+        ax.set_ylabel(f"{self.score} (band: interval of the mean)")
+        finish(ax, own, title)
+        return self._done(ax)
+
+    def plot_expected_max(self, ax=None, *, size=None, title=None):
+        """Draw the expected best score of n runs.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure of its own.
+        size : int, default=None
+            Training size; None is the largest.
+        title : str, default=None
+
+        Returns
+        -------
+        self
+        """
+        size = self._size(size)
+        ax, own = axes_for(ax, (7.5, 4.6))
+        for name in self._names:
+            table = self.expected_max
+            table = table[(table["variant"] == name) & (table["size"] == size)]
+            ax.plot(table["n"], table["expected_max"], label=name, **self._line(name, every=max(1, len(table) // 8)))
+        ax.set_xlabel("runs of which the best is kept")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set_ylabel(f"expected best {self.score}, {size} training texts")
+        self._open(ax)
+        finish(ax, own, title)
+        return self._done(ax)
+
+    def plot_differences(self, ax=None, *, size=None, title=None):
+        """Draw the paired differences of every variant to the reference, with the interval of their mean.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure of its own.
+        size : int, default=None
+            Training size; None is the largest.
+        title : str, default=None
+
+        Returns
+        -------
+        self
+        """
+        size = self._size(size)
+        found = [comparison for comparison in self.comparisons if comparison.size == size]
+        if not found:
+            raise ValueError("There is only one variant; differences need a second.")
+        ax, own = axes_for(ax, (7.5, 1.5 + 0.5 * len(found)))
+        ax.axvline(0, color=GREY, linestyle="--", linewidth=1)
+        for row, comparison in enumerate(found):
+            first = row == 0
+            d, colour = comparison.differences, self._colour(comparison.a)
+            label = f"one pair of {comparison.unit}" if first else None
+            ax.scatter(d, row + _spread(len(d)), s=22, color=colour, alpha=0.6, zorder=3, label=label)
+            if comparison.n:
+                error = [[comparison.difference - comparison.low], [comparison.high - comparison.difference]]
+                label = f"mean and its {comparison.level:.0%} interval" if first else None
+                ax.errorbar(
+                    comparison.difference,
+                    row,
+                    xerr=error,
+                    fmt="D",
+                    color="black",
+                    markersize=6,
+                    capsize=4,
+                    zorder=4,
+                    label=label,
+                )
+            text = f"{comparison.difference:+.3f}"
+            ax.annotate(text, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=GREY)
+        rows_of_names(ax, [comparison.a for comparison in found])
+        ax.set_xlabel(f"{self.score} less that of {found[0].b} on the same draw and seed, {size} training texts")
+        finish(ax, own, title)
+        return self._done(ax)
+
+    # ------------------------------------------------------------- shared
+
+    @property
+    def _names(self):
+        return list(dict.fromkeys(self.runs["variant"]))
+
+    def _size(self, size):
+        sizes = sorted(set(self.runs["size"].tolist()))
+        if size is not None and size not in sizes:
+            raise ValueError(f"size={size!r} is none of the training sizes {sizes}.")
+        return sizes[-1] if size is None else size
+
+    def _summary_of(self, name, size):
+        table = self.summary
+        return table[(table["variant"] == name) & (table["size"] == size)].iloc[0]
+
+    def _colour(self, name):
+        return GREY if name in self.baselines else BLUE
+
+    def _line(self, name, every=1):
+        if name in self.baselines:
+            style = (":", "--")[list(self.baselines).index(name) % 2]
+            return {"color": GREY, "linestyle": style, "linewidth": 1.3}
+        place = [other for other in self._names if other not in self.baselines].index(name)
+        marker, colour = MARKERS[place % len(MARKERS)], COLOURS[place % len(COLOURS)]
+        # Beyond the colours there are, the same ones come again with another line.
+        line = ("-", "--", "-.", ":")[place // len(COLOURS) % 4]
+        return {
+            "color": colour,
+            "marker": marker,
+            "markersize": 5,
+            "markevery": every,
+            "linewidth": 1.8,
+            "linestyle": line,
+        }
+
+    def _size_axis(self, ax):
+        sizes = sorted(set(self.runs["size"].tolist()))
+        if len(sizes) > 1:
+            ax.set_xscale("log", base=2)
+        ax.set_xticks(sizes, [str(size) for size in sizes])
+        ax.minorticks_off()
+        ax.set_xlabel("training texts")
+        self._open(ax)
+
+    @staticmethod
+    def _open(ax):
+        open_sides(ax, "top", "right")
+        ax.grid(axis="y", color="0.92")
+        ax.set_axisbelow(True)
+
+    def _done(self, ax):
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+_BOX = {
+    "orientation": "horizontal",
+    "widths": 0.5,
+    "showfliers": False,
+    "manage_ticks": False,
+    "patch_artist": True,
+    "boxprops": {"facecolor": "0.94", "edgecolor": "0.6"},
+    "medianprops": {"color": "0.35", "linewidth": 1.5},
+    "whiskerprops": {"color": "0.6"},
+    "capprops": {"color": "0.6"},
+}
+
+
+def _spread(n):
+    """Offsets that keep equal scores apart."""
+    return np.linspace(-0.17, 0.17, n) if n > 1 else np.zeros(n)

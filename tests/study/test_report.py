@@ -1,0 +1,140 @@
+"""The report of a study: one page that holds everything and fetches nothing."""
+
+import base64
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+import skbert
+from skbert import StabilityStudy
+from tests.study_models import Constant, Guesser, labelled_texts
+
+
+class Page(HTMLParser):
+    """Text of a page, its tables as rows of cells, and everything that it refers to; complains of unclosed tags."""
+
+    _EMPTY = {"meta", "img", "br", "link", "input", "hr"}
+
+    def __init__(self, source):
+        super().__init__()
+        self.open, self.rows, self.links, self.images, self.words = [], [], [], [], []
+        self.feed(source)
+        assert self.open == []
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.links += [value for name, value in attrs.items() if name in ("src", "href", "action", "srcset")]
+        if tag == "img":
+            self.images.append(attrs)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag not in self._EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" in self.open:
+            return
+        self.words.append(data)
+        if self.open and {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data.strip()
+
+
+def page_of(study, tmp_path, **parameters):
+    path = study.report(tmp_path / "report.html", **parameters)
+    source = path.read_text(encoding="utf-8")
+    # Self-contained: no address, no script, no file beside it.
+    assert not re.search(r"https?://|<script|@import|url\(", source)
+    page = Page(source)
+    assert page.links
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in page.links)
+    return page
+
+
+@pytest.fixture(scope="module")
+def study():
+    variants = {"poor": {"luck": 0.2}, "good & <b>": {"luck": 0.95}, "stuck": Constant(luck=0.1)}
+    with pytest.warns(RuntimeWarning, match="constant"):
+        return StabilityStudy(Guesser(), variants, seeds=10, train_sizes=[8, 16], random_state=0).fit(
+            *labelled_texts(80)
+        )
+
+
+def test_report__answers_the_question_in_sentences_that_can_be_quoted(study, tmp_path):
+    page = page_of(study, tmp_path, title="Guessing & knowing")
+    assert page.text.startswith("Guessing & knowing Guessing & knowing Made on")
+    adjusted = study.comparisons().set_index(["a", "b"])["adjusted_pvalue"]
+    best = study.compare("good & <b>", "poor")
+    sentence = best.sentence(pvalue=adjusted["poor", "good & <b>"], n_comparisons=9)
+    assert "good & <b> beats poor by" in sentence
+    assert "after adjusting for 9 comparisons" in sentence
+    assert sentence in page.text
+
+
+def test_report__holds_design_scores_failed_runs_versions_hashes_and_seeds(study, tmp_path):
+    page = page_of(study, tmp_path)
+    assert ["Texts", "80, 80 of them distinct"] in page.rows
+    assert ["Labels", "no (40), yes (40)"] in page.rows
+    for record in study.summary().to_dict("records"):
+        cells = [record["variant"], str(record["size"]), "10", f"{record['mean']:.3f}"]
+        assert any(row[:4] == cells for row in page.rows)
+    stuck = study.results_[study.results_["variant"] == "stuck"]
+    for record in stuck.to_dict("records"):
+        cells = ["stuck", str(record["size"]), str(record["draw"]), str(record["random_state"]), "constant"]
+        assert cells in page.rows
+    for name, value in study.facts_["code"].items():
+        assert [name, str(value)] in page.rows
+    assert study.facts_["code"]["skbert"] == skbert.__version__
+    assert ["Hash of the texts", study.facts_["data"]["X"]] in page.rows
+    # Every run, with its seed and its scores to be looked up.
+    for record in study.results_.to_dict("records"):
+        start = [record["variant"], str(record["size"]), str(record["draw"])]
+        assert any(row[:3] == start and f"{record['accuracy']:.4f}" in row for row in page.rows)
+
+
+def test_report__has_four_figures_that_are_svg_and_are_described(study, tmp_path):
+    page = page_of(study, tmp_path)
+    assert [image["alt"].split(":")[0] for image in page.images] == [
+        "Learning curves",
+        "Runs",
+        "Paired differences",
+        "Best of n",
+    ]
+    for image in page.images:
+        svg = base64.b64decode(image["src"].partition(",")[2])
+        assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def test_report__of_one_variant_and_one_size_leaves_out_what_there_is_not(tmp_path):
+    study = StabilityStudy(Guesser(), seeds=2, baselines=(), random_state=0).fit(*labelled_texts(40))
+    page = page_of(study, tmp_path)
+    assert len(page.images) == 2
+    assert "Paired comparisons" not in page.text
+    assert "Failed runs None." in page.text
+
+
+def test_report__of_a_crossed_design_shows_where_the_variance_comes_from(tmp_path):
+    study = StabilityStudy(
+        Guesser(), {"a": {}, "b": {"luck": 0.9}}, seeds={"init": 3, "order": 3}, baselines=(), random_state=0
+    ).fit(*labelled_texts(60))
+    page = page_of(study, tmp_path)
+    assert "Where the variance of accuracy comes from" in page.text
+    for record in study.variance_components().to_dict("records"):
+        assert any(row[:4] == ["a", "45", record["source"], str(record["levels"])] for row in page.rows)
+    assert ["Seeds", "crossed: 3 of init, 3 of order"] in page.rows
+
+
+def test_report__of_runs_without_any_score(tmp_path):
+    with pytest.warns(RuntimeWarning, match="unlucky"):
+        study = StabilityStudy(Guesser(fails_on=range(4)), seeds=2, baselines=("majority",), random_state=0).fit(
+            *labelled_texts(40)
+        )
+    page = page_of(study, tmp_path)
+    assert "is unlucky" in page.text
