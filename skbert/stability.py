@@ -277,7 +277,9 @@ class StabilityStudy(BaseEstimator):
 
         # One job at a time to each worker, each result as soon as it is there: it is stored before the next.
         parallel = joblib.Parallel(self.n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-        with tqdm(total=len(runs), initial=len(runs) - len(todo), unit="run", disable=not self.verbose) as bar:
+        with tqdm(
+            total=len(runs), initial=len(runs) - len(todo), unit="run", smoothing=0, disable=not self.verbose
+        ) as bar:
             # An empty Parallel would start workers for nothing.
             for run, outcome in parallel(jobs()) if todo else ():
                 store.add({name: getattr(run, name) for name in DESIGN}, outcome)

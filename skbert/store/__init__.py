@@ -1,7 +1,7 @@
 """Keeping things: saved estimators, hidden states of texts, and finished runs of studies."""
 
 from ._feature_store import MEMORY, FeatureStore, check_store
-from ._folder import read_folder, write_folder
+from ._folder import read_folder, saved_class, write_folder
 from ._json import as_list, from_json, to_json
 from ._keys import encoder_key, text_keys
 from ._run_store import RunStore, read_store
@@ -16,6 +16,7 @@ __all__ = [
     "from_json",
     "read_folder",
     "read_store",
+    "saved_class",
     "text_keys",
     "to_json",
     "write_folder",

@@ -115,6 +115,17 @@ def read_folder(folder, kind):
     raise SavedEstimatorError(f"{folder} is being written again and again; it could not be read.")
 
 
+def saved_class(folder):
+    """Name of the class of the estimator in `folder`; SavedEstimatorError where there is none."""
+    folder = Path(folder)
+    try:
+        return json.loads(_read_manifest(folder))["class"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, SavedEstimatorError):
+            raise
+        raise SavedEstimatorError(f"{folder / _MANIFEST} is damaged. Save the estimator again.") from error
+
+
 def _read_manifest(folder):
     if not (folder / _MANIFEST).is_file():
         raise SavedEstimatorError(

@@ -1,0 +1,314 @@
+"""The ``skbert`` command on files: fit, predict, evaluate, features, probe and study."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, r2_score
+
+from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, cli, recipes
+from skbert._study import running
+from skbert.stability import read_runs
+
+QUICK = ["--set", "max_epochs=10", "--set", "batch_size=8", "--set", "learning_rate=5e-3", "--set", "layer_decay=1.0"]
+QUICK += ["--set", "device=cpu"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command; gives its exit status, its output and its errors."""
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["skbert", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code or 0, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def table(tmp_path, texts, labels):
+    """Texts and labels as a CSV file."""
+    path = tmp_path / "train.csv"
+    pd.DataFrame({"text": texts, "label": labels, "score": np.arange(24) % 5}).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def saved(run, table, tmp_path, tiny):
+    """The folder of an estimator that the command fitted."""
+    folder = tmp_path / "model"
+    status, out, _ = run("fit", table, "--output", folder, "--model", tiny(), "--reading", "maxcls", *QUICK)
+    assert status == 0
+    assert "24 texts, 10 epochs" in out
+    return folder
+
+
+# ---------------------------------------------------------------- tables
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_format__gives_the_same_features(run, tmp_path, tiny, kind):
+    texts = ['"quoted" and not', "NA", "None", "007", "", "a, b; c", "日本語の文"]
+    frame, source = pd.DataFrame({"body": texts}), tmp_path / f"texts.{kind}"
+    if kind == "csv":
+        frame.to_csv(source, index=False)
+    elif kind == "tsv":
+        source.write_text("body\n" + "\n".join(texts) + "\n", encoding="utf-8")
+    elif kind == "jsonl":
+        frame.to_json(source, orient="records", lines=True)
+    else:
+        frame.to_parquet(source)
+    if kind == "tsv":  # an empty line would be no row
+        texts.remove("")
+        source.write_text("body\n" + "\n".join(texts) + "\n", encoding="utf-8")
+    status, out, _ = run("features", source, "--text", "body", "--model", tiny(), "--output", tmp_path / "out.npy")
+    assert status == 0
+    assert f"{len(texts)} texts × 32 features" in out
+    expected = LayerPoolFeaturizer(tiny()).fit_transform(texts)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_features__in_every_format_and_with_every_option(run, table, tmp_path, tiny, texts, kind):
+    out = tmp_path / f"out.{kind}"
+    options = ["--layers", "1,-1", "--layer-pooling", "concat", "--token-pooling", "max", "--normalize"]
+    status, _, _ = run("features", table, "--model", tiny(), "--output", out, *options, "--store", tmp_path / "store")
+    assert status == 0
+    read = {
+        "csv": pd.read_csv,
+        "tsv": lambda path: pd.read_csv(path, sep="\t"),
+        "jsonl": lambda path: pd.read_json(path, lines=True),
+        "parquet": pd.read_parquet,
+    }[kind]
+    featurizer = LayerPoolFeaturizer(
+        tiny(), layers=(1, -1), layer_pooling="concat", token_pooling="max", normalize=True
+    )
+    expected = featurizer.fit_transform(texts)
+    assert read(out).columns.tolist() == featurizer.get_feature_names_out().tolist()
+    np.testing.assert_allclose(read(out).to_numpy(), expected, atol=1e-6)
+
+
+def test_encodings__of_other_places_are_read_when_they_are_named(run, tmp_path, tiny):
+    source, out = tmp_path / "texts.csv", tmp_path / "out.npy"
+    source.write_bytes("text\n日本語の文\n".encode("cp932"))
+    status, _, err = run("features", source, "--model", tiny(), "--output", out)
+    assert status == 1
+    assert "is not utf-8" in err
+    assert "--encoding cp932" in err
+    assert run("features", source, "--model", tiny(), "--output", out, "--encoding", "cp932")[0] == 0
+    np.testing.assert_allclose(np.load(out), LayerPoolFeaturizer(tiny()).fit_transform(["日本語の文"]), atol=1e-6)
+    # Excel puts a mark before UTF-8.
+    source.write_bytes("text\n日本語の文\n".encode("utf-8-sig"))
+    assert run("features", source, "--model", tiny(), "--output", out)[0] == 0
+
+
+# ---------------------------------------------------------------- one estimator
+
+
+def test_fit__is_that_of_the_estimator(saved, tiny, texts, labels):
+    loaded = MaxPoolBERTClassifier.load(saved)
+    quick = {"max_epochs": 10, "batch_size": 8, "learning_rate": 5e-3, "layer_decay": 1.0, "device": "cpu"}
+    reading = {"layers": 3, "layer_pooling": "max", "token_pooling": "cls"}
+    parameters = {**recipes.get("few_data", n_layers=4), **reading, **quick}
+    expected = MaxPoolBERTClassifier(tiny(), **parameters, random_state=0).fit(texts, labels)
+    np.testing.assert_allclose(loaded.predict_proba(texts), expected.predict_proba(texts), atol=1e-6)
+
+
+def test_predict__writes_the_table_with_predictions(run, saved, table, tmp_path, texts):
+    out = tmp_path / "predicted.csv"
+    status, _, _ = run("predict", saved, table, "--output", out, "--proba")
+    assert status == 0
+    written, loaded = pd.read_csv(out), MaxPoolBERTClassifier.load(saved)
+    assert list(written) == ["text", "label", "score", "prediction", "proba_login", "proba_order", "proba_refund"]
+    assert written["text"].tolist() == texts
+    assert written["prediction"].tolist() == loaded.predict(texts).tolist()
+    np.testing.assert_allclose(written.filter(like="proba_"), loaded.predict_proba(texts), atol=1e-6)
+    status, shown, _ = run("predict", saved, table)
+    assert shown.splitlines()[0] == "text,label,score,prediction"
+    assert len(shown.splitlines()) == 25
+    status, _, err = run("predict", saved, out)
+    assert status == 1
+    assert "has a column 'prediction' already" in err
+
+
+def test_evaluate__gives_the_scores_of_scikit_learn(run, saved, table, tmp_path, texts, labels):
+    status, out, _ = run("evaluate", saved, table, "--output", tmp_path / "scores.json")
+    assert status == 0
+    scores = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    predicted = MaxPoolBERTClassifier.load(saved).predict(texts)
+    assert scores["accuracy"] == pytest.approx(accuracy_score(labels, predicted))
+    assert scores["macro avg"]["f1-score"] == pytest.approx(f1_score(labels, predicted, average="macro"))
+    assert scores["confusion"] == confusion_matrix(labels, predicted).tolist()
+    assert scores["labels"] == ["login", "order", "refund"]
+    assert "macro avg" in out
+
+
+def test_pairs__are_two_columns(run, tmp_path, tiny, texts, labels):
+    source, folder = tmp_path / "pairs.csv", tmp_path / "model"
+    pd.DataFrame({"a": texts, "b": texts[::-1], "label": labels}).to_csv(source, index=False)
+    columns = ["--text", "a", "--text", "b"]
+    assert run("fit", source, *columns, "--output", folder, "--model", tiny(), *QUICK)[0] == 0
+    assert run("predict", folder, source, *columns, "--output", tmp_path / "out.csv")[0] == 0
+    expected = MaxPoolBERTClassifier.load(folder).predict(list(zip(texts, texts[::-1], strict=True)))
+    assert pd.read_csv(tmp_path / "out.csv")["prediction"].tolist() == expected.tolist()
+
+
+def test_regression__on_numbers(run, table, tmp_path, tiny, texts):
+    folder = tmp_path / "model"
+    options = ["--label", "score", "--regression", "--model", tiny()]
+    assert run("fit", table, *options, "--output", folder, *QUICK)[0] == 0
+    assert run("evaluate", folder, table, "--label", "score", "--output", tmp_path / "s.json")[0] == 0
+    scores = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
+    predicted = MaxPoolBERTRegressor.load(folder).predict(texts)
+    assert scores["r2"] == pytest.approx(r2_score(np.arange(24) % 5, predicted))
+    status, _, err = run("predict", folder, table, "--proba")
+    assert status == 1
+    assert "have no probabilities" in err
+
+
+def test_probe__of_a_saved_estimator_and_by_cross_validation(run, saved, table, tmp_path, tiny):
+    status, out, _ = run("probe", table, "--folder", saved, "--output", tmp_path / "probe")
+    assert status == 0
+    assert "do the patterns differ by label? pseudo-F" in out
+    spans = pd.read_csv(tmp_path / "probe" / "spans.csv")
+    assert len(spans) == 10 * 3
+    for name in ("triangles.png", "importance.png"):
+        assert (tmp_path / "probe" / name).read_bytes().startswith(b"\x89PNG")
+    importance = pd.read_csv(tmp_path / "probe" / "importance.csv")
+    assert importance.columns.tolist() == ["label", "0", "1", "2", "3"]
+    again = tmp_path / "again"
+    assert run("probe", table, "--folds", 2, "--model", tiny(), "--output", again, *QUICK)[0] == 0
+    assert (again / "spans.csv").exists()
+
+
+def test_recipes__are_listed_and_described(run):
+    assert run("recipes")[1].split() == recipes.names()
+    assert run("recipes", "mixout2020")[1].strip() == recipes.describe("mixout2020")
+    assert run("recipes", "nonsense")[0] == 1
+
+
+# ---------------------------------------------------------------- a study
+
+
+@pytest.fixture
+def study(table, tmp_path, tiny):
+    """Words of a command that takes a moment."""
+    words = ["study", table, "--variants", "baseline,maxpool:mosbach2021,features", "--sizes", "6,12", "--seeds", "2"]
+    words += ["--model", tiny(), "--test-size", "6", "--n-jobs", "1", "--store", tmp_path / "s.sqlite", *QUICK]
+    return words
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_study__writes_store_report_and_runs_and_says_what_can_be_told(run, study, tmp_path):
+    outputs = ["--report", tmp_path / "r.html", "--results", tmp_path / "runs.csv", "--title", "Mine"]
+    status, out, err = run(*study, *outputs)
+    assert status == 0
+    assert "No difference between maxpool:mosbach2021 and baseline can be told" in out
+    assert "20/20" in err
+    runs = pd.read_csv(tmp_path / "runs.csv")
+    names = ["baseline", "maxpool:mosbach2021", "features", "majority", "tfidf"]
+    assert runs.groupby("variant", sort=False).size().to_dict() == dict.fromkeys(names, 4)
+    assert set(runs["size"]) == {6, 12}
+    assert read_runs(tmp_path / "s.sqlite")["accuracy"].tolist() == pytest.approx(runs["accuracy"].tolist())
+    assert "<title>Mine</title>" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_study_that_is_interrupted__exits_with_130_and_goes_on(run, study, tmp_path, monkeypatch):
+    execute, done = running.execute, []
+
+    def stop_at_the_fifth(job):
+        if len(done) == 4:
+            raise KeyboardInterrupt
+        done.append(job.run)
+        return execute(job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("skbert.stability.execute", stop_at_the_fifth)
+        status, _, err = run(*study)
+    assert status == 130
+    assert "4 runs are in" in err
+    assert "Interrupted." in err
+    assert len(read_runs(tmp_path / "s.sqlite")) == 4
+    assert run(*study)[0] == 0
+    assert len(read_runs(tmp_path / "s.sqlite")) == 20
+    status, _, err = run(*study, "--seed", "1")
+    assert status == 1
+    assert "holds runs of another study" in err
+
+
+def test_study__of_numbers(run, table, tmp_path, tiny):
+    words = ["study", table, "--label", "score", "--regression", "--variants", "features", "--seeds", "2"]
+    status, out, _ = run(*words, "--model", tiny(), "--n-jobs", 1, "--scores", "r2,neg_mean_absolute_error")
+    assert status == 0
+    assert "features" in out
+
+
+# ---------------------------------------------------------------- wrong input
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fit", "TABLE", "--output", "m", "--label", "labels"], "has no column 'labels'; it has text, label, score"),
+        (["fit", "TABLE", "--output", "m", "--text", "body"], "has no column 'body'"),
+        (["fit", "TABLE", "--output", "m", *["--text", "text"] * 3], "--text was given 3 times"),
+        (["fit", "TABLE", "--output", "TABLE"], "is a file; --output takes a folder"),
+        (["fit", "TABLE", "--output", "m", "--reading", "max"], "There is no reading 'max'; there are baseline"),
+        (["fit", "TABLE", "--output", "m", "--recipe", "quick"], "There is no recipe 'quick'"),
+        (["fit", "TABLE", "--output", "m", "--set", "epochs=3"], "MaxPoolBERTClassifier has no parameter 'epochs'"),
+        (["fit", "TABLE", "--output", "m", "--set", "max_epochs"], "--set takes name=value"),
+        (["fit", "TABLE", "--output", "m", "--set", "max_epochs=0"], "max_epochs must be an int"),
+        (
+            ["fit", "TABLE", "--output", "m", "--label", "text", "--regression"],
+            "row 0 of the column 'text' is no number",
+        ),
+        (["fit", "nowhere.csv", "--output", "m"], "There is no file nowhere.csv"),
+        (["fit", "TABLE", "--output", "m", "--model", "nowhere/at-all"], "nowhere/at-all"),
+        (["features", "TABLE", "--output", "f.xlsx"], "the name must end in .npy"),
+        (["features", "TABLE", "--output", "no/folder/f.npy"], "There is no folder"),
+        (["features", "TABLE", "--output", "f.npy", "--layers", "all"], "--layers takes whole numbers"),
+        (["predict", "nothing", "TABLE"], "There is no saved estimator in nothing"),
+        (["study", "TABLE", "--variants", "maxpol"], "There is no variant 'maxpol'; there are baseline"),
+        (["study", "TABLE", "--variants", "mha,mha"], "names 'mha' twice"),
+        (["study", "TABLE", "--report", "r.pdf"], "must end in .html"),
+        (["study", "TABLE", "--sizes", "few"], "--sizes takes whole numbers"),
+        (["study", "TABLE", "--seeds", "0"], "greater than or equal to 1"),
+    ],
+)
+def test_wrong_input__exits_with_one_and_says_why(run, table, tmp_path, monkeypatch, tiny, words, message):
+    monkeypatch.chdir(tmp_path)
+    model = [] if words[0] == "predict" or "--model" in words else ["--model", tiny()]
+    status, _, err = run(*(table if word == "TABLE" else word for word in words), *model)
+    assert status == 1
+    assert "Error" in err
+    assert message in err.replace("\n", " ")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", "", "cannot be read as a table"),
+        ("t.csv", "text,label\nwhere,order\nlamp,\n", "1 rows have nothing in the column 'label', the first is row 1"),
+        ("t.jsonl", "{not json\n", "cannot be read as jsonl"),
+        ("t.xlsx", "x", "skbert reads .csv, .tsv, .jsonl"),
+        ("t.parquet", "x", "cannot be read as parquet"),
+    ],
+)
+def test_damaged_tables__are_named(run, tmp_path, tiny, name, content, message):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    status, _, err = run("fit", tmp_path / name, "--output", tmp_path / "m", "--model", tiny())
+    assert status == 1
+    assert message in err.replace("\n", " ")
+
+
+def test_tab_within_a_text__is_refused_by_tsv(run, saved, tmp_path):
+    (tmp_path / "t.csv").write_text('text\n"where\tis it"\n', encoding="utf-8")
+    status, _, err = run("predict", saved, tmp_path / "t.csv", "--output", tmp_path / "out.tsv")
+    assert status == 1
+    assert "row 0 of the column 'text' holds a tab" in err
