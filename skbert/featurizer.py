@@ -63,7 +63,7 @@ class LayerPoolFeaturizer(TextEstimator):
         ``layer_pooling="concat"``.
     n_features_in_ : int
         1 for texts, 2 for pairs of texts.
-    feature_names_in_ : array (n_features_in_,)
+    feature_names_in_ : array (n_columns,)
         Column names, where `X` was a data frame.
 
     See Also
@@ -162,7 +162,8 @@ class LayerPoolFeaturizer(TextEstimator):
 
         Returns
         -------
-        float32 array (n, n_features_out_)
+        float32 array (n, width)
+            The width is ``n_features_out_``.
         """
         check_is_fitted(self)
         store = None if self.store is None else FeatureStore(self.store)

@@ -118,7 +118,7 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
     ----------
     n_features_in_ : int
         1 for texts, 2 for pairs of texts.
-    feature_names_in_ : array (n_features_in_,)
+    feature_names_in_ : array (n_columns,)
         Column names, where `X` was a data frame.
     n_iter_ : int
         Epochs trained.

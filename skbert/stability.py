@@ -6,7 +6,6 @@ import itertools
 import warnings
 from contextlib import closing
 
-import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
@@ -29,7 +28,7 @@ from skbert._study.design import (
 )
 from skbert._study.fingerprint import code_facts, data_facts, describe, differences
 from skbert._study.frames import DESIGN, as_frame, read_runs
-from skbert._study.running import Job, execute
+from skbert._study.running import Job, execute_all
 from skbert._study.summaries import expected_max, pandas, summarize
 from skbert._study.variance import variance_components
 from skbert.classifier import MaxPoolBERTClassifier
@@ -273,15 +272,12 @@ class StabilityStudy(BaseEstimator):
             for run in todo:
                 split = self.splits_[run.draw]
                 parts = [(_safe_indexing(X, rows), y[rows]) for rows in (split.train(run.size), split.test)]
-                yield joblib.delayed(execute)(Job(run, with_seeds(self.variants_[run.variant], run), *parts, scoring))
+                yield Job(run, with_seeds(self.variants_[run.variant], run), *parts, scoring)
 
-        # One job at a time to each worker, each result as soon as it is there: it is stored before the next.
-        parallel = joblib.Parallel(self.n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-        with tqdm(
-            total=len(runs), initial=len(runs) - len(todo), unit="run", smoothing=0, disable=not self.verbose
-        ) as bar:
-            # An empty Parallel would start workers for nothing.
-            for run, outcome in parallel(jobs()) if todo else ():
+        n_done = len(runs) - len(todo)
+        with tqdm(total=len(runs), initial=n_done, unit="run", smoothing=0, disable=not self.verbose) as bar:
+            # Without any job, workers would be started for nothing.
+            for run, outcome in execute_all(jobs(), self.n_jobs) if todo else ():
                 store.add({name: getattr(run, name) for name in DESIGN}, outcome)
                 bar.set_postfix_str(f"{run.variant}, {run.size} texts")
                 bar.update()
@@ -305,7 +301,7 @@ class StabilityStudy(BaseEstimator):
         return summarize(self.results_, by=["variant", "size"], score=score, unit="draw", random_state=self._seed32)
 
     def expected_max(self, n=None, score=None):
-        """Expected best score of n runs (Dodge et al. [1]_).
+        """Expected best score of n runs (Dodge et al. 2020).
 
         Parameters
         ----------

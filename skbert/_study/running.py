@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 
+import joblib
 import numpy as np
 from filelock import FileLock
 from sklearn.exceptions import ConvergenceWarning
@@ -72,6 +73,23 @@ def execute(job):
         "scores": scores,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def execute_all(jobs, n_jobs):
+    """Execute jobs through joblib, and yield the result of each as soon as it is there, in any order.
+
+    Parameters
+    ----------
+    jobs : iterable of Job
+        Taken from as workers get free.
+    n_jobs : int or None
+    """
+    # One job at a time to each worker: several at once would be given back, and stored, together.
+    parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    with warnings.catch_warnings():
+        # joblib takes the encoder that a worker keeps for a leak, and starts another worker; nothing is lost.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        yield from parallel(joblib.delayed(execute)(job) for job in jobs)
 
 
 def _score(fitted, job):

@@ -52,14 +52,8 @@ def load_helpdesk(lang="en", return_X_y=False):
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
-        With the attributes
-
-        data : object array of str, (n_texts,)
-        target : object array of str, (n_texts,)
-            The intent of each text.
-        target_names : list of str, the six intents in sorted order
-        DESCR : str
-        filename : str
+        With ``data`` (object array of str, (n_texts,)), ``target`` (object array of str, (n_texts,), the intent
+        of each text), ``target_names`` (list of the six intents in sorted order), ``DESCR`` and ``filename``.
     (data, target) : tuple
         If `return_X_y` is True.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbert.plots._style import BLUE, GREY, RED, axes_for, finish, rows_of_names
+from skbert.plots._style import BLUE, GREY, RED, Picture, axes_for, finish, rows_of_names
 
 
-class CVScoresDisplay:
+class CVScoresDisplay(Picture):
     """Scores of each fold and their mean, one row an estimator.
 
     Parameters

@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from skbert.plots._style import COLOURS, MARKERS, RED, new_figure, open_sides
+from skbert.plots._style import COLOURS, MARKERS, RED, Picture, new_figure, open_sides
 
 _MOST_LINES = len(COLOURS)
 _PALE = "#BDBDBD"
 _CROSSED = "one class is predicted for all"
 
 
-class SkipLayerDisplay:
+class SkipLayerDisplay(Picture):
     """Pictures of a fitted `SkipLayerProbe`.
 
     Parameters

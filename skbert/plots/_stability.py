@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbert.plots._style import BLUE, COLOURS, GREY, MARKERS, RED, axes_for, finish, open_sides, rows_of_names
+from skbert.plots._style import BLUE, COLOURS, GREY, MARKERS, RED, Picture, axes_for, finish, open_sides, rows_of_names
 
 
-class StabilityDisplay:
+class StabilityDisplay(Picture):
     """Pictures of a finished `StabilityStudy`.
 
     Parameters

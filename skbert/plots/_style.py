@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import io
+
 # Okabe and Ito's colours; markers help where colours do not.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A7A7A")
 MARKERS = "osD^vPXh"
 BLUE, RED = COLOURS[:2]
 GREY = "#595959"
+
+
+class Picture:
+    """Base of the displays: what was drawn last is what a notebook shows."""
+
+    figure_ = None
+
+    def _repr_png_(self):
+        # The figures are not pyplot's, so notebooks would not show them by themselves.
+        if self.figure_ is None:
+            return None
+        content = io.BytesIO()
+        self.figure_.savefig(content, format="png", dpi=100)
+        return content.getvalue()
 
 
 def new_figure(size):

@@ -228,7 +228,7 @@ def test_study_that_is_interrupted__exits_with_130_and_goes_on(run, study, tmp_p
         return execute(job)
 
     with monkeypatch.context() as patch:
-        patch.setattr("skbert.stability.execute", stop_at_the_fifth)
+        patch.setattr(running, "execute", stop_at_the_fifth)
         status, _, err = run(*study)
     assert status == 130
     assert "4 runs are in" in err

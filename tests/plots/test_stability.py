@@ -102,6 +102,12 @@ def test_axes_of_the_user__are_drawn_on(display):
     assert not figure.legends
 
 
+def test_notebooks__show_what_was_drawn_last(display):
+    assert display._repr_png_() is None
+    assert display.plot()._repr_png_().startswith(b"\x89PNG")
+    assert display.plot_learning_curve()._repr_png_() != display.plot()._repr_png_()
+
+
 def test_what_is_not_there__is_refused(study, display):
     with pytest.raises(ValueError, match="size=9 is none of the training sizes"):
         display.plot(size=9)

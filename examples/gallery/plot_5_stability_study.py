@@ -1,0 +1,89 @@
+"""
+A stability study
+=================
+
+On my hundred texts, is A better than B, or is it luck of the seed? Run it often enough to know, and see what it says.
+"""
+
+# %%
+# The design
+# ----------
+# Each of the runs draws its own training and test texts and has its own seed; all variants meet the same ones, so that
+# differences are paired. Null models run along. With a ``store``, finished runs are on disk at once, and a study that
+# was stopped goes on where it was.
+
+import tempfile
+from pathlib import Path
+
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, StabilityStudy, recipes
+from skbert.datasets import load_helpdesk
+
+X, y = load_helpdesk(return_X_y=True)
+folder = Path(tempfile.mkdtemp())
+
+clf = MaxPoolBERTClassifier("minilm", **recipes.get("few_data", n_layers=6))
+clf.set_params(max_epochs=5)
+features = make_pipeline(
+    LayerPoolFeaturizer("minilm", store="memory"), StandardScaler(), LogisticRegression(max_iter=1000)
+)
+variants = {"[CLS]": {"layers": 1, "token_pooling": "cls"}, "MaxPoolBERT": {}, "frozen features": features}
+
+study = StabilityStudy(
+    clf, variants, seeds=8, train_sizes=[24, 48], test_size=120, store=folder / "runs.sqlite", n_jobs=-1, random_state=0
+)
+study.fit(X, y)
+study.summary().round(3)
+
+# %%
+# What may be said
+# ----------------
+# A comparison prints as a sentence that can be quoted, with its interval and the p-value of a sign-flip test. Where
+# nothing can be told it says so, and how many pairs of runs would be needed to see a difference of, say, two points.
+
+for a, b in (("MaxPoolBERT", "[CLS]"), ("MaxPoolBERT", "frozen features")):
+    comparison = study.compare(a, b)
+    print(comparison)
+    print(f"to see two points: {comparison.seeds_needed(0.02)} runs of each\n")
+
+# %%
+# The pictures
+# ------------
+
+from skbert.plots import StabilityDisplay
+
+display = StabilityDisplay.from_estimator(study)
+display.plot_learning_curve()
+
+# %%
+# Every run of the largest size, with quartiles:
+
+display.plot()
+
+# %%
+# The same runs as paired differences to the first variant:
+
+display.plot_differences()
+
+# %%
+# The report
+# ----------
+# All of this, with failed runs, versions, hashes and seeds, on one page that needs no network.
+
+path = study.report(folder / "report.html", title="Helpdesk: how to read MiniLM")
+print(path.name, path.stat().st_size // 1024, "KiB")
+
+# %%
+# On many cores, on a cluster
+# ---------------------------
+# Every run computes on one core, so the numbers are the same for any ``n_jobs``. On a Dask cluster the study runs
+# unchanged:
+#
+# .. code-block:: python
+#
+#     from dask.distributed import Client
+#     with joblib.parallel_config(backend="dask"), Client("scheduler-address:8786"):
+#         study.fit(X, y)
