@@ -1,4 +1,4 @@
-"""The table of `few_data`: mean, spread, worst and failed runs, and differences to a reference on the same draws."""
+"""Tables of `few_data`: all methods side by side, what one change brings, and every figure with its spread."""
 
 import numpy as np
 
@@ -14,7 +14,10 @@ def markdown(runs, reference):
         model, device, test_rows, max_epochs = chosen
         limit = "" if max_epochs is None else f", at most {max_epochs} epochs"
         tables.append(f"{model} on {device}, at most {test_rows} evaluation rows{limit}\n")
-        tables.append(_table([run for run in runs if _settings(run) == chosen], reference))
+        # A recipe may have changed since its first runs; then only those of its present parameters count.
+        latest = {run["method"]: run["parameters"] for run in runs if _settings(run) == chosen}
+        current = [run for run in runs if _settings(run) == chosen and run["parameters"] == latest[run["method"]]]
+        tables += [_overview(current), _contrasts(current), _table(current, reference)]
     return "\n".join(tables) if tables else "no runs yet"
 
 
@@ -22,21 +25,87 @@ def _settings(run):
     return run["model"], run["device"], run["test_rows"], run["max_epochs"]
 
 
+def _cells(runs):
+    """Runs by set and size, in the order in which sets were first run, then by method."""
+    cells = {}
+    for run in runs:
+        cells.setdefault((run["set"], run["size"]), {}).setdefault(run["method"], []).append(run)
+    order = {name: place for place, name in enumerate(dict.fromkeys(run["set"] for run in runs))}
+    return dict(sorted(cells.items(), key=lambda cell: (order[cell[0][0]], cell[0][1])))
+
+
+def _overview(runs):
+    """A row a set and size, a column a method: mean ± standard deviation over runs, the best mean in bold."""
+    methods = list(dict.fromkeys(run["method"] for run in runs))
+    lines = ["| set (metric) | per class | " + " | ".join(methods) + " |", "|---|---:|" + "---:|" * len(methods)]
+    for (name, size), done in _cells(runs).items():
+        metric = METRICS.get(name, "accuracy")
+        scores = {method: np.array([run[metric] for run in done[method]]) for method in methods if method in done}
+        best = max(values.mean() for values in scores.values())
+        row = [_cell(scores.get(method), best) for method in methods]
+        lines.append(f"| {name} ({metric}) | {size} | " + " | ".join(row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(scores, best):
+    if scores is None:
+        return ""
+    text = f"{scores.mean():.3f}"
+    text = f"**{text}**" if text == f"{best:.3f}" else text
+    return f"{text} ± {scores.std(ddof=1):.3f}" if len(scores) > 1 else text
+
+
+# Two methods that differ in one thing: the reading, or the recipe.
+CONTRASTS = (
+    ("maxpool:devlin2019", "cls:devlin2019"),
+    ("maxpool:few_data", "cls:few_data"),
+    ("maxpool:few_data", "maxpool:devlin2019"),
+    ("maxpool:few_data", "features"),
+    ("cls:few_data", "features"),
+)
+
+
+def _contrasts(runs):
+    """A row a set, a column a contrast: mean difference over sizes and draws, and in how many draws it is positive."""
+    there = {run["method"] for run in runs}
+    contrasts = [pair for pair in CONTRASTS if set(pair) <= there]
+    if not contrasts:
+        return ""
+    cells, found = _cells(runs), {}
+    for name in dict.fromkeys(name for name, _ in cells):
+        metric = METRICS.get(name, "accuracy")
+        for first, second in contrasts:
+            # Sizes are nested, so a draw is one unit: its sizes are averaged.
+            by_draw = {}
+            for (other, _), done in cells.items():
+                if other == name and first in done and second in done:
+                    ours, theirs = _by_draw(done[first], metric), _by_draw(done[second], metric)
+                    for draw in set(ours) & set(theirs):
+                        by_draw.setdefault(draw, []).append(ours[draw] - theirs[draw])
+            found[name, first, second] = np.array([np.mean(values) for values in by_draw.values()])
+    lines = [
+        "| difference of | " + " | ".join(f"{first} less {second}" for first, second in contrasts) + " |",
+        "|---|" + "---:|" * len(contrasts),
+    ]
+    for name in dict.fromkeys(name for name, *_ in found):
+        row = [found[name, first, second] for first, second in contrasts]
+        lines.append(f"| {name} | " + " | ".join(_gain(differences) for differences in row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _gain(differences):
+    if not len(differences):
+        return ""
+    return f"{differences.mean():+.3f} ({(differences > 0).sum()} of {len(differences)} draws)"
+
+
 def _table(runs, reference):
-    # A recipe may have changed since its first runs; then only those of its present parameters count.
-    latest = {run["method"]: run["parameters"] for run in runs}
-    runs = [run for run in runs if run["parameters"] == latest[run["method"]]]
     lines = [
         "| set (metric) | per class | method | mean | std | worst | failed "
         f"| less {reference} by draw: mean ± std (draws) |",
         "|---|---:|---|---:|---:|---:|---:|---:|",
     ]
-    cells = {}
-    for run in runs:
-        cells.setdefault((run["set"], run["size"]), {}).setdefault(run["method"], []).append(run)
-    # Sets in the order in which they were first run, sizes ascending.
-    order = {name: place for place, name in enumerate(dict.fromkeys(run["set"] for run in runs))}
-    for (name, size), methods in sorted(cells.items(), key=lambda cell: (order[cell[0][0]], cell[0][1])):
+    for (name, size), methods in _cells(runs).items():
         metric = METRICS.get(name, "accuracy")
         for method, done in methods.items():
             scores = np.array([run[metric] for run in done])

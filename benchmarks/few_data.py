@@ -5,8 +5,8 @@ python -m benchmarks.few_data --data DIR --quick    # a smaller grid, under an h
 python -m benchmarks.few_data --summary             # the table of what is done so far, as Markdown
 
 A method is tfidf, features, sbert, or READING:RECIPE with READING cls or maxpool; parameters of the
-estimator may follow, as in maxpool:mosbach2021:learning_rate=2e-4,layer_decay=0.9. The letters a to f stand
-for tfidf, features, cls:devlin2019, maxpool:devlin2019, maxpool:few_data and sbert.
+estimator may follow, as in maxpool:mosbach2021:learning_rate=2e-4,layer_decay=0.9. The letters a to g stand
+for tfidf, features, cls:devlin2019, maxpool:devlin2019, maxpool:few_data, sbert and cls:few_data.
 """
 
 import argparse
@@ -42,6 +42,7 @@ LETTERS = {
     "d": "maxpool:devlin2019",
     "e": "maxpool:few_data",
     "f": "sbert",
+    "g": "cls:few_data",
 }
 READINGS = {"cls": {"layers": 1, "token_pooling": "cls"}, "maxpool": {}}
 QUICK = {"sets": ["trec6", "mr", "cola", "rte", "tweet_emotion"], "sizes": [8, 16], "seeds": 1, "test_rows": 300}

@@ -122,9 +122,27 @@ def test_markdown__means_spreads_and_paired_differences_add_up():
     scores, differences = np.array([0.5, 0.7, 0.8, 0.8]), np.array([0.7 - 0.6, 0.7 - 0.8])
     assert f"| base | {scores.mean():.3f} | {scores.std(ddof=1):.3f} | 0.500 | 1/4 | - |" in table
     assert f"| 0.100 | 1/3 | {differences.mean():+.3f} ± {differences.std(ddof=1):.3f} (2) |" in table
+    overview = "| mr (accuracy) | 8 | **{:.3f}** ± {:.3f} | 0.500 ± 0.346 |"
+    assert overview.format(scores.mean(), scores.std(ddof=1)) in table
     # A recipe that changed: its old runs no longer count.
     changed = {**run("ours", 0, 0, 0.9), "parameters": '{"max_epochs": 1}'}
     assert "| ours | 0.900 | - | 0.900 | 0/1 | +0.300 (1) |" in markdown([*runs, changed], "base")
+
+
+def test_markdown__contrasts_average_the_sizes_of_a_draw():
+    def run(method, number, size, accuracy):
+        return {
+            "set": "mr", "size": size, "method": method, "draw": number, "seed": 0, "accuracy": accuracy,
+            "status": None, "model": "m", "device": "cpu", "test_rows": 10, "max_epochs": None, "parameters": "{}",
+        }  # fmt: skip
+
+    runs = [run("cls:few_data", number, size, 0.5) for number in (0, 1) for size in (8, 16)]
+    gains = {(0, 8): 0.1, (0, 16): 0.3, (1, 8): -0.2, (1, 16): 0.1}
+    runs += [run("maxpool:few_data", number, size, 0.5 + gain) for (number, size), gain in gains.items()]
+    table = markdown(runs, "cls:few_data")
+    # Draw 0 gains 0.2, draw 1 loses 0.05.
+    assert "| difference of | maxpool:few_data less cls:few_data |" in table
+    assert "| mr | +0.075 (1 of 2 draws) |" in table
 
 
 def test_parse__quick_is_smaller_and_gives_way_to_what_is_asked_for():
