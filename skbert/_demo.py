@@ -136,7 +136,7 @@ def _study(output, X, y, quick, random_state, say):
     say(study.summary()[["variant", "size", "n", "mean", "std", "min", "max"]].to_string(index=False))
     say("")
     for size in sizes:
-        say(study.compare(*reversed(_QUICK_POINTS), size=size).sentence())
+        say("\n".join(study.conclusions(size=size)))
     try:
         say(
             f"Report: {study.report(output / 'report.html', title='Reading MiniLM: is MaxPoolBERT better than [CLS]?')}"

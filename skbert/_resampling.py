@@ -44,7 +44,8 @@ def permutations_within(blocks, n, rng):
 
 def count_as_large(observed, null):
     """How many values of `null` are at least as large; rounding must not make a tie a difference."""
-    return int((null >= observed - 1e-9 * max(1.0, abs(observed))).sum())
+    slack = 1e-9 * max(abs(observed), np.abs(null).max())
+    return int((null >= observed - slack).sum())
 
 
 def permutation_pvalue(observed, null):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -87,6 +87,7 @@ def study(
     recipe: Recipe = "few_data",
     set_: Set = (),
     n_jobs: Annotated[int, typer.Option(help="Runs at once, each on one core; -1 takes all cores.")] = -1,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do runs of --store again that raised.")] = False,
     seed: Seed = 0,
     regression: Regression = False,
     encoding: Encoding = "utf-8",
@@ -97,6 +98,7 @@ def study(
     report says what can be told.
     """
     from skbert import StabilityStudy
+    from skbert.stability import forget_failed
 
     if report is not None:
         files.check_output(report, (".html", ".htm"))
@@ -105,11 +107,13 @@ def study(
     frame = files.read_table(data, encoding)
     X = files.texts_of(frame, text, data)
     y = files.labels_of(frame, label, data, regression)
+    if retry_failed and store is not None and store.is_file():
+        typer.echo(f"{forget_failed(store)} failed runs are done again.", err=True)
     done = StabilityStudy(
         variants=models.variants(_words(variants), recipe, model, set_, regression=regression),
         seeds=seeds,
         train_sizes=[_number(size, "--sizes") for size in _words(sizes)] or None,
-        test_size=int(test_size) if test_size >= 1 else test_size,
+        test_size=int(test_size) if test_size.is_integer() and test_size else test_size,
         scoring=_words(scores) or (["r2"] if regression else ["accuracy", "f1_macro"]),
         baselines=_words(baselines),
         store=store,
@@ -124,9 +128,8 @@ def study(
             typer.echo(f"{len(done.results_)} runs are in {store}; the same command goes on.", err=True)
         raise
     _say_frame(done.summary())
-    names = [name for name in done.variants_ if name not in done.baselines_]
-    for first, second in itertools.combinations(names, 2):
-        typer.echo(done.compare(second, first).sentence())
+    for sentence in done.conclusions():
+        typer.echo(sentence)
     if results is not None:
         files.write_table(done.results_, results)
         typer.echo(f"Runs: {results}")
@@ -197,7 +200,7 @@ def predict(
         raise ValueError(f"{data} has a column {taken[0]!r} already; rename it.")
     frame = frame.assign(**found)
     if output is None:
-        typer.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
+        typer.echo(files.as_csv(frame), nl=False)
     else:
         files.write_table(frame, output)
         typer.echo(f"{len(frame)} predictions: {output}")
@@ -219,6 +222,7 @@ def evaluate(
     estimator = models.load(folder)
     regression = not hasattr(estimator, "classes_")
     X, y = files.texts_of(frame, text, data), files.labels_of(frame, label, data, regression)
+    y = models.labels_as_learned(estimator, y)
     scores, shown = evaluation.score(estimator, X, y)
     typer.echo(shown)
     if output is not None:
@@ -244,6 +248,8 @@ def features(
 
     files.check_output(output, (".npy", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"))
     chosen = [_number(layer, "--layers") for layer in _words(layers)]
+    if not chosen:
+        raise ValueError("--layers is empty; name a number of layers, or indices with commas between them.")
     frame = files.read_table(data, encoding)
     featurizer = LayerPoolFeaturizer(
         model,
@@ -290,6 +296,7 @@ def probe(
         estimator, cv = models.tuned(reading, recipe, model, set_, random_state=seed), folds
     else:
         estimator, cv = models.load(folder), "prefit"
+        y = models.labels_as_learned(estimator, y)
     found = SkipLayerProbe(estimator, cv=cv, random_state=seed, verbose=1).fit(X, y)
     typer.echo(evaluation.describe_probe(found))
     for path in evaluation.write_probe(found, output):
@@ -332,18 +339,27 @@ def main():
         status = app(standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):
         status = 130
-    except (skbert.SkbertError, OSError, ValueError, ImportError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        status = 1
     except Exception as error:
-        # typer's errors of usage know how to show themselves; anything else is a bug and keeps its traceback.
-        if not hasattr(error, "show"):
+        # typer's errors of usage know how to show themselves; a bug keeps its traceback.
+        if hasattr(error, "show"):
+            error.show()
+        elif _says_what_is_wrong(error):
+            typer.echo(f"Error: {error}", err=True)
+        else:
             raise
-        error.show()
         status = 1
     if status == 130:
         typer.echo("Interrupted.", err=True)
     sys.exit(status)
+
+
+def _says_what_is_wrong(error):
+    """Whether an error is about the input: of a kind that only input brings, or raised by a check of ours."""
+    if isinstance(error, (skbert.SkbertError, OSError, ValueError, ImportError)):
+        return True
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    ours = Path(skbert.__file__).parent in Path(last.filename).parents
+    return isinstance(error, TypeError) and ours and last.line.startswith("raise ")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from contextlib import closing
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
@@ -15,8 +13,8 @@ from tqdm.auto import tqdm
 from skbert._checks import check_int
 from skbert._rng import derive_seeds
 from skbert._study import draws
-from skbert._study.checks import check_classes, check_data, resolve_scoring
-from skbert._study.comparison import Comparison, check_size, compare_pairs, correct_pvalues
+from skbert._study.checks import check_classes, check_data, check_scorers, check_store_name, resolve_scoring
+from skbert._study.comparison import Comparison
 from skbert._study.design import (
     draw_rng,
     is_regression,
@@ -26,19 +24,19 @@ from skbert._study.design import (
     resolve_variants,
     with_seeds,
 )
-from skbert._study.fingerprint import code_facts, data_facts, describe, differences
-from skbert._study.frames import DESIGN, as_frame, read_runs
+from skbert._study.fingerprint import code_facts, data_facts, describe, differences, encoder_facts, unknown_in
+from skbert._study.frames import DESIGN, as_frame, forget_failed, read_runs
+from skbert._study.results import StudyResults
 from skbert._study.running import Job, execute_all
 from skbert._study.summaries import expected_max, pandas, summarize
-from skbert._study.variance import variance_components
 from skbert.classifier import MaxPoolBERTClassifier
 from skbert.errors import RunStoreError
 from skbert.store import RunStore
 
-__all__ = ["Comparison", "StabilityStudy", "expected_max", "read_runs", "summarize"]
+__all__ = ["Comparison", "StabilityStudy", "expected_max", "forget_failed", "read_runs", "summarize"]
 
 
-class StabilityStudy(BaseEstimator):
+class StabilityStudy(StudyResults, BaseEstimator):
     """Fit variants of an estimator over many seeds and sample draws, and compare them on equal terms.
 
     Every variant meets the same runs: the same random divisions into training and test texts,
@@ -51,7 +49,8 @@ class StabilityStudy(BaseEstimator):
         Any scikit-learn classifier or regressor. None is ``MaxPoolBERTClassifier()``.
     variants : dict or list, default=None
         What is compared. A dict of name to parameters of `estimator`, or to another estimator;
-        or a parameter grid, as in GridSearchCV. None is the estimator as it is.
+        or a parameter grid, as in GridSearchCV. None is the estimator as it is. All their parameters ``random_state``
+        are set by the study.
     seeds : int or dict, default=20
         An int: so many runs of each variant and size, each with a sample draw and a seed of its own.
         ``{"init": a, "order": b}``: a crossed design, in which a initialisations meet b
@@ -64,12 +63,13 @@ class StabilityStudy(BaseEstimator):
         Texts to score on, drawn anew for each draw in proportion to the classes: a share, or a number.
         All copies of a text stay on the same side.
     scoring : str, sequence of str, or dict of name to scorer; default=("accuracy", "f1_macro")
-        Scorers of scikit-learn. The first is the one that statistics take when none is named.
+        Scorers of scikit-learn. The first is the one that statistics take when none is named. The default is for
+        classifiers; regressors need others, such as ``("r2", "neg_mean_absolute_error")``.
     baselines : sequence of str, default=("majority", "tfidf")
         Null models that run along: the most frequent class (for regressors the mean), and TF-IDF of words and
         word pairs with logistic (ridge) regression. ``()`` or None switches them off.
     store : str or path, default=None
-        SQLite file in which finished runs are kept. None keeps them in memory only.
+        SQLite file in which finished runs are kept, such as "runs.sqlite". None keeps them in memory only.
     n_jobs : int, default=None
         Runs at once, through joblib; None is 1, or what a ``joblib.parallel_config`` around says. Every run
         computes on one core, so that the numbers are the same for any `n_jobs`; -1 uses all cores.
@@ -96,8 +96,10 @@ class StabilityStudy(BaseEstimator):
         ``test`` rows, and ``train(size)`` rows, of each draw.
     crossed_ : bool
         Whether initialisation and order have seeds of their own.
+    n_planned_ : int
+        Runs of the design; ``results_`` has fewer where the study was interrupted.
     facts_ : dict
-        What the store belongs to: data, design, variants and code.
+        What the store belongs to: data, design, variants, encoders and code.
 
     Raises
     ------
@@ -114,6 +116,11 @@ class StabilityStudy(BaseEstimator):
     *Failed runs.* A run that raises has no scores; one whose training diverged, stayed constant or
     underfitted (``training_status_`` of skbert's own estimators) keeps them and counts in
     all statistics, for its user would have had them, too. Both have the status "failed", with the reason beside it.
+    Nothing is tried again by itself; `skbert.stability.forget_failed` takes runs that raised out of a store, once
+    what made them fail is mended.
+
+    *Crossed designs* are there to tell sources of variance apart. Their cells share draws and seeds, so that no test
+    of a difference is made on them.
 
     *What intervals mean.* Runs on draws from one set of texts overlap. Intervals and tests over them speak of
     these texts; see `Comparison.corrected_pvalue` for a guess at other texts of the same source.
@@ -200,6 +207,7 @@ class StabilityStudy(BaseEstimator):
         """
         pandas()  # said before anything is computed
         check_int("verbose", self.verbose, 0)
+        check_store_name(self.store)
         plan, scoring = resolve_seeds(self.seeds), resolve_scoring(self.scoring)
         estimator = MaxPoolBERTClassifier() if self.estimator is None else self.estimator
         variants = resolve_variants(estimator, self.variants)
@@ -207,6 +215,7 @@ class StabilityStudy(BaseEstimator):
         baselines = resolve_baselines(self.baselines, variants, regression)
         estimators = {**variants, **baselines}
         X, y, keys, strata = check_data(X, y, regression)
+        check_scorers(scoring, y, regression)
         groups = draws.group_rows(keys)
         n_classes = strata.max() + 1
         check_classes(groups, strata, y)
@@ -223,19 +232,20 @@ class StabilityStudy(BaseEstimator):
             facts = {
                 "data": data_facts(keys, y, regression),
                 "design": {
-                    "seeds": describe(self.seeds),
+                    "seeds": plan.counts(),
                     "train sizes": sizes,
                     "test texts": n_test,
                     "scoring": describe(scoring),
                     "seed of the study": root,
                 },
                 "variants": {name: describe(model) for name, model in estimators.items()},
+                "encoders": encoder_facts(estimators),
                 "code": code_facts(),
             }
             self._claim(store, facts)
             self.variants_, self.baselines_, self.train_sizes_ = estimators, tuple(baselines), sizes
             self.scores_, self.splits_, self.facts_, self._root_seed = list(scoring), splits, facts, root
-            self.crossed_ = plan.crossed
+            self.crossed_, self.n_planned_ = plan.crossed, len(runs)
             try:
                 self._run(store, runs, X, y, scoring)
             finally:
@@ -252,6 +262,14 @@ class StabilityStudy(BaseEstimator):
         return derive_seeds(self.random_state).split
 
     def _claim(self, store, facts):
+        unknown = sorted({*unknown_in(facts["variants"]), *unknown_in(facts["design"])})
+        if unknown and self.store is not None:
+            warnings.warn(
+                f"Objects of {', '.join(unknown)} cannot be told from others of their kind: should they change, the "
+                "store will not notice.",
+                UserWarning,
+                stacklevel=3,
+            )
         store.adopt(facts)
         found = differences(store.facts(), facts)
         if found:
@@ -282,173 +300,6 @@ class StabilityStudy(BaseEstimator):
                 bar.set_postfix_str(f"{run.variant}, {run.size} texts")
                 bar.update()
 
-    # ---------------------------------------------------------------- statistics
-
-    def summary(self, score=None):
-        """Summary statistics of every variant and size.
-
-        Parameters
-        ----------
-        score : str, default=None
-            One of ``scores_``; None is the first.
-
-        Returns
-        -------
-        pandas.DataFrame
-            See `summarize`. In a crossed design with several draws the bootstrap resamples draws.
-        """
-        score = self._score(score)
-        return summarize(self.results_, by=["variant", "size"], score=score, unit="draw", random_state=self._seed32)
-
-    def expected_max(self, n=None, score=None):
-        """Expected best score of n runs (Dodge et al. 2020).
-
-        Parameters
-        ----------
-        n : int or sequence of int, default=None
-            None is 1 up to the number of runs.
-        score : str, default=None
-            One of ``scores_``; None is the first.
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``variant``, ``size``, ``n``, ``expected_max``.
-        """
-        score, rows = self._score(score), []
-        for (variant, size), group in self.results_.groupby(["variant", "size"], sort=False):
-            values = group[score].to_numpy(dtype=float)
-            counts = np.atleast_1d(np.arange(1, len(values) + 1) if n is None else n).tolist()
-            best = expected_max(values, counts)
-            rows += [(variant, size, count, value) for count, value in zip(counts, best, strict=True)]
-        return pandas().DataFrame(rows, columns=["variant", "size", "n", "expected_max"])
-
-    def compare(self, a, b, *, size=None, score=None, level=0.95):
-        """Paired comparison of two variants.
-
-        Parameters
-        ----------
-        a, b : str
-            Variants, or null models.
-        size : int, default=None
-            Training size; None is the largest.
-        score : str, default=None
-            One of ``scores_``; None is the first.
-        level : float, default=0.95
-            Of the bootstrap interval.
-
-        Returns
-        -------
-        Comparison
-            Printed, it is a sentence that can be quoted.
-        """
-        score = self._score(score)
-        size = check_size(size, self.train_sizes_)
-        for name in (a, b):
-            if name not in self.variants_:
-                raise ValueError(f"There is no variant {name!r}; there are {list(self.variants_)}.")
-        first, second, unit = self._pairs(a, b, size, score)
-        n_draws, n_test = len(self.splits_), self.facts_["design"]["test texts"]
-        share = n_test / size if n_draws > 1 else None
-        rng = np.random.default_rng([self._seed32, 1])
-        return compare_pairs(first, second, a, b, score, size, unit=unit, test_share=share, level=level, rng=rng)
-
-    def _pairs(self, a, b, size, score):
-        """Scores of both, paired, and what is paired."""
-        chosen = self.results_[self.results_["size"] == size]
-        first, second = (chosen[chosen["variant"] == name] for name in (a, b))
-        if self.crossed_ and len(self.splits_) > 1:
-            # Runs of one draw have its texts in common; the draws are what is independent.
-            paired = [part.groupby("draw")[score].mean() for part in (first, second)]
-            unit = "draws"
-        else:
-            # A variant without seeds of its own runs once a draw and meets all runs of the other.
-            on = ["draw"] if 1 in (len(first), len(second)) else ["draw", "init_seed", "order_seed"]
-            both = first[[*on, score]].merge(second[[*on, score]], on=on, suffixes=("_a", "_b"))
-            return both[f"{score}_a"].to_numpy(float), both[f"{score}_b"].to_numpy(float), "runs"
-        first, second = paired[0].align(paired[1], join="inner")
-        return first.to_numpy(float), second.to_numpy(float), unit
-
-    def comparisons(self, *, size=None, score=None, reference=None, correction="holm", level=0.95):
-        """All paired comparisons of one training size, with p-values corrected for their number.
-
-        Parameters
-        ----------
-        size, score, level
-            As in `compare`.
-        reference : str, default=None
-            Compare every other variant with this one only; None compares all pairs but those of two null models.
-        correction : {"holm", "bh", None}, default="holm"
-            Holm's method, or that of Benjamini and Hochberg.
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``a``, ``b``, ``n``, ``difference``, ``low``, ``high``, ``effect_size``, ``wilcoxon_pvalue``,
-            ``permutation_pvalue``, ``adjusted_pvalue`` (of `permutation_pvalue`), ``corrected_pvalue`` (for new data),
-            ``seeds_needed`` (to see this difference).
-        """
-        check_is_fitted(self)
-        names = list(self.variants_)
-        if reference is not None and reference not in names:
-            raise ValueError(f"There is no variant {reference!r}; there are {names}.")
-        if reference is None:
-            # What null models differ in is nobody's question, and would cost the other comparisons power.
-            pairs = [pair for pair in itertools.combinations(names, 2) if not set(pair) <= set(self.baselines_)]
-        else:
-            pairs = [(name, reference) for name in names if name != reference]
-        found = [self.compare(a, b, size=size, score=score, level=level) for a, b in pairs]
-        columns = ["a", "b", "n", "difference", "low", "high", "effect_size", "wilcoxon_pvalue", "permutation_pvalue"]
-        frame = pandas().DataFrame([[getattr(c, name) for name in columns] for c in found], columns=columns)
-        frame["adjusted_pvalue"] = correct_pvalues(frame["permutation_pvalue"].to_numpy(float), correction)
-        frame["corrected_pvalue"] = [c.corrected_pvalue for c in found]
-        frame["seeds_needed"] = [c.seeds_needed() for c in found]
-        return frame
-
-    def variance_components(self, score=None):
-        """Where the variance of a crossed design comes from.
-
-        Parameters
-        ----------
-        score : str, default=None
-            One of ``scores_``; None is the first.
-
-        Returns
-        -------
-        pandas.DataFrame
-            For every variant with both seeds and every size: ``source`` ("draw", "init", "order", and "interaction" for
-            all that these do not add up to, dropout included), ``levels``, ``variance``, ``std`` (in units of the
-            score) and ``share`` of the total. Restricted maximum likelihood in a model of random effects; NaN for
-            a source that was not varied. Runs without a score are left out.
-
-        Raises
-        ------
-        ValueError
-            The design is not crossed, or too small to tell the sources apart.
-
-        Notes
-        -----
-        A variance from five levels is known to a factor of two or three only.
-        """
-        score = self._score(score)
-        if not self.crossed_:
-            raise ValueError(
-                "Variance components need a crossed design; with an int for seeds everything varies at once. Use "
-                "seeds={'init': 5, 'order': 5, 'draw': 3}."
-            )
-        columns, rows = {"draw": "draw", "init": "init_seed", "order": "order_seed"}, []
-        crossed = self.results_[self.results_["init_seed"].notna()]
-        for (variant, size), group in crossed.groupby(["variant", "size"], sort=False):
-            group = group[group[score].notna()]
-            levels = {source: group[column].to_numpy(dtype=np.int64) for source, column in columns.items()}
-            found = variance_components(group[score].to_numpy(float), levels)
-            total = np.nansum(list(found.values()))
-            for source, variance in found.items():
-                n_levels = len(np.unique(levels[source])) if source in levels else len(group)
-                share = variance / total if total > 0 else float("nan")
-                rows.append((variant, size, source, n_levels, variance, float(np.sqrt(variance)), share))
-        return pandas().DataFrame(rows, columns=["variant", "size", "source", "levels", "variance", "std", "share"])
-
     def report(self, path, *, title="Stability study"):
         """Write the study as one self-contained HTML page.
 
@@ -466,23 +317,13 @@ class StabilityStudy(BaseEstimator):
         ------
         ImportError
             matplotlib is not installed.
+        ValueError
+            No run has finished yet.
         """
         check_is_fitted(self)
         from skbert._study.report import write_report
 
         return write_report(self, path, title)
-
-    def _score(self, score):
-        check_is_fitted(self)
-        if score is None:
-            return self.scores_[0]
-        if score not in self.scores_:
-            raise ValueError(f"score={score!r} is none of the study's scores {self.scores_}.")
-        return score
-
-    @property
-    def _seed32(self):
-        return self._root_seed % 2**32
 
 
 def _warn_of_failures(results):

@@ -2,12 +2,14 @@
 
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -15,12 +17,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, f1_score, make_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
@@ -29,8 +32,8 @@ from threadpoolctl import threadpool_limits
 import skbert
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, RunStoreError, StabilityStudy
 from skbert._study import fingerprint, running
-from skbert.stability import read_runs
-from tests.study_models import Constant, Guesser, labelled_texts
+from skbert.stability import forget_failed, read_runs
+from tests.study_models import Constant, Guesser, Killer, labelled_texts
 
 DESIGN = ["variant", "size", "draw", "random_state", "init_seed", "order_seed"]
 TIMES = ["seconds"]
@@ -138,10 +141,11 @@ def test_crossed_design__crosses_both_seeds_and_runs_others_once_a_draw(data, di
     levels = [set(part["init_seed"]) for _, part in ours.groupby("draw")]
     assert levels[0] == levels[1]
     assert runs["variant"].value_counts().to_dict() == {"ours": 12, "svc": 2, "majority": 2}
+    # The one run of a draw meets all runs of the other variant.
     found = done.compare("ours", "svc")
-    assert (found.n, found.unit) == (2, "draws")
-    means = ours.groupby("draw")["accuracy"].mean() - runs[runs["variant"] == "svc"].set_index("draw")["accuracy"]
-    assert found.differences == pytest.approx(means.to_numpy())
+    assert (found.n, found.unit) == (12, "cells")
+    others = runs[runs["variant"] == "svc"].set_index("draw")["accuracy"]
+    assert sorted(found.differences) == pytest.approx(sorted(ours["accuracy"] - ours["draw"].map(others)))
 
 
 def test_crossed_design_on_one_draw__pairs_by_seeds(data):
@@ -149,11 +153,11 @@ def test_crossed_design_on_one_draw__pairs_by_seeds(data):
     runs = done.fit(*data).results_.set_index(["init_seed", "order_seed"])
     by = {name: runs[runs["variant"] == name]["accuracy"].sort_index() for name in ("a", "b")}
     found = done.compare("b", "a")
-    assert (found.n, found.unit) == (6, "runs")
+    assert (found.n, found.unit) == (6, "cells")
     assert sorted(found.differences) == pytest.approx(sorted(by["b"] - by["a"]))
     # A variant that runs once meets every run of the other.
     assert done.compare("a", "majority").n == 6
-    assert np.isnan(found.corrected_pvalue)
+    assert np.isnan([found.corrected_pvalue, found.permutation_pvalue, found.wilcoxon_pvalue]).all()
 
 
 def test_scoring__takes_names_and_named_scorers(data):
@@ -224,8 +228,6 @@ def test_wrong_data__is_refused(X, y, error, message):
 
 
 def test_predictors_of_numbers_and_of_labels__have_no_score_in_common(data):
-    from sklearn.linear_model import Ridge
-
     with pytest.raises(ValueError, match="mixes classifiers and regressors"):
         study(variants={"a": {}, "b": make_pipeline(TfidfVectorizer(), Ridge())}).fit(*data)
 
@@ -314,6 +316,46 @@ def test_scorer_that_fails__costs_its_own_score_only(data):
     assert set(results["status"]) == {"failed"}
 
 
+def test_reasons__can_always_be_stored_and_the_study_always_goes_on(data, monkeypatch):
+    for error in (ValueError("cannot read \udcff"), SystemExit("out"), MemoryError()):
+        with monkeypatch.context() as patch:
+            patch.setattr(Guesser, "fit", lambda self, X, y, error=error: (_ for _ in ()).throw(error))
+            with pytest.warns(RuntimeWarning, match=type(error).__name__):
+                assert set(study().fit(*data).results_["status"]) == {"failed"}
+
+
+def test_n_iter_that_is_no_number__costs_nothing(data, monkeypatch):
+    for odd in ([], "many", None, float("nan"), [3, 5]):
+        monkeypatch.setattr(
+            Guesser, "predict", lambda self, X, odd=odd: vars(self).update(n_iter_=odd) or ["no"] * len(X)
+        )
+        monkeypatch.setattr(
+            Guesser, "fit", lambda self, X, y, odd=odd: vars(self).update(n_iter_=odd, classes_=[]) or self
+        )
+        results = study(scoring={"half": lambda fitted, X, y: 0.5}).fit(*data).results_
+        assert set(results["status"]) == {"ok"}
+        assert results["n_iter"].tolist() == ([5] * 3 if odd == [3, 5] else [pd.NA] * 3)
+
+
+def test_worker_that_dies__is_one_failed_run(data):
+    with pytest.warns(RuntimeWarning, match="the worker process died"):
+        results = study(estimator=Killer(fails_on=(1,)), seeds=8, n_jobs=2).fit(*data).results_
+    unlucky = results["random_state"] % 4 == 1
+    assert 0 < unlucky.sum() < 8
+    assert ((results["status"] == "failed") == unlucky).all()
+    assert results[~unlucky]["accuracy"].tolist() == study(seeds=8).fit(*data).results_[~unlucky]["accuracy"].tolist()
+
+
+def test_scorers_that_do_not_suit_the_targets__are_refused_before_anything_runs(data, diary):
+    with pytest.raises(ValueError, match="scoring='f1' does not suit these labels"):
+        study(scoring=("accuracy", "f1")).fit(*data)
+    with pytest.raises(ValueError, match="scoring='accuracy' does not suit these numbers"):
+        StabilityStudy(make_pipeline(TfidfVectorizer(), Ridge()), seeds=2).fit(
+            data[0], np.random.default_rng(0).random(60)
+        )
+    assert diary == []
+
+
 # ---------------------------------------------------------------- never lost
 
 
@@ -397,6 +439,7 @@ def test_other_studies__are_refused_and_the_difference_is_named(data, tmp_path):
         ({"variants": {"a": {}, "b": {"luck": 0.8}}}, "variants.b.luck: 0.9 → 0.8"),
         ({"variants": {"a": {}}}, r"variants.b: \{.* → \(not there\)"),
         ({"seeds": 4}, "design.seeds: 3 → 4"),
+        ({"seeds": {"init": 2, "order": 2}}, "design.seeds: 3 → "),
         ({"train_sizes": [16]}, r"design.train sizes: \[8\] → \[16\]"),
         ({"test_size": 0.5}, "design.test texts: 15 → 30"),
         ({"random_state": 1}, "design.seed of the study"),
@@ -458,12 +501,178 @@ def test_database_of_something_else__is_refused_and_left_alone(data, tmp_path):
 
 
 def test_store_that_cannot_be__is_refused(data, tmp_path):
+    with pytest.raises(ValueError, match="store names a file"):
+        study(store="memory").fit(*data)
     with pytest.raises(RunStoreError, match="is a folder"):
         study(store=tmp_path).fit(*data)
     with pytest.raises(RunStoreError, match="Does its folder exist"):
         study(store=tmp_path / "nowhere" / "runs.sqlite").fit(*data)
     with pytest.raises(RunStoreError, match="There is no store of runs"):
         read_runs(tmp_path / "runs.sqlite")
+
+
+def test_failed_runs__can_be_forgotten_and_are_then_done_again(data, tmp_path, monkeypatch, diary):
+    store = tmp_path / "runs.sqlite"
+    given = {"variants": {"fine": {}, "stuck": Constant(), "b": {"luck": 0.9}}, "store": store}
+
+    def raises(self, X, predict=Guesser.predict):
+        return 1 / 0 if self.luck == 0.9 else predict(self, X)
+
+    with monkeypatch.context() as patch:
+        # scikit-learn asks for the method by its name.
+        raises.__name__ = "predict"
+        patch.setattr(Guesser, "predict", raises)
+        with pytest.warns(RuntimeWarning, match="6 of 9 runs failed"):
+            study(**given).fit(*data)
+    # Failed trainings have their scores, and stay.
+    assert forget_failed(store) == 3
+    assert len(read_runs(store)) == 6
+    diary.clear()
+    with pytest.warns(RuntimeWarning, match="3 of 9 runs failed"):
+        results = study(**given).fit(*data).results_
+    assert len(diary) == 3
+    assert results["accuracy"].notna().all()
+    with pytest.raises(RunStoreError, match="There is no store of runs"):
+        forget_failed(tmp_path / "nowhere.sqlite")
+
+
+def test_crossed_design__pairs_cells_that_both_have(data, monkeypatch):
+    def luck(self, X):
+        # The score depends on the initialisation alone; b is better by a hundredth.
+        if self.luck == 0.7 and self.init_seed % 2:
+            raise RuntimeError("no")
+        return np.repeat("yes", len(X))
+
+    monkeypatch.setattr(Guesser, "predict", luck)
+    scoring = {"s": lambda f, X, y: f.predict(X) is None or (f.init_seed % 1000) / 1000 + 0.01 * (f.luck == 0.9)}
+    given = {"variants": {"a": {"luck": 0.7}, "b": {"luck": 0.9}}, "seeds": {"init": 4, "order": 2, "draw": 3}}
+    with pytest.warns(RuntimeWarning, match="runs failed"):
+        done = study(**given, scoring=scoring).fit(*data)
+    missing = done.results_["s"].isna().sum()
+    assert 0 < missing < 24
+    found = done.compare("b", "a")
+    assert found.difference == pytest.approx(0.01)
+    assert (found.n, found.n_dropped, found.unit) == (24 - missing, missing, "cells")
+
+
+def test_crossed_design_that_was_interrupted__pairs_the_same_seeds(data, monkeypatch, diary):
+    def stop_at_the_sixth(self, X, y, fit=Guesser.fit):
+        if len(diary) == 5:
+            raise KeyboardInterrupt
+        return fit(self, X, y)
+
+    done = study(variants={"a": {}, "b": {"luck": 0.9}}, seeds={"init": 2, "order": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr(Guesser, "fit", stop_at_the_sixth)
+        with pytest.raises(KeyboardInterrupt):
+            done.fit(*data)
+    assert done.results_["variant"].tolist() == ["a"] * 4 + ["b"]
+    assert done.n_planned_ == 8
+    assert done.compare("a", "b").n == 1
+
+
+class _Holder:
+    """Something with methods, for parameters that are no plain values."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def score(self, fitted, X, y):
+        return self.value
+
+
+def _scorer(value):
+    return lambda fitted, X, y: value
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"scoring": {"s": _scorer(0.1)}}, {"scoring": {"s": _scorer(0.9)}}),
+        ({"scoring": {"s": lambda f, X, y: 0.1}}, {"scoring": {"s": lambda f, X, y: 0.9}}),
+        ({"scoring": {"s": _Holder(0.1).score}}, {"scoring": {"s": _Holder(0.9).score}}),
+        ({"scoring": {"s": make_scorer(lambda a, b: 0.1)}}, {"scoring": {"s": make_scorer(lambda a, b: 0.9)}}),
+        ({"scoring": {"s": partial(_scorer(1), 1)}}, {"scoring": {"s": partial(_scorer(1), 2)}}),
+        ({"estimator": Guesser(seconds=np.arange(3))}, {"estimator": Guesser(seconds=np.arange(1, 4))}),
+        ({"estimator": Guesser(seconds=torch.zeros(2))}, {"estimator": Guesser(seconds=torch.ones(2))}),
+        ({"estimator": Guesser(seconds=loguniform(1, 2))}, {"estimator": Guesser(seconds=loguniform(1, 3))}),
+    ],
+)
+def test_stores__tell_functions_and_objects_by_what_they_do(data, tmp_path, monkeypatch, first, second):
+    monkeypatch.setattr("tests.study_models.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("skbert._study.running.execute", lambda job: (job.run, running._outcome(job, 0, "")))
+    store = tmp_path / "runs.sqlite"
+    study(store=store, **first).fit(*data)
+    # The same in other words is the same.
+    study(store=store, **first).fit(*data)
+    with pytest.raises(RunStoreError, match="holds runs of another study"):
+        study(store=store, **second).fit(*data)
+
+
+def test_stores__take_for_alike_what_is(data, tmp_path):
+    store = tmp_path / "runs.sqlite"
+    matrix = np.arange(6.0).reshape(2, 3)
+    first = {"seeds": {"init": 2, "order": 1}, "estimator": Guesser(fails_on=frozenset("abc"), seconds=0)}
+    study(store=store, train_sizes=[8], **first).fit(*data)
+    second = {
+        "seeds": {"order": 1, "draw": 1, "init": np.int64(2)},
+        "estimator": Guesser(fails_on=frozenset("cab"), seconds=0),
+    }
+    study(store=store, train_sizes=(np.int64(8),), **second).fit(tuple(data[0]), list(data[1]))
+    assert fingerprint.describe(matrix) == fingerprint.describe(np.asfortranarray(matrix))
+    assert fingerprint.describe({"a": 1, "b": 2}) == fingerprint.describe({"b": 2, "a": 1})
+    around = []
+    around.append(around)
+    assert fingerprint.describe(around) == fingerprint.describe(around)
+
+
+def test_refusals__say_where_in_a_pipeline_the_difference_is(data, tmp_path):
+    store = tmp_path / "runs.sqlite"
+    study(store=store, estimator=make_pipeline(TfidfVectorizer(), LogisticRegression(C=1.0))).fit(*data)
+    with pytest.raises(RunStoreError, match=r"variants\.Pipeline\.steps\[1\]\[1\]\.C: 1\.0 → 2\.0"):
+        study(store=store, estimator=make_pipeline(TfidfVectorizer(), LogisticRegression(C=2.0))).fit(*data)
+
+
+def test_objects_that_cannot_be_told_apart__are_warned_of(data, tmp_path):
+    class Opaque:
+        __slots__ = ()
+
+        def __reduce__(self):
+            raise TypeError("not to be pickled")
+
+        def __deepcopy__(self, memo):
+            return self
+
+    with pytest.warns(UserWarning, match="Opaque cannot be told from others of their kind"):
+        study(store=tmp_path / "runs.sqlite", estimator=Guesser(seconds=0, fails_on=[Opaque()])).fit(*data)
+
+
+def test_encoder_that_changed_under_its_name__is_noticed(tiny, texts, labels, quick, tmp_path):
+    folder = shutil.copytree(tiny(), tmp_path / "encoder")
+    given = {"seeds": 2, "test_size": 6, "baselines": (), "random_state": 0, "store": tmp_path / "runs.sqlite"}
+    frozen = make_pipeline(LayerPoolFeaturizer(str(folder), device="cpu"), LogisticRegression())
+    StabilityStudy(frozen, **given).fit(texts, labels)
+    shutil.rmtree(folder)
+    shutil.copytree(tiny(seed=7), folder)
+    with pytest.raises(RunStoreError, match=r"encoders\..*encoder: "):
+        StabilityStudy(frozen, **given).fit(texts, labels)
+
+
+def test_store_on_a_read_only_medium__can_be_read(data, tmp_path):
+    folder = tmp_path / "medium"
+    folder.mkdir()
+    store = folder / "runs.sqlite"
+    done = study(store=store).fit(*data)
+    store.chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        same(read_runs(store), done.results_)
+        assert sorted(path.name for path in folder.iterdir()) == ["runs.sqlite"]
+    finally:
+        folder.chmod(0o755)
+    (folder / "empty").touch()
+    with pytest.raises(RunStoreError, match="is no store of runs"):
+        read_runs(folder / "empty")
 
 
 def test_store_of_another_format__is_refused(data, tmp_path):
@@ -506,15 +715,40 @@ def test_numbers__do_not_depend_on_how_many_run_at_once(tiny, texts, labels, qui
         same(StabilityStudy(clf, {"tuned": {}, "frozen": frozen}, **given).fit(texts, labels).results_, one)
 
 
-def test_runs__compute_on_one_core_and_give_the_others_back(data):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        results = study(scoring={"threads": lambda fitted, X, y: fitted.n_threads_}).fit(*data).results_
-        assert set(results["threads"]) == {1}
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+_THREADS = """
+import joblib, torch
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+from threadpoolctl import threadpool_info
+from skbert import StabilityStudy
+from tests.study_models import Guesser, labelled_texts
+
+def widest(fitted, X, y):
+    blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return max(_openmp_effective_n_threads(), torch.get_num_threads(), *blas)
+
+torch.set_num_threads(3)
+before = threadpool_info()
+for backend in ("sequential", "threading"):
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        study = StabilityStudy(Guesser(seconds=0.05), seeds=8, baselines=(), scoring={"threads": widest})
+        print(set(study.fit(*labelled_texts(40)).results_["threads"]))
+print(threadpool_info() == before, torch.get_num_threads())
+"""
+
+
+def test_runs__compute_on_one_core_each_and_give_the_others_back():
+    # In a process of its own: the tests themselves run with one thread.
+    root = Path(__file__).parents[1]
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "3")
+    done = subprocess.run(
+        [sys.executable, "-c", _THREADS],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), **threads},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split("\n")[:3] == ["{1.0}", "{1.0}", "True 3"]
 
 
 def test_runs_on_one_gpu__take_turns(data, tiny, tmp_path, monkeypatch):

@@ -24,7 +24,6 @@ def score(estimator, X, y):
 def _score_labels(y, predicted, classes):
     from sklearn.metrics import classification_report, confusion_matrix
 
-    # Labels as they stand in a file, though the estimator may have learned numbers.
     y, predicted, names = y.astype(str), predicted.astype(str), [str(label) for label in classes]
     names += sorted(set(y) - set(names))
     table = classification_report(y, predicted, labels=names, output_dict=True, zero_division=0)
@@ -36,7 +35,10 @@ def _score_labels(y, predicted, classes):
     ]
     shown += "\nGold label (rows) against prediction (columns, in the same order):\n\n" + "\n".join(rows)
     accuracy = float((y == predicted).mean())
-    return {"n": len(y), "accuracy": accuracy, **table, "labels": names, "confusion": matrix.tolist()}, shown
+    by_label = {name: table[name] for name in names}
+    averages = {name: row for name, row in table.items() if name in ("macro avg", "weighted avg") and name not in names}
+    scores = {"n": len(y), "accuracy": accuracy, **averages, "by_label": by_label}
+    return {**scores, "labels": names, "confusion": matrix.tolist()}, shown
 
 
 def _score_numbers(y, predicted):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 
+import numpy as np
+
 from skbert import recipes
 
 # Points of the pooling plane; the first four names are those of the MaxPoolBERT paper.
@@ -51,7 +53,7 @@ def tuned(reading, recipe, model, settings=(), *, regression=False, **others):
     # Some recipes depend on how many layers there are.
     parameters = recipes.get(recipe, n_layers=make_runner(load_encoder(model).model).n_layers)
     parameters |= READINGS[reading] | others | read_settings(settings)
-    known = inspect.signature(kind).parameters
+    known = [name for name in inspect.signature(kind).parameters if name != "model"]
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(f"{kind.__name__} has no parameter {unknown[0]!r}; it has {', '.join(known)}.")
@@ -93,6 +95,20 @@ def variants(names, recipe, model, settings, *, regression=False):
             )
         found[name] = tuned(reading, own or recipe, model, settings, regression=regression)
     return found
+
+
+def labels_as_learned(estimator, y):
+    """Labels in the type in which an estimator learned them: a CSV file has texts where Parquet has numbers."""
+    classes = getattr(estimator, "classes_", None)
+    if classes is None or not len(y):
+        return y
+    kind = type(classes.tolist()[0])
+    if all(isinstance(label, kind) for label in y.tolist()):
+        return y
+    try:
+        return np.array([kind(label) for label in y.tolist()], dtype=classes.dtype if kind is not str else object)
+    except ValueError as error:
+        raise ValueError(f"Labels of type {kind.__name__} were learned, but these are others: {error}") from error
 
 
 def load(folder):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import get_scorer
 from sklearn.utils import indexable
 
@@ -31,6 +33,26 @@ def resolve_scoring(scoring):
     if taken or not all(isinstance(name, str) for name in found):
         raise ValueError(f"Names of scores must be str and none of {[*DESIGN, *OUTCOME]}, got {list(found)}")
     return found
+
+
+def check_scorers(scoring, y, regression):
+    """Let every named scorer score a null model: one that these targets do not suit would waste every run."""
+    numbers = np.zeros((len(y), 1))
+    null = (DummyRegressor() if regression else DummyClassifier(strategy="prior")).fit(numbers, y)
+    for name in scoring if not isinstance(scoring, Mapping) else ():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                get_scorer(name)(null, numbers, y)
+        except Exception as error:
+            kind = "numbers" if regression else "labels"
+            raise ValueError(f"scoring={name!r} does not suit these {kind}: {error}") from error
+
+
+def check_store_name(store):
+    """Refuse the word that means memory elsewhere; here it would become a file of that name."""
+    if isinstance(store, str) and store == "memory":
+        raise ValueError("store names a file, such as 'runs.sqlite'; leave it None to keep runs in memory.")
 
 
 def check_data(X, y, regression):

@@ -10,7 +10,7 @@ from scipy import stats
 
 from skbert._checks import check_int, check_real
 from skbert._resampling import count_as_large, permutation_pvalue
-from skbert._study.summaries import mean_interval
+from skbert._study.summaries import check_level, mean_interval
 
 # Up to this many pairs all sign flips are made; beyond, as many random ones as scipy takes by default.
 _MOST_EXACT, _N_FLIPS = 16, 9999
@@ -31,8 +31,8 @@ class Comparison:
         Score of `a` less that of `b`, one a pair.
     n : int
         Pairs.
-    unit : {"runs", "draws"}
-        What is paired: runs of the same draw and seeds, or means over the seeds of a draw.
+    unit : {"runs", "cells"}
+        What is paired: runs of the same draw and seed; in a crossed design, its cells.
     n_dropped : int
         Pairs left out because a run of them has no score.
     mean_a, mean_b : float
@@ -40,7 +40,8 @@ class Comparison:
     difference : float
         Their difference.
     low, high : float
-        Percentile bootstrap interval of the difference.
+        Percentile bootstrap interval of the difference; in a crossed design draws, initialisations and orders are
+        resampled, each by itself.
     level : float
         Of that interval.
     effect_size : float
@@ -50,7 +51,8 @@ class Comparison:
     wilcoxon_pvalue : float
         Wilcoxon's signed-rank test, two-sided; differences of zero are split evenly between the signs (Pratt).
     permutation_pvalue : float
-        Two-sided test of the mean under random flips of the signs, all of them for up to 16 pairs.
+        Two-sided test of the mean under random flips of the signs, all of them for up to 16 pairs. All p-values are
+        NaN in a crossed design, whose cells share draws and seeds and are no independent pairs.
     corrected_pvalue : float
         t-test with the variance of Nadeau and Bengio (2003), which allows for draws that overlap: asks about
         new data from the same source, where the other two ask about these texts. NaN with one draw.
@@ -129,38 +131,38 @@ class Comparison:
         str
         """
         p = self.permutation_pvalue if pvalue is None else pvalue
-        unit, factor, digits = ("points of ", 100, 1) if self._in_points else ("", 1, 3)
-        where = f"{unit}{self.score} with {self.size} training texts"
+        if self.n < 2:
+            return f"No difference between {self.a} and {self.b} can be told from {self.n} pair(s)."
+        if np.isnan(p):
+            return (
+                f"{self.a} less {self.b}: {self._amounts(1, '+')}, n = {self.n} {self.unit}). The cells of a crossed "
+                "design are no independent pairs and are not tested; for a test, give seeds as an int."
+            )
         seen = f"n = {self.n} paired {self.unit}, sign-flip p = {p:.2g}"
         if n_comparisons > 1:
             seen += f" after adjusting for {n_comparisons} comparisons"
-        if self.n < 2:
-            return f"No difference between {self.a} and {self.b} can be told from {self.n} pair(s)."
         if p < alpha:
             sign = 1 if self.difference > 0 else -1
             first, second = (self.a, self.b)[::sign]
-            low, high = sorted((sign * self.low, sign * self.high))
-            return (
-                f"{first} beats {second} by {factor * abs(self.difference):.{digits}f} {where} "
-                f"({self.level:.0%} interval {factor * low:.{digits}f} to {factor * high:.{digits}f}, {seen})."
-            )
-        text = (
-            f"No difference between {self.a} and {self.b} can be told: {factor * self.difference:+.{digits}f} {where} "
-            f"({self.level:.0%} interval {factor * self.low:+.{digits}f} to {factor * self.high:+.{digits}f}, {seen})."
-        )
+            return f"{first} beats {second} by {self._amounts(sign)}, {seen})."
+        text = f"No difference between {self.a} and {self.b} can be told: {self._amounts(1, '+')}, {seen})."
         if self.smallest_pvalue * n_comparisons >= alpha:
             text += f" With so few pairs ({self.n}) this test cannot tell any."
         return text
 
+    def _amounts(self, sign, plus=""):
+        """Difference and interval, times `sign`; the bracket stays open."""
+        in_points = not self.score.startswith("neg_") and max(abs(self.mean_a), abs(self.mean_b)) <= 1
+        unit, factor, digits = ("points of ", 100, 1) if in_points else ("", 1, 3)
+        low, high = sorted((sign * self.low, sign * self.high))
+        amount, low, high = (f"{factor * value:{plus}.{digits}f}" for value in (sign * self.difference, low, high))
+        return f"{amount} {unit}{self.score} with {self.size} training texts ({self.level:.0%} interval {low} to {high}"
+
     def __str__(self):
         return self.sentence()
 
-    @property
-    def _in_points(self):
-        return not self.score.startswith("neg_") and max(abs(self.mean_a), abs(self.mean_b)) <= 1
 
-
-def compare_pairs(scores_a, scores_b, a, b, score, size, *, unit="runs", test_share=None, level=0.95, rng=None):
+def compare_pairs(scores_a, scores_b, a, b, score, size, *, levels=(), test_share=None, level=0.95, rng=None):
     """The `Comparison` of paired scores.
 
     Parameters
@@ -169,7 +171,8 @@ def compare_pairs(scores_a, scores_b, a, b, score, size, *, unit="runs", test_sh
         Paired; NaN where a run has no score.
     a, b, score, size
         Names and training size.
-    unit : {"runs", "draws"}
+    levels : list of arrays (n,), default=()
+        Of each factor of a crossed design, its level in each pair. None for pairs that are independent.
     test_share : float, default=None
         Test texts over training texts, for pairs that are random draws of the same texts.
     level : float
@@ -179,18 +182,21 @@ def compare_pairs(scores_a, scores_b, a, b, score, size, *, unit="runs", test_sh
     -------
     Comparison
     """
+    check_level(level)
     rng = np.random.default_rng(0) if rng is None else rng
     both = ~(np.isnan(scores_a) | np.isnan(scores_b))
     n, first, second = int(both.sum()), scores_a[both], scores_b[both]
+    # Differences that are nothing but rounding of the scores are none.
+    scale = max(np.abs(first).max(initial=0), np.abs(second).max(initial=0))
     d = first - second
+    d[np.abs(d) <= 1e-12 * scale] = 0
     low = high = effect = wilcoxon = flips = corrected = float("nan")
     if n > 1:
-        low, high = mean_interval(d, None, level, rng)
-        effect = _effect_size(d)
-        wilcoxon = _wilcoxon(d, rng)
-        flips = sign_flip_pvalue(d, rng)
-        corrected = float("nan") if test_share is None else _resampled_t(d, test_share)
-    slack = 1e-12
+        low, high = mean_interval(d, [each[both] for each in levels], level, rng)
+        effect = _effect_size(d, scale)
+        if not len(levels):
+            wilcoxon, flips = _wilcoxon(d, scale, rng), sign_flip_pvalue(d, rng)
+            corrected = float("nan") if test_share is None else _resampled_t(d, scale, test_share)
     return Comparison(
         a=a,
         b=b,
@@ -198,7 +204,7 @@ def compare_pairs(scores_a, scores_b, a, b, score, size, *, unit="runs", test_sh
         size=int(size),
         differences=d,
         n=n,
-        unit=unit,
+        unit="cells" if len(levels) else "runs",
         n_dropped=len(both) - n,
         mean_a=float(first.mean()) if n else float("nan"),
         mean_b=float(second.mean()) if n else float("nan"),
@@ -207,9 +213,9 @@ def compare_pairs(scores_a, scores_b, a, b, score, size, *, unit="runs", test_sh
         high=high,
         level=level,
         effect_size=effect,
-        wins=int((d > slack).sum()),
-        ties=int((abs(d) <= slack).sum()),
-        losses=int((d < -slack).sum()),
+        wins=int((d > 0).sum()),
+        ties=int((d == 0).sum()),
+        losses=int((d < 0).sum()),
         wilcoxon_pvalue=wilcoxon,
         permutation_pvalue=flips,
         corrected_pvalue=corrected,
@@ -217,21 +223,21 @@ def compare_pairs(scores_a, scores_b, a, b, score, size, *, unit="runs", test_sh
     )
 
 
-def _is_constant(d):
-    return np.ptp(d) <= 1e-12 * max(1.0, np.abs(d).max())
+def _is_constant(d, scale):
+    return np.ptp(d) <= 1e-12 * scale
 
 
-def _effect_size(d):
-    if _is_constant(d):
-        return 0.0 if abs(d.mean()) <= 1e-12 else float(np.copysign(np.inf, d.mean()))
+def _effect_size(d, scale):
+    if _is_constant(d, scale):
+        return float(np.copysign(np.inf, d.mean())) if d.any() else 0.0
     return float(d.mean() / d.std(ddof=1))
 
 
-def _wilcoxon(d, rng):
-    # Rounded, for 0.75 - 0.7 and 0.65 - 0.6 are one rank.
-    d = np.round(d, 12)
+def _wilcoxon(d, scale, rng):
     if not d.any():
         return 1.0
+    # Rounded, for 0.75 - 0.7 and 0.65 - 0.6 are one rank.
+    d = np.round(d / scale, 12)
     if len(d) <= _MOST_EXACT:
         # The test is one of sign flips, of signed ranks. Ties, which scores of few texts often have, stay exact.
         return sign_flip_pvalue(np.sign(d) * stats.rankdata(abs(d)), rng)
@@ -262,9 +268,9 @@ def sign_flip_pvalue(differences, rng):
     return permutation_pvalue(observed, abs(signs @ differences))
 
 
-def _resampled_t(d, test_share):
-    if _is_constant(d):
-        return 1.0 if abs(d.mean()) <= 1e-12 else 0.0
+def _resampled_t(d, scale, test_share):
+    if _is_constant(d, scale):
+        return 0.0 if d.any() else 1.0
     t = d.mean() / np.sqrt((1 / len(d) + test_share) * d.var(ddof=1))
     return float(2 * stats.t.sf(abs(t), len(d) - 1))
 

@@ -62,6 +62,10 @@ class SeedPlan:
     n_init: int | None = None
     n_order: int | None = None
 
+    def counts(self):
+        """The plan as JSON types."""
+        return {"draw": self.n_draws, "init": self.n_init, "order": self.n_order} if self.crossed else self.n_draws
+
     @property
     def crossed(self):
         """Whether initialisation and order have seeds of their own."""

@@ -43,25 +43,32 @@ def row_keys(X):
         Texts with something wrong among them; see `skbert.text.check_texts`.
     """
     if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
-        return [row.tobytes() for row in np.ascontiguousarray(X.reshape(len(X), -1))]
+        # 0 and -0 are one number, of different bytes.
+        return [row.tobytes() for row in np.ascontiguousarray(X.reshape(len(X), -1) + 0)]
     if hasattr(X, "tocsr"):
-        rows = X.tocsr()
+        rows = X.tocsr(copy=True)
         rows.sum_duplicates()
+        rows.eliminate_zeros()
         return [
             (rows.indices[start:stop].tobytes(), rows.data[start:stop].tobytes())
             for start, stop in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)
         ]
     if hasattr(X, "columns") and not _holds_texts(X):
-        # By its text, so that 1 and 1.0, or unhashable cells, do no harm.
-        return [repr(row) for row in zip(*(X[name].to_list() for name in X.columns), strict=True)]
+        # By its text, so that cells that cannot be hashed do no harm.
+        return [repr(row) for row in zip(*_cells_of(X), strict=True)]
     return check_texts(X, "StabilityStudy").rows()
+
+
+def _cells_of(frame):
+    """Columns of a data frame as lists; by position, for two columns may have one name."""
+    at = frame.iloc if hasattr(frame, "iloc") else frame
+    return [at[:, k].to_list() for k in range(len(frame.columns))]
 
 
 def _holds_texts(frame):
     """Whether a data frame is one or two columns of texts rather than a table of features."""
-    if len(frame.columns) > 2:
-        return False
-    return any(isinstance(cell, str) for name in frame.columns for cell in frame[name].to_list()[:1])
+    columns = _cells_of(frame)
+    return len(columns) <= 2 and all(any(isinstance(cell, str) for cell in column) for column in columns)
 
 
 def group_rows(keys):

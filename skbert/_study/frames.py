@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from skbert._study.summaries import pandas
-from skbert.store import read_store
+from skbert.store import RunStore, read_store
 
 DESIGN = ["variant", "size", "draw", "random_state", "init_seed", "order_seed"]
 OUTCOME = ["status", "reason", "seconds", "n_iter"]
@@ -31,6 +33,32 @@ def read_runs(path):
     scoring = facts["design"]["scoring"] if facts else []
     names = [key for key, _ in scoring["dict"]] if isinstance(scoring, dict) else scoring
     return as_frame(runs, names)
+
+
+def forget_failed(path):
+    """Take runs that raised out of a store, so that the study does them again.
+
+    For failures whose cause lay outside and is mended: a full disk, a GPU that others used, a model that was not
+    there. Runs whose training failed have scores, and stay.
+
+    Parameters
+    ----------
+    path : str or path
+        What was given as `store`.
+
+    Returns
+    -------
+    int
+        How many there were.
+
+    Raises
+    ------
+    RunStoreError
+        There is no store at `path`.
+    """
+    read_store(path)  # which refuses what is none
+    with closing(RunStore(path)) as store:
+        return store.drop_failed()
 
 
 def as_frame(runs, scores, order=None):

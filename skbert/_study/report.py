@@ -25,16 +25,19 @@ def write_report(study, path, title):
 
 
 def render(study, title):
-    """The page as text."""
+    """The page as text; ValueError where there is no run to speak of."""
+    if not len(study.results_):
+        raise ValueError("No run has finished yet, so there is nothing to report.")
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "pvalue": _pvalue}
+    environment.filters |= {"number": _number, "pvalue": _pvalue, "share": _share}
     template = environment.from_string((files(__package__) / "report.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         title=title,
+        planned=study.n_planned_,
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        answers=_answers(study),
+        answers=study.conclusions() if len(study.variants_) > 1 else [],
         design=_design(study),
         figures=_figures(study),
         scores=[(score, study.summary(score).to_dict("records")) for score in study.scores_],
@@ -61,7 +64,7 @@ def _number(value, digits=3):
     if isinstance(value, (int, np.integer)):
         return f"{value:,}".replace(",", "\u202f")
     if np.isinf(value):
-        return "∞"
+        return "∞" if value > 0 else "\u2212∞"
     return f"{value:.{digits}f}".replace("-", "\u2212")
 
 
@@ -69,41 +72,28 @@ def _pvalue(value):
     return "<\u202f0.0001" if value < 0.0001 else _number(value, 4)
 
 
-def _answers(study):
-    """What may be said at the largest size: the best variant against the others, and against the best null model."""
-    if len(study.variants_) < 2:
-        return []
-    size = max(study.train_sizes_)
-    summary = study.summary()
-    means = summary[summary["size"] == size].set_index("variant")["mean"].dropna().sort_values(ascending=False)
-    ranked = [name for name in means.index if name not in study.baselines_]
-    null = [name for name in means.index if name in study.baselines_][:1]
-    if not ranked:
-        return []
-    table = study.comparisons(size=size)
-    adjusted = {frozenset((row["a"], row["b"])): row["adjusted_pvalue"] for row in table.to_dict("records")}
-    found = []
-    for other in [*ranked[1:], *null]:
-        pvalue = adjusted[frozenset((ranked[0], other))]
-        comparison = study.compare(ranked[0], other, size=size)
-        found.append(comparison.sentence(pvalue=pvalue, n_comparisons=len(table)))
-    return found
+def _share(value):
+    percent = 100 * value
+    # A single failed run of many is not none.
+    return "<\u202f1\u00a0%" if 0 < percent < 1 else f"{percent:.0f}\u00a0%"
 
 
 def _design(study):
-    design, data = study.facts_["design"], study.facts_["data"]
-    runs = study.results_
-    sizes = ", ".join(map(str, study.train_sizes_))
+    data = study.facts_["data"]
+    runs, sizes = study.results_, ", ".join(map(str, study.train_sizes_))
+    tested = sorted({len(split.test) for split in study.splits_})
+    # Copies of a text stay together, so that the number asked for is not always met.
+    n_test = f"{tested[0]}" if len(tested) == 1 else f"{tested[0]} to {tested[-1]}"
     return {
         "Texts": f"{data['rows']}, {data['distinct rows']} of them distinct",
         "Labels": ", ".join(f"{label} ({count})" for label, count in data["labels"]) or "numbers",
         "Variants": ", ".join(name for name in study.variants_ if name not in study.baselines_),
         "Null models": ", ".join(study.baselines_) or "none",
         "Training texts": sizes,
-        "Test texts": f"{design['test texts']}, drawn anew for each of {len(study.splits_)} draws",
+        "Test texts": f"{n_test}, drawn anew for each of {len(study.splits_)} draws",
         "Seeds": _seeds(study),
         "Scores": ", ".join(study.scores_),
-        "Runs": f"{len(runs)}, {runs['seconds'].sum() / 60:.1f} minutes of one core",
+        "Runs": f"{len(runs)} of {study.n_planned_}, {runs['seconds'].sum() / 60:.1f} minutes of one core",
     }
 
 

@@ -8,6 +8,8 @@ import threading
 import time
 import traceback
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,7 +20,7 @@ from filelock import FileLock
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring, get_scorer
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 
 class Job:
@@ -51,7 +53,7 @@ def execute(job):
     outcome : dict
         ``status`` ("ok" or "failed"), ``reason``, ``seconds``, ``n_iter``, ``scores`` and ``finished`` (UTC).
     """
-    start, scores, n_iter = time.perf_counter(), dict.fromkeys(job.scoring), None
+    start, scores, n_iter = time.perf_counter(), None, None
     try:
         with ExitStack() as held:
             held.enter_context(_one_core)
@@ -63,14 +65,18 @@ def execute(job):
             n_iter = _n_iter(fitted)
             scores, reason = _score(fitted, job)
         reason = _training_failure(fitted) or reason
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = _last_words(error)
-    return job.run, {
+    return job.run, _outcome(job, start, reason, scores, n_iter)
+
+
+def _outcome(job, start, reason, scores=None, n_iter=None):
+    return {
         "status": "failed" if reason else "ok",
         "reason": reason,
         "seconds": round(time.perf_counter() - start, 3),
         "n_iter": n_iter,
-        "scores": scores,
+        "scores": dict.fromkeys(job.scoring) if scores is None else scores,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -78,18 +84,48 @@ def execute(job):
 def execute_all(jobs, n_jobs):
     """Execute jobs through joblib, and yield the result of each as soon as it is there, in any order.
 
+    Where a worker process dies, the jobs that were under way are done again one by one, and the one that kills
+    its worker becomes a failed run.
+
     Parameters
     ----------
     jobs : iterable of Job
         Taken from as workers get free.
     n_jobs : int or None
     """
-    # One job at a time to each worker: several at once would be given back, and stored, together.
-    parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    jobs, under_way = iter(jobs), {}
+
+    def taken():
+        for job in jobs:
+            under_way[job.run] = job
+            yield joblib.delayed(execute)(job)
+
     with warnings.catch_warnings():
         # joblib takes the encoder that a worker keeps for a leak, and starts another worker; nothing is lost.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        yield from parallel(joblib.delayed(execute)(job) for job in jobs)
+        while True:
+            # One job at a time to each worker: several at once would be given back, and stored, together.
+            parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+            try:
+                for run, outcome in parallel(taken()):
+                    del under_way[run]
+                    yield run, outcome
+                return
+            except BrokenProcessPool:
+                for run, job in list(under_way.items()):
+                    yield run, _execute_apart(job)
+                under_way.clear()
+
+
+def _execute_apart(job):
+    """The outcome of a job alone in a process, which it may kill."""
+    start = time.perf_counter()
+    try:
+        # With one process joblib would run it in this one.
+        ((_, outcome),) = joblib.Parallel(2, backend="loky")([joblib.delayed(execute)(job)])
+    except BrokenProcessPool:
+        return _outcome(job, start, "the worker process died: out of memory, or a crash in compiled code")
+    return outcome
 
 
 def _score(fitted, job):
@@ -118,6 +154,8 @@ def _score_one_by_one(fitted, job):
 
 def _last_words(error):
     text = "".join(traceback.format_exception_only(error)).strip()
+    # Half of a surrogate pair, as in the name of a file that is not UTF-8, could not be stored.
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 1000 else f"{text[:999]}…"
 
 
@@ -140,40 +178,52 @@ def _training_failure(fitted):
 
 def _n_iter(fitted):
     found = getattr(_last_step(fitted), "n_iter_", None)
-    return None if found is None else int(np.max(found))
+    try:
+        return None if found is None else int(np.max(found))
+    except (TypeError, ValueError):  # not a number of passes, whatever it is
+        return None
 
 
 class _OneCore:
-    """Holds BLAS, OpenMP and torch to one core while any thread of this process is inside.
+    """Holds BLAS, OpenMP and torch to one core while a thread is inside.
 
     Sums come out a little different on another number of cores; on one, the numbers of a run
     do not depend on how many run beside it, and cores are not fought over.
     """
 
     def __init__(self):
-        self._lock, self._inside, self._limits = threading.Lock(), 0, None
+        self._lock, self._inside, self._blas = threading.Lock(), 0, None
+        self._own = threading.local()
+        # The threads of BLAS belong to the process, and threadpoolctl lets one thread at a time decide over them: here
+        # one that lives on when the run that came first is over.
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="skbert-blas")
 
     def __enter__(self):
         import torch
 
         with self._lock:
             if not self._inside:
-                n_threads = torch.get_num_threads()
-                self._limits = threadpool_limits(1), n_threads
+                self._blas = self._keeper.submit(_one_thread, "blas").result()
             self._inside += 1
-        # What torch is told holds for this thread.
+        # Those of OpenMP, and what torch is told, belong to each thread.
+        self._own.openmp, self._own.torch = _one_thread("openmp"), torch.get_num_threads()
         torch.set_num_threads(1)
 
     def __exit__(self, *exc_info):
         import torch
 
+        torch.set_num_threads(self._own.torch)
+        self._own.openmp.__exit__(None, None, None)
         with self._lock:
             self._inside -= 1
-            limits, n_threads = self._limits
             if not self._inside:
-                limits.restore_original_limits()
-            torch.set_num_threads(n_threads)
+                self._keeper.submit(self._blas.__exit__, None, None, None).result()
         return False
+
+
+def _one_thread(kind):
+    # Selected first, or else what is put back later would be the threads of all kinds.
+    return ThreadpoolController().select(user_api=kind).limit(limits=1)
 
 
 _one_core = _OneCore()

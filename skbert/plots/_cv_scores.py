@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbert.plots._style import BLUE, GREY, RED, Picture, axes_for, finish, rows_of_names
+from skbert.plots._style import BLUE, GREY, RED, Picture, axes_for, finish, rows_of_names, shown
 
 
 class CVScoresDisplay(Picture):
@@ -76,7 +76,7 @@ class CVScoresDisplay(Picture):
                 fontsize=9,
                 color=GREY,
             )
-        rows_of_names(ax, names)
+        rows_of_names(ax, list(map(shown, names)))
         ax.set_xlabel(self.score_name)
         finish(ax, own, title)
         self.ax_ = ax

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbert.plots._style import BLUE, COLOURS, GREY, MARKERS, RED, Picture, axes_for, finish, open_sides, rows_of_names
+from skbert.plots._style import (
+    BLUE,
+    COLOURS,
+    GREY,
+    MARKERS,
+    RED,
+    Picture,
+    axes_for,
+    finish,
+    open_sides,
+    rows_of_names,
+    shown,
+)
 
 
 class StabilityDisplay(Picture):
@@ -78,11 +90,13 @@ class StabilityDisplay(Picture):
         NotFittedError
             The study has not run.
         ValueError
-            An unknown score or variant.
+            An unknown score or variant, or a study of which no run has finished.
         """
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(study)
+        if not len(study.results_):
+            raise ValueError("No run of the study has finished yet, so there is nothing to draw.")
         score = study.scores_[0] if score is None else score
         reference = next(iter(study.variants_)) if reference is None else reference
         others = [name for name in study.variants_ if name != reference]
@@ -147,7 +161,7 @@ class StabilityDisplay(Picture):
             ax.annotate(
                 f"{mean:.3f}", (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=GREY
             )
-        rows_of_names(ax, names)
+        rows_of_names(ax, list(map(shown, names)))
         ax.set_xlabel(f"{self.score}, {size} training texts (diamond and number: mean; box: quartiles)")
         finish(ax, own, title)
         return self._done(ax)
@@ -169,7 +183,7 @@ class StabilityDisplay(Picture):
         for name in self._names:
             table = self.summary[self.summary["variant"] == name]
             style = self._line(name)
-            ax.plot(table["size"], table["mean"], label=name, **style)
+            ax.plot(table["size"], table["mean"], label=shown(name), **style)
             if name not in self.baselines:
                 ax.fill_between(
                     table["size"], table["low"], table["high"], color=style["color"], alpha=0.15, linewidth=0
@@ -199,7 +213,9 @@ class StabilityDisplay(Picture):
         for name in self._names:
             table = self.expected_max
             table = table[(table["variant"] == name) & (table["size"] == size)]
-            ax.plot(table["n"], table["expected_max"], label=name, **self._line(name, every=max(1, len(table) // 8)))
+            ax.plot(
+                table["n"], table["expected_max"], label=shown(name), **self._line(name, every=max(1, len(table) // 8))
+            )
         ax.set_xlabel("runs of which the best is kept")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_ylabel(f"expected best {self.score}, {size} training texts")
@@ -249,8 +265,8 @@ class StabilityDisplay(Picture):
                 )
             text = f"{comparison.difference:+.3f}"
             ax.annotate(text, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=GREY)
-        rows_of_names(ax, [comparison.a for comparison in found])
-        ax.set_xlabel(f"{self.score} less that of {found[0].b} on the same draw and seed, {size} training texts")
+        rows_of_names(ax, [shown(comparison.a) for comparison in found])
+        ax.set_xlabel(f"{self.score} less that of {shown(found[0].b)} on the same draw and seed, {size} training texts")
         finish(ax, own, title)
         return self._done(ax)
 

@@ -53,6 +53,12 @@ def open_sides(ax, *sides):
         ax.spines[side].set_visible(False)
 
 
+def shown(name):
+    """A name as matplotlib shows it to the letter: a dollar would begin a formula, a leading underscore hide it."""
+    text = str(name).replace("$", r"\$")
+    return f"\u200b{text}" if text.startswith("_") else text
+
+
 def rows_of_names(ax, names):
     """Name rows 0, 1, … on the vertical axis, from top to bottom."""
     ax.set_yticks(range(len(names)), names)

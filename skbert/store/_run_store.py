@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 from skbert.errors import RunStoreError
 
 # Of the layout of the tables; a file of another number is refused.
 FORMAT = 1
+# Seconds to wait for another process that writes.
+_PATIENCE = 60
 # "skbt", in the header of the file: what else SQLite has written is not ours to touch.
 _APPLICATION_ID = 0x736B6274
 _KEY = ("variant", "size", "draw", "random_state", "init_seed", "order_seed")
@@ -53,7 +57,7 @@ class RunStore:
             raise RunStoreError(f"{self.path} is a folder; store must name a file, such as 'runs.sqlite'.")
         try:
             self._connection = sqlite3.connect(
-                ":memory:" if path is None else self.path, timeout=60, isolation_level=None
+                ":memory:" if path is None else self.path, timeout=_PATIENCE, isolation_level=None
             )
         except sqlite3.Error as error:
             raise RunStoreError(f"{self.path} cannot be opened: {error}. Does its folder exist?") from error
@@ -74,7 +78,7 @@ class RunStore:
         n_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if n_tables and connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
             raise RunStoreError(f"{self.path} is a database of something else; name another file as store.")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(connection)
         # A run that was told to be stored is still there after a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         if not n_tables:
@@ -108,7 +112,7 @@ class RunStore:
 
     def facts(self):
         """What the store belongs to, a dict of name to JSON value; {} for a new one."""
-        return {name: json.loads(value) for name, value in self._connection.execute("SELECT name, value FROM study")}
+        return _facts(self._connection)
 
     def adopt(self, facts):
         """Write what the store belongs to, unless that was written before."""
@@ -139,21 +143,63 @@ class RunStore:
 
     def runs(self):
         """All runs, as dicts of the entries that `add` takes, in the order in which they were stored."""
-        names = (*_KEY, *_OUTCOME)
-        rows = self._connection.execute(f"SELECT {', '.join(names)} FROM runs ORDER BY rowid")
-        found = [dict(zip(names, row, strict=True)) for row in rows]
-        for run in found:
-            run["scores"] = json.loads(run["scores"])
-        return found
+        return _runs(self._connection)
 
-    def drop(self, status):
-        """Forget the runs of this status, so that they are done again; returns how many."""
-        return self._connection.execute("DELETE FROM runs WHERE status = ?", [status]).rowcount
+    def drop_failed(self):
+        """Forget the runs that failed without any score; returns how many there were."""
+        dropped = 0
+        for row, scores in self._connection.execute(
+            "SELECT rowid, scores FROM runs WHERE status = 'failed'"
+        ).fetchall():
+            if all(value is None for value in json.loads(scores).values()):
+                dropped += self._connection.execute("DELETE FROM runs WHERE rowid = ?", [row]).rowcount
+        return dropped
+
+
+def _use_write_ahead_log(connection):
+    """Switch to WAL; SQLite does not wait for others by itself who do the same at this moment."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def read_store(path):
-    """Facts and runs of the store in a file that must exist; see `RunStore`."""
-    if not Path(path).is_file():
+    """Facts and runs of the store in a file, which is not written to; see `RunStore`.
+
+    Raises
+    ------
+    RunStoreError
+        There is no such file, or it is no store.
+    """
+    path = Path(path)
+    if not path.is_file():
         raise RunStoreError(f"There is no store of runs at {path}.")
-    with closing(RunStore(path)) as store:
-        return store.facts(), store.runs()
+    # A store that nobody has open can be read without a trace, and on a medium that takes no writing.
+    nobody_writes = not path.with_name(path.name + "-wal").exists()
+    address = f"file:{quote(str(path.resolve()))}?mode=ro{'&immutable=1' if nobody_writes else ''}"
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE)) as connection:
+            if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+                raise RunStoreError(f"{path} is no store of runs.")
+            return _facts(connection), _runs(connection)
+    except sqlite3.Error as error:
+        raise RunStoreError(f"{path} cannot be read as a store of runs: {error}") from error
+
+
+def _facts(connection):
+    return {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM study")}
+
+
+def _runs(connection):
+    names = (*_KEY, *_OUTCOME)
+    rows = connection.execute(f"SELECT {', '.join(names)} FROM runs ORDER BY rowid")
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    for run in found:
+        run["scores"] = json.loads(run["scores"])
+    return found

@@ -144,6 +144,7 @@ def test_evaluate__gives_the_scores_of_scikit_learn(run, saved, table, tmp_path,
     assert scores["macro avg"]["f1-score"] == pytest.approx(f1_score(labels, predicted, average="macro"))
     assert scores["confusion"] == confusion_matrix(labels, predicted).tolist()
     assert scores["labels"] == ["login", "order", "refund"]
+    assert scores["by_label"]["order"]["support"] == 8
     assert "macro avg" in out
 
 
@@ -207,7 +208,9 @@ def test_study__writes_store_report_and_runs_and_says_what_can_be_told(run, stud
     outputs = ["--report", tmp_path / "r.html", "--results", tmp_path / "runs.csv", "--title", "Mine"]
     status, out, err = run(*study, *outputs)
     assert status == 0
-    assert "No difference between maxpool:mosbach2021 and baseline can be told" in out
+    # Two pairs of runs: whatever came out, nothing can be told of it.
+    assert out.count("can be told: ") == 3
+    assert "after adjusting for 9 comparisons" in out
     assert "20/20" in err
     runs = pd.read_csv(tmp_path / "runs.csv")
     names = ["baseline", "maxpool:mosbach2021", "features", "majority", "tfidf"]
@@ -248,6 +251,79 @@ def test_study__of_numbers(run, table, tmp_path, tiny):
     assert "features" in out
 
 
+def test_retry_failed__does_runs_again_that_raised(run, study, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(MaxPoolBERTClassifier, "fit", lambda self, X, y: 1 / 0)
+        status, out, _ = run(*study)
+    assert status == 0
+    assert "baseline has no run with a score" in out
+    assert run(*study)[0] == 0
+    assert (read_runs(tmp_path / "s.sqlite")["status"] == "failed").sum() == 8
+    status, _, err = run(*study, "--retry-failed")
+    assert status == 0
+    assert "8 failed runs are done again" in err
+    assert read_runs(tmp_path / "s.sqlite")["accuracy"].notna().all()
+
+
+# ---------------------------------------------------------------- files that deceive
+
+
+@pytest.mark.parametrize("content", ["text,label\nHello, world,a\nBye, moon,b\n", "text,label\nHello,a,\nBye,b,\n"])
+def test_fields_that_no_column_is_named_for__are_refused(run, tmp_path, tiny, content):
+    (tmp_path / "t.csv").write_text(content, encoding="utf-8")
+    status, _, err = run("features", tmp_path / "t.csv", "--model", tiny(), "--output", tmp_path / "f.npy")
+    assert status == 1
+    assert "cannot be read as a table" in err
+
+
+def test_columns_of_one_name__are_refused(run, tmp_path, tiny):
+    (tmp_path / "t.csv").write_text("text,text\na,b\n", encoding="utf-8")
+    status, _, err = run("features", tmp_path / "t.csv", "--model", tiny(), "--output", tmp_path / "f.npy")
+    assert status == 1
+    assert "two columns are named 'text'" in err
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_line_breaks_of_every_sort__survive_the_way_through_files(run, saved, tmp_path, kind):
+    texts = ["one\rtwo", "one\ntwo", "one\u2028two", "one\x85two", "plain"]
+    pd.DataFrame({"text": texts}).to_parquet(tmp_path / "t.parquet")
+    out = tmp_path / f"out.{kind}"
+    assert run("predict", saved, tmp_path / "t.parquet", "--output", out)[0] == 0
+    again = tmp_path / "again.parquet"
+    # What was written is read back by the command itself.
+    assert run("features", out, "--model", "minilm", "--output", again)[0] == 0
+    expected = LayerPoolFeaturizer("minilm").fit_transform(texts)
+    np.testing.assert_allclose(pd.read_parquet(again).to_numpy(), expected, atol=1e-5)
+
+
+def test_empty_lines_of_a_single_column__are_empty_texts(run, tmp_path, tiny):
+    (tmp_path / "t.csv").write_text("text\nwhere\n\nlamp\n", encoding="utf-8")
+    assert run("features", tmp_path / "t.csv", "--model", tiny(), "--output", tmp_path / "f.npy")[0] == 0
+    expected = LayerPoolFeaturizer(tiny()).fit_transform(["where", "", "lamp"])
+    np.testing.assert_allclose(np.load(tmp_path / "f.npy"), expected, atol=1e-6)
+
+
+def test_named_index_of_parquet__is_a_column(run, saved, tmp_path):
+    pd.DataFrame({"text": ["where"], "id": ["a7"]}).set_index("id").to_parquet(tmp_path / "t.parquet")
+    assert run("predict", saved, tmp_path / "t.parquet", "--output", tmp_path / "out.csv")[0] == 0
+    assert pd.read_csv(tmp_path / "out.csv")["id"].tolist() == ["a7"]
+
+
+@pytest.mark.parametrize("numbers", [[0, 1, 2], [0.0, 1.0, 2.0]])
+def test_labels__learned_from_csv_are_those_of_parquet(run, tmp_path, tiny, texts, numbers):
+    labels = np.arange(24) % 3
+    pd.DataFrame({"text": texts, "label": labels}).to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame({"text": texts, "label": np.array(numbers)[labels]}).to_parquet(tmp_path / "t.parquet")
+    folder = tmp_path / "m"
+    assert run("fit", tmp_path / "t.csv", "--output", folder, "--model", tiny(), *QUICK)[0] == 0
+    found = []
+    for kind in ("csv", "parquet"):
+        assert run("evaluate", folder, tmp_path / f"t.{kind}", "--output", tmp_path / "s.json")[0] == 0
+        found.append(json.loads((tmp_path / "s.json").read_text(encoding="utf-8")))
+    assert found[0] == found[1]
+    assert run("probe", tmp_path / "t.parquet", "--folder", folder, "--output", tmp_path / "probe")[0] == 0
+
+
 # ---------------------------------------------------------------- wrong input
 
 
@@ -276,6 +352,15 @@ def test_study__of_numbers(run, table, tmp_path, tiny):
         (["study", "TABLE", "--variants", "maxpol"], "There is no variant 'maxpol'; there are baseline"),
         (["study", "TABLE", "--variants", "mha,mha"], "names 'mha' twice"),
         (["study", "TABLE", "--report", "r.pdf"], "must end in .html"),
+        (["study", "TABLE", "--test-size", "2.9"], "test_size must be a float in"),
+        (["fit", "TABLE", "--output", "m", "--encoding", "shiftjis9"], "--encoding 'shiftjis9' is none"),
+        (["fit", "TABLE", "--output", "m", "--set", "model=x"], "has no parameter 'model'"),
+        (["fit", "TABLE", "--output", "m", "--set", "layers=x"], "layers"),
+        (["features", "TABLE", "--output", "f.npy", "--layers", ""], "--layers is empty"),
+        (
+            ["study", "TABLE", "--label", "score", "--scores", "f1", "--variants", "features"],
+            "scoring='f1' does not suit",
+        ),
         (["study", "TABLE", "--sizes", "few"], "--sizes takes whole numbers"),
         (["study", "TABLE", "--seeds", "0"], "greater than or equal to 1"),
     ],
@@ -296,6 +381,9 @@ def test_wrong_input__exits_with_one_and_says_why(run, table, tmp_path, monkeypa
         ("t.csv", "", "cannot be read as a table"),
         ("t.csv", "text,label\nwhere,order\nlamp,\n", "1 rows have nothing in the column 'label', the first is row 1"),
         ("t.jsonl", "{not json\n", "cannot be read as jsonl"),
+        ("t.jsonl", "", "there are no rows"),
+        ("t.jsonl", '{"text": 3, "label": "a"}\n', "t.jsonl, 'text': "),
+        ("t.csv", "text,label\nwhere,  \n", "1 rows have nothing in the column 'label'"),
         ("t.xlsx", "x", "skbert reads .csv, .tsv, .jsonl"),
         ("t.parquet", "x", "cannot be read as parquet"),
     ],

@@ -102,6 +102,15 @@ def test_axes_of_the_user__are_drawn_on(display):
     assert not figure.legends
 
 
+def test_names__are_shown_to_the_letter():
+    variants = {"a$x_$": {}, "_hidden": {"luck": 0.9}}
+    study = StabilityStudy(Guesser(), variants, seeds=3, train_sizes=[8, 16], baselines=(), random_state=0)
+    display = StabilityDisplay.from_estimator(study.fit(*labelled_texts(40))).plot_learning_curve()
+    assert display._repr_png_()
+    legend = [text.get_text().strip("\u200b") for text in display.figure_.legends[0].get_texts()]
+    assert legend == [r"a\$x_\$", "_hidden"]
+
+
 def test_notebooks__show_what_was_drawn_last(display):
     assert display._repr_png_() is None
     assert display.plot()._repr_png_().startswith(b"\x89PNG")

@@ -164,6 +164,48 @@ def test_compare__refuses_what_is_not_there(study):
         study.compare("good", "poor", score="f1")
 
 
+def test_cells_of_a_crossed_design__are_no_independent_pairs():
+    rng, covered = np.random.default_rng(0), []
+    init, order = (axis.ravel() for axis in np.meshgrid(range(5), range(5), indexing="ij"))
+    for _ in range(200):
+        # No difference in truth; initialisations differ, each shared by five cells.
+        a, b = (0.8 + rng.normal(0, 0.02, 5)[init] + rng.normal(0, 0.01, 25) for _ in "ab")
+        found = compare(a, b, levels=[init, order], rng=rng)
+        covered.append(found.low <= 0 <= found.high)
+    assert np.mean(covered) > 0.85
+    assert found.unit == "cells"
+    for pvalue in (found.permutation_pvalue, found.wilcoxon_pvalue, found.corrected_pvalue):
+        assert np.isnan(pvalue)
+    assert "n = 25 cells). The cells of a crossed design are no independent pairs" in str(found)
+    naive = compare(a, b)
+    assert naive.high - naive.low < 0.7 * (found.high - found.low)
+
+
+def test_scale_of_a_score__does_not_matter():
+    a, b = paired(10)
+    for factor in (1e-12, 1e12):
+        small, usual = compare(factor * a, factor * b), compare(a, b)
+        for name in ("wilcoxon_pvalue", "permutation_pvalue", "effect_size", "wins"):
+            assert getattr(small, name) == pytest.approx(getattr(usual, name))
+
+
+def test_test_share__is_that_of_the_study(study):
+    found = study.compare("good", "poor")
+    d = found.differences
+    t = d.mean() / np.sqrt((1 / 12 + 15 / 16) * d.var(ddof=1))
+    assert found.corrected_pvalue == pytest.approx(2 * stats.t.sf(abs(t), 11))
+
+
+def test_conclusions__hold_the_best_against_the_others_and_the_best_null_model(study):
+    sentences = study.conclusions()
+    adjusted = study.comparisons().set_index(["a", "b"])["adjusted_pvalue"]
+    assert len(sentences) == 3
+    expected = study.compare("good", "poor").sentence(pvalue=adjusted["good", "poor"], n_comparisons=6)
+    assert expected in sentences
+    assert "after adjusting for 6 comparisons" in expected
+    assert any("majority" in sentence for sentence in sentences)
+
+
 def test_comparisons__hold_all_pairs_or_those_with_a_reference(study):
     every = study.comparisons()
     assert len(every) == 6

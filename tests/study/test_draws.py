@@ -143,6 +143,44 @@ def test_copies_among_rows_of_numbers__stay_on_one_side():
         assert not {tuple(row) for row in numbers[split.test]} & {tuple(row) for row in numbers[split.order]}
 
 
+def test_tables_with_a_column_of_texts__are_tables():
+    X, y = labelled_texts(40)
+    frame = pd.DataFrame({"text": X, "length": [len(text) for text in X]})
+    columns = ColumnTransformer([("words", TfidfVectorizer(), "text"), ("numbers", "passthrough", ["length"])])
+    assert study_of(frame, y, make_pipeline(columns, LogisticRegression())).results_["accuracy"].notna().all()
+    with pytest.raises(ValueError, match="row 0"):
+        study_of(pd.DataFrame({"text": [None, *X[1:]]}), y)
+
+
+def test_sparse_input__stays_as_it_was_and_zeros_are_one_number():
+    dense = np.random.default_rng(0).integers(0, 2, (40, 4)).astype(float)
+    X = sparse.csr_matrix((np.ones(80), (np.repeat(np.arange(40), 2), np.zeros(80, int))), shape=(40, 4))
+    X = X + sparse.csr_matrix(dense)
+    before = X.nnz
+    with pytest.warns(UserWarning, match="occur more than once"):
+        study_of(X, np.arange(40) % 2, LogisticRegression())
+    assert X.nnz == before
+    signed = np.array([[0.0, i // 2] for i in range(40)])
+    signed[::2, 0] = -0.0
+    with pytest.warns(UserWarning, match="20 of the texts occur more than once"):
+        study = study_of(signed, np.arange(40) // 2 % 2, LogisticRegression())
+    for split in study.splits_:
+        assert not set(split.test // 2) & set(split.order // 2)
+
+
+def test_one_group_of_each_class__stays_to_train_on():
+    # Two texts a class, one of them many times: it can only go to the training side.
+    X = ["a once", *["a often"] * 8, "b once", *["b often"] * 8]
+    with pytest.warns(UserWarning, match="occur more than once"):
+        study = study_of(X, ["a"] * 9 + ["b"] * 9, test_size=2, seeds=10)
+    for split in study.splits_:
+        assert {X[i] for i in split.test} == {"a once", "b once"}
+    with pytest.warns(UserWarning, match="occur more than once"):
+        study = study_of(X, ["a"] * 9 + ["b"] * 9, test_size=16, seeds=10)
+    for split in study.splits_:
+        assert len({X[i] for i in split.order}) == 2
+
+
 def test_regression__is_drawn_without_classes_and_has_its_own_null_models():
     X, _ = labelled_texts(40)
     y = [float(len(text) + i % 7) for i, text in enumerate(X)]

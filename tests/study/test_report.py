@@ -129,6 +129,30 @@ def test_report__of_a_crossed_design_shows_where_the_variance_comes_from(tmp_pat
     for record in study.variance_components().to_dict("records"):
         assert any(row[:4] == ["a", "45", record["source"], str(record["levels"])] for row in page.rows)
     assert ["Seeds", "crossed: 3 of init, 3 of order"] in page.rows
+    assert "are no independent pairs" in page.text
+
+
+def test_report__of_an_interrupted_study_says_what_is_missing(tmp_path, monkeypatch):
+    def stopped_after(n):
+        done = []
+
+        def fit(self, X, y, fit=Guesser.fit):
+            if len(done) == n:
+                raise KeyboardInterrupt
+            done.append(1)
+            return fit(self, X, y)
+
+        study = StabilityStudy(Guesser(), {"a": {}, "b": {}}, seeds=4, baselines=(), random_state=0)
+        with monkeypatch.context() as patch:
+            patch.setattr(Guesser, "fit", fit)
+            with pytest.raises(KeyboardInterrupt):
+                study.fit(*labelled_texts(40))
+        return study
+
+    page = page_of(stopped_after(5), tmp_path)
+    assert "This study was interrupted: 3 of 8 runs are missing." in page.text
+    with pytest.raises(ValueError, match="No run has finished yet"):
+        stopped_after(0).report(tmp_path / "none.html")
 
 
 def test_report__of_runs_without_any_score(tmp_path):

@@ -59,6 +59,24 @@ def test_summary__of_runs_that_share_a_draw_resamples_draws():
     assert naive["high"] - naive["low"] < 0.5 * (high - low)
 
 
+def test_summary__of_crossed_factors_resamples_each():
+    rng = np.random.default_rng(0)
+    init, order = (axis.ravel() for axis in np.meshgrid(range(6), range(6), indexing="ij"))
+    frame = pd.DataFrame({"init": init, "order": order, "one": 1, "score": rng.random(6)[init] + rng.random(6)[order]})
+    widths = {}
+    for unit in (None, "init", ("init", "order")):
+        row = summarize(frame, by="one", score="score", unit=unit).iloc[0]
+        widths[unit] = row["high"] - row["low"]
+    assert widths[None] < widths["init"] < widths["init", "order"]
+
+
+def test_summary__of_groups_differs_in_its_resamples():
+    scores = np.random.default_rng(0).random(10).tolist()
+    frame = pd.DataFrame({"v": ["a"] * 10 + ["b"] * 10, "score": scores * 2})
+    first, second = (row for _, row in summarize(frame, by="v", score="score").iterrows())
+    assert (first["low"], first["high"]) != (second["low"], second["high"])
+
+
 def test_summary__of_few_runs_and_of_none():
     frame = pd.DataFrame({"v": ["one", "none"], "score": [0.5, np.nan]})
     table = summarize(frame, by="v", score="score").set_index("v")
@@ -71,6 +89,12 @@ def test_summary__of_few_runs_and_of_none():
 def test_summary__refuses_columns_that_are_not_there(runs):
     with pytest.raises(ValueError, match="no column 'accuracy' among the runs; there are variant, draw, f1"):
         summarize(runs, by="variant")
+    with pytest.raises(ValueError, match="names a column as one of the statistics, 'n'"):
+        summarize(runs.assign(n=1), by="n", score="f1")
+    with pytest.raises(ValueError, match="level must be"):
+        summarize(runs, by="variant", score="f1", level=95)
+    with pytest.raises(ValueError, match="some runs have nothing in that column"):
+        summarize(runs.assign(draw=None), by="variant", score="f1", unit="draw")
     with pytest.raises(ValueError, match="no column 'model'"):
         summarize(runs, by="model", score="f1")
 

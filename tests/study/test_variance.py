@@ -121,6 +121,17 @@ def test_study__finds_what_was_planted():
     assert (found["std"] ** 2).to_numpy() == pytest.approx(found["variance"].to_numpy())
 
 
+def test_variant_without_enough_runs__does_not_hide_the_others():
+    X, y = labelled_texts(60)
+    with pytest.warns(RuntimeWarning, match="unlucky"):
+        study = StabilityStudy(
+            Guesser(), {"fine": {}, "broken": {"fails_on": range(4)}}, seeds={"init": 3, "order": 3}, random_state=0
+        ).fit(X, y)
+    found = study.variance_components().set_index("variant")
+    assert found.loc["fine", "variance"].notna().sum() == 3
+    assert found.loc["broken", "variance"].isna().all()
+
+
 def test_study_without_a_crossed_design__says_what_it_needs():
     X, y = labelled_texts(40)
     study = StabilityStudy(Guesser(), seeds=3, baselines=(), random_state=0).fit(X, y)
