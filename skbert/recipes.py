@@ -217,13 +217,13 @@ _RECIPES = {
     "few_data": _Recipe(
         paper="None; chosen by measurement (docs/few_data.md, benchmarks/few_data.py).",
         reproduced=(
-            "What did best with MiniLM, a 6-layer encoder, out of twelve variations of mosbach2021 on five draws each of "
-            "TREC questions and movie reviews; on CoLA none of them was better than chance. It is mosbach2021 at fifteen "
-            "times the learning rate, with rates that fall by 0.7 from layer to layer."
+            "What did best with MiniLM, a 6-layer encoder, out of twelve variations of mosbach2021 on five draws each "
+            "of TREC questions and movie reviews; on CoLA none of them was better than chance. It is mosbach2021 at "
+            "fifteen times the learning rate, with rates that fall by 0.7 from layer to layer."
         ),
         not_reproduced=(
-            "Chosen on one encoder and, in effect, two data sets; its nearest rivals were as good within the noise. For "
-            "an encoder of the size of BERT-large start from mosbach2021."
+            "Chosen on one encoder and, in effect, two data sets; its nearest rivals were as good within the noise. "
+            "For an encoder of the size of BERT-large start from mosbach2021."
         ),
         parameters={**_MOSBACH, "learning_rate": 3e-4, "layer_decay": 0.7},
     ),
