@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 _HOME = {
+    "CVScoresDisplay": "skbert.plots",
     "FeatureStore": "skbert.store",
     "LayerPoolFeaturizer": "skbert.featurizer",
     "MaxPoolBERTClassifier": "skbert.classifier",
@@ -19,7 +20,9 @@ _HOME = {
     "RunStoreError": "skbert.errors",
     "SavedEstimatorError": "skbert.errors",
     "SkbertError": "skbert.errors",
+    "SkipLayerDisplay": "skbert.plots",
     "SkipLayerProbe": "skbert.skip_layers",
+    "StabilityDisplay": "skbert.plots",
     "StabilityStudy": "skbert.stability",
 }
 _SUBPACKAGES = ("datasets", "encoder", "errors", "plots", "recipes", "stability", "store", "text", "training")
@@ -34,6 +37,9 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.errors import SavedEstimatorError as SavedEstimatorError
     from skbert.errors import SkbertError as SkbertError
     from skbert.featurizer import LayerPoolFeaturizer as LayerPoolFeaturizer
+    from skbert.plots import CVScoresDisplay as CVScoresDisplay
+    from skbert.plots import SkipLayerDisplay as SkipLayerDisplay
+    from skbert.plots import StabilityDisplay as StabilityDisplay
     from skbert.regressor import MaxPoolBERTRegressor as MaxPoolBERTRegressor
     from skbert.skip_layers import SkipLayerProbe as SkipLayerProbe
     from skbert.stability import StabilityStudy as StabilityStudy

@@ -75,9 +75,9 @@ def write_probe(probe, folder):
     importance = pandas().DataFrame(probe.layer_importance_, index=probe.classes_).rename_axis("label").reset_index()
     write_table(importance, folder / "importance.csv")
     yield f"Layer importance by label: {folder / 'importance.csv'}"
-    display = SkipLayerDisplay.from_estimator(probe)
     try:
-        display.plot().figure_.savefig(folder / "triangles.png", dpi=150)
+        display = SkipLayerDisplay.from_estimator(probe)
+        display.figure_.savefig(folder / "triangles.png", dpi=150)
         display.plot_importance().figure_.savefig(folder / "importance.png", dpi=150)
     except ImportError as error:
         yield f"No figures: {error}"

@@ -11,6 +11,7 @@ from skbert.plots._style import COLOURS, MARKERS, RED, Picture, new_figure, open
 _MOST_LINES = len(COLOURS)
 _PALE = "#BDBDBD"
 _CROSSED = "one class is predicted for all"
+_STOP, _START = "stop (layers up to stop − 1 are skipped)", "first skipped layer"
 
 
 class SkipLayerDisplay(Picture):
@@ -60,8 +61,8 @@ class SkipLayerDisplay(Picture):
         self.constant = constant
 
     @classmethod
-    def from_estimator(cls, probe, *, value="recall"):
-        """The display of a fitted probe.
+    def from_estimator(cls, probe, *, value="recall", ax=None, labels=None, title=None):
+        """The display of a fitted probe, with its triangles drawn.
 
         Parameters
         ----------
@@ -69,6 +70,8 @@ class SkipLayerDisplay(Picture):
             Fitted.
         value : {"recall", "log_proba"}, default="recall"
             The change of each label's recall, or of its mean gold log-probability (nats), against the full model.
+        ax, labels, title
+            As in `plot`.
 
         Returns
         -------
@@ -76,6 +79,8 @@ class SkipLayerDisplay(Picture):
 
         Raises
         ------
+        ImportError
+            matplotlib is not installed.
         ValueError
             An unknown `value`.
         NotFittedError
@@ -92,7 +97,7 @@ class SkipLayerDisplay(Picture):
         else:
             changes = -probe.label_drop_
         triangles = np.stack([probe.triangle(row) for row in changes])
-        return cls(
+        display = cls(
             triangles,
             probe.layer_importance_,
             probe.classes_.tolist(),
@@ -100,6 +105,7 @@ class SkipLayerDisplay(Picture):
             counts=probe.label_counts_.tolist(),
             constant=probe.triangle(probe.constant_) == 1,
         )
+        return display.plot(ax, labels=labels, title=title)
 
     # ------------------------------------------------------------- triangles
 
@@ -109,7 +115,7 @@ class SkipLayerDisplay(Picture):
         Parameters
         ----------
         ax : matplotlib Axes or sequence of Axes, default=None
-            One for each label; None makes a figure of its own.
+            One for each label, or a single one, which is divided among them; None makes a figure of its own.
         labels : sequence, default=None
             Which labels; None draws all.
         title : str, default=None
@@ -123,22 +129,30 @@ class SkipLayerDisplay(Picture):
         ImportError
             matplotlib is not installed.
         ValueError
-            An unknown label, or as many axes as labels are not given.
+            An unknown label, or neither one axes nor as many as labels.
         """
         labels = list(self.classes if labels is None else labels)
         grids = [self.triangles[self._index_of(label)] for label in labels]
         axes, figure, own = _axes_for(ax, len(labels), _triangle_size(self._n_layers, len(labels)))
         limit = max((np.nanmax(np.abs(grid), initial=0.0) for grid in grids), default=0.0) or 1.0
+        # One grid of ours, whose outer axes are named for all.
+        shared = len(labels) > 1 and (own or _is_single(ax))
         for each, label, grid in zip(axes, labels, grids, strict=True):
-            image = _draw_triangle(each, grid, limit, self.constant, axis_names=not own or len(labels) == 1)
-            each.set_title(self._titled(label), fontsize=9 if own and len(labels) > 1 else 11)
-            if own and len(labels) > 1:
+            image = _draw_triangle(each, grid, limit, self.constant, axis_names=not shared)
+            each.set_title(self._titled(label), fontsize=9 if shared else 11)
+            if shared:
                 each.label_outer()
         figure.colorbar(image, ax=axes, label=self.value_name, shrink=0.8, aspect=30)
-        if own and len(labels) > 1:
-            _name_outer(figure)
-        self._explain_crosses(axes, figure, own)
-        return self._finish(axes, figure, own, title)
+        if shared and own:
+            figure.supxlabel(_STOP, fontsize=10)
+            figure.supylabel(_START, fontsize=10)
+        elif shared:
+            # The axes are too small for a legend.
+            crossed = self.constant is not None and np.any(self.constant)
+            _name_divided(axes, f"{_STOP}\n× {_CROSSED}" if crossed else _STOP, _START)
+        if own or not shared:
+            self._explain_crosses(axes, figure, own)
+        return self._finish(axes, figure, own, title, divided=ax if shared else None)
 
     def plot_difference(self, first, second, ax=None, *, title=None):
         """Draw the triangle of one label less that of another.
@@ -177,7 +191,8 @@ class SkipLayerDisplay(Picture):
         Parameters
         ----------
         ax : matplotlib Axes or sequence of Axes, default=None
-            One, or with more than eight labels one for each; None makes a figure of its own.
+            One, which more than eight labels divide among them, or one for each of so many; None makes a figure of
+            its own.
         labels : sequence, default=None
             Which labels; None draws all.
         title : str, default=None
@@ -204,17 +219,19 @@ class SkipLayerDisplay(Picture):
             each.set_ylim(*_padded(rows))
             each.set_xticks(_ticks(self._n_layers))
             open_sides(each, "top", "right")
-            if small and own:
+            if small and (own or _is_single(ax)):
                 each.label_outer()
         name = "fall of gold log-probability per skipped layer (nats)"
         if small and own:
             figure.supxlabel("layer", fontsize=10)
             figure.supylabel(name, fontsize=10)
+        elif small and _is_single(ax):
+            _name_divided(axes, "layer", name.replace(" per", "\nper"))
         else:
             axes[0].set(xlabel="layer", ylabel=name.replace(" per", "\nper"))
         if not small:
             _legend(axes[0], figure, own, len(labels))
-        return self._finish(axes, figure, own, title)
+        return self._finish(axes, figure, own, title, divided=ax if small and _is_single(ax) else None)
 
     # ------------------------------------------------------------- shared
 
@@ -239,9 +256,11 @@ class SkipLayerDisplay(Picture):
         where = {"loc": "outside lower right"} if own else {"loc": "upper right"}
         (figure if own else axes[0]).legend(handles, [_CROSSED], frameon=False, fontsize=8, handletextpad=0, **where)
 
-    def _finish(self, axes, figure, own, title):
+    def _finish(self, axes, figure, own, title, divided=None):
         if title and own:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        elif title and divided is not None:
+            divided.set_title(title, fontsize=11, pad=22)
         elif title:
             axes[0].set_title(title, fontsize=11)
         self.ax_ = axes[0] if len(axes) == 1 else axes
@@ -265,20 +284,35 @@ def _triangle_size(n_layers, n_labels):
 
 def _axes_for(ax, n, size):
     """A list of `n` axes, their figure, and whether the figure is ours."""
-    if ax is not None:
+    columns = _columns(n)
+    shape = math.ceil(n / columns), columns
+    if ax is None:
+        figure = new_figure(size)
+        grid = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).ravel()
+    elif n > 1 and _is_single(ax) and ax.get_subplotspec() is not None:
+        figure = ax.figure
+        parts = ax.get_subplotspec().subgridspec(*shape, hspace=0.35, wspace=0.15)
+        grid = parts.subplots(sharex=True, sharey=True, squeeze=False).ravel()
+        # What is left of the axes carries the title.
+        ax.set(xticks=[], yticks=[])
+        ax.patch.set_visible(False)
+        open_sides(ax, *ax.spines)
+    else:
         axes = list(np.ravel(ax))
         if len(axes) != n:
             raise ValueError(f"{n} axes are needed, got {len(axes)}; leave ax=None for a figure of its own.")
         return axes, axes[0].figure, False
-    columns = _columns(n)
-    figure = new_figure(size)
-    grid = figure.subplots(math.ceil(n / columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
     for unused in grid[n:]:
         unused.set_axis_off()
     # Axes over an empty place show their own ticks, or the column would have none.
     for above in grid[max(0, n - columns) : n]:
         above.tick_params(labelbottom=True)
-    return list(grid[:n]), figure, True
+    return list(grid[:n]), figure, ax is None
+
+
+def _is_single(ax):
+    """Whether one axes of the user is given, rather than none or several."""
+    return ax is not None and np.ndim(ax) == 0
 
 
 def _draw_triangle(ax, grid, limit, constant, axis_names):
@@ -305,13 +339,17 @@ def _draw_triangle(ax, grid, limit, constant, axis_names):
     ax.tick_params(length=2, labelsize=8)
     open_sides(ax, *ax.spines)
     if axis_names:
-        ax.set(xlabel="stop (layers up to stop − 1 are skipped)", ylabel="first skipped layer")
+        ax.set(xlabel=_STOP, ylabel=_START)
     return image
 
 
-def _name_outer(figure):
-    figure.supxlabel("stop (layers up to stop − 1 are skipped)", fontsize=10)
-    figure.supylabel("first skipped layer", fontsize=10)
+def _name_divided(axes, x, y):
+    """Name the outer axes of a grid inside a user's axes: those in the middle of the last row and the first column."""
+    columns = _columns(len(axes))
+    last = axes[(len(axes) - 1) // columns * columns :]
+    last[(len(last) - 1) // 2].set_xlabel(x)
+    first = axes[::columns]
+    first[(len(first) - 1) // 2].set_ylabel(y)
 
 
 def _ticks(n_layers):

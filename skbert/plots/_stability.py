@@ -69,8 +69,8 @@ class StabilityDisplay(Picture):
         self.baselines = baselines
 
     @classmethod
-    def from_estimator(cls, study, *, score=None, reference=None):
-        """The display of a finished study.
+    def from_estimator(cls, study, *, score=None, reference=None, ax=None, size=None, title=None):
+        """The display of a finished study, with its runs drawn.
 
         Parameters
         ----------
@@ -80,6 +80,8 @@ class StabilityDisplay(Picture):
             One of its scores; None is the first.
         reference : str, default=None
             Variant to which differences are drawn; None is the first.
+        ax, size, title
+            As in `plot`.
 
         Returns
         -------
@@ -87,6 +89,8 @@ class StabilityDisplay(Picture):
 
         Raises
         ------
+        ImportError
+            matplotlib is not installed.
         NotFittedError
             The study has not run.
         ValueError
@@ -100,7 +104,7 @@ class StabilityDisplay(Picture):
         score = study.scores_[0] if score is None else score
         reference = next(iter(study.variants_)) if reference is None else reference
         others = [name for name in study.variants_ if name != reference]
-        return cls(
+        display = cls(
             study.results_,
             study.summary(score),
             study.expected_max(score=score),
@@ -108,6 +112,7 @@ class StabilityDisplay(Picture):
             score=score,
             baselines=study.baselines_,
         )
+        return display.plot(ax, size=size, title=title)
 
     # ------------------------------------------------------------- pictures
 

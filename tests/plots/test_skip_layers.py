@@ -128,6 +128,10 @@ def test_from_estimator(tiny, texts, labels):
         np.testing.assert_array_equal(triangle, probe.triangle(change))
         assert label in display.classes
     assert display.counts == [8, 8, 8]
+    assert len(display.ax_) == 3
+    figure = matplotlib.figure.Figure()
+    two = SkipLayerDisplay.from_estimator(probe, ax=figure.subplots(1, 2), labels=probe.classes_[:2])
+    assert two.figure_ is figure
     np.testing.assert_array_equal(display.constant, probe.triangle(probe.constant_) == 1)
     falls = SkipLayerDisplay.from_estimator(probe, value="log_proba")
     np.testing.assert_allclose(falls.triangles[0][0, 1], -probe.proba_drop_[0][labels == probe.classes_[0]].mean())
@@ -142,3 +146,23 @@ def test_without_matplotlib__says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"skbert\[plots\]"):
         display_of(2, 4).plot()
+
+
+def test_one_axes__is_divided_among_the_labels(tiny):
+    figure = matplotlib.figure.Figure()
+    left, right = figure.subplots(1, 2)
+    display = display_of(3, 4).plot(left, title="Mine")
+    assert len(display.ax_) == 3
+    for ax, triangle in zip(display.ax_, display.triangles, strict=True):
+        np.testing.assert_array_equal(images(ax)[0].filled(np.nan), triangle[:, 1:])
+        assert ax.get_position().x1 < right.get_position().x0
+    assert left.get_title() == "Mine"
+    assert [ax.get_title() for ax in display.ax_] == [f"label {i} (n = {5 + i})" for i in range(3)]
+    assert "stop" in "".join(ax.get_xlabel() for ax in display.ax_)
+    display.constant = np.zeros((4, 5), dtype=bool)
+    display.constant[0, 4] = True
+    display.plot(right)
+    assert "× one class is predicted for all" in "".join(ax.get_xlabel() for ax in display.ax_)
+    many = display_of(9, 4).plot_importance(figure.add_subplot())
+    assert len(many.ax_) == 9
+    assert "nats" in "".join(ax.get_ylabel() for ax in many.ax_)

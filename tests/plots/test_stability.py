@@ -135,3 +135,12 @@ def test_without_matplotlib__says_what_to_install(display, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"skbert\[plots\]"):
         display.plot()
+
+
+def test_from_estimator__draws_the_runs(study):
+    figure = matplotlib.figure.Figure()
+    ax = figure.subplots()
+    display = StabilityDisplay.from_estimator(study, ax=ax, size=min(study.train_sizes_), title="Mine")
+    assert display.ax_ is ax
+    assert ax.get_title() == "Mine"
+    assert f"{min(study.train_sizes_)} training texts" in ax.get_xlabel()
