@@ -32,6 +32,11 @@ def check_bool(name, value):
     return bool(value)
 
 
+def check_verbose(value):
+    """`verbose` as an int; True is 1."""
+    return check_int("verbose", int(value) if isinstance(value, (bool, np.bool_)) else value, 0)
+
+
 def check_choice(name, value, choices):
     """`value`, which must be one of the strings `choices`."""
     if not isinstance(value, str) or value not in choices:

@@ -12,7 +12,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing
 
 
-def held_out_splits(cv, X, y):
+def held_out_splits(cv, X, y, groups=None):
     """Pairs (train, test) of int arrays that hold out every sample once.
 
     Raises
@@ -23,7 +23,8 @@ def held_out_splits(cv, X, y):
     names, counts = np.unique(y, return_counts=True)
     if len(names) < 2:
         raise ValueError(f"At least two classes are needed, but y holds one class: {names.tolist()[0]!r}.")
-    splits = [(np.asarray(train), np.asarray(test)) for train, test in check_cv(cv, y, classifier=True).split(X, y)]
+    found = check_cv(cv, y, classifier=True).split(X, y, groups)
+    splits = [(np.asarray(train), np.asarray(test)) for train, test in found]
     times = Counter(row for _, test in splits for row in test.tolist())
     if len(times) < len(y) or max(times.values()) > 1:
         raise ValueError(

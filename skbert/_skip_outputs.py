@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from tqdm.auto import tqdm
 
@@ -25,8 +26,8 @@ _ALIVE = 16
 _LEAST_PROBABILITY = np.finfo(np.float64).eps
 
 _WHAT_CAN_BE_PROBED = (
-    "SkipLayerProbe takes a MaxPoolBERTClassifier, a Pipeline that ends in one, or a Pipeline of a "
-    "LayerPoolFeaturizer and a classifier with predict_proba"
+    "SkipLayerProbe takes a MaxPoolBERTClassifier, a Pipeline that ends in one, a Pipeline of a "
+    "LayerPoolFeaturizer and a classifier with predict_proba, or a search such as GridSearchCV over one of these"
 )
 
 
@@ -52,6 +53,8 @@ def split_estimator(estimator):
     """The `Parts` of an estimator, fitted or not; TypeError where its layers cannot be probed."""
     if isinstance(estimator, FrozenEstimator):
         return split_estimator(estimator.estimator)
+    if isinstance(estimator, (GridSearchCV, RandomizedSearchCV)):
+        return split_estimator(getattr(estimator, "best_estimator_", estimator.estimator))
     if isinstance(estimator, MaxPoolBERTClassifier):
         return Parts(None, estimator, None)
     if not isinstance(estimator, Pipeline):

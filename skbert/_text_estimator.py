@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._checks import check_int
+from skbert._checks import check_int, check_verbose
 from skbert._fitted import FittedModel
 from skbert._persistence import PersistenceMixin
 from skbert.encoder import longest_input
@@ -44,7 +44,7 @@ class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transform
             raise ValueError(f"revision must be None or a str, got {self.revision!r}")
         if self.max_length is not None:
             check_int("max_length", self.max_length, 3)
-        check_int("verbose", self.verbose, 0)
+        check_verbose(self.verbose)
         device = resolve_device(self.device)
         return device, resolve_precision(self.precision, device)
 

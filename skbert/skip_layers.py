@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._checks import check_int
+from skbert._checks import check_int, check_verbose
 from skbert._held_out import held_out_models, held_out_splits, make_scorer_of_outputs
 from skbert._rng import derive_seeds
 from skbert._skip_outputs import SkippingEstimator, count_layers, split_estimator
@@ -25,6 +25,7 @@ from skbert._skip_statistics import (
 )
 from skbert._targets import as_labels
 from skbert.classifier import MaxPoolBERTClassifier
+from skbert.text import check_texts
 
 
 class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -38,9 +39,8 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     estimator : estimator, default=None
-        A `MaxPoolBERTClassifier`, a Pipeline that ends in one, or a Pipeline of a
-        `LayerPoolFeaturizer` and a classifier with ``predict_proba``. None is
-        ``MaxPoolBERTClassifier()``.
+        A `MaxPoolBERTClassifier`, a Pipeline that ends in one, a Pipeline of a `LayerPoolFeaturizer` and a
+        classifier with ``predict_proba``, or GridSearchCV over one of these. None is ``MaxPoolBERTClassifier()``.
     spans : {"contiguous", "single"} or list, default="contiguous"
         What is skipped. ``"contiguous"``: all L(L+1)/2 spans of consecutive layers;
         ``"single"``: each layer alone. A list holds pairs (start, stop) of layers, 0-based,
@@ -191,7 +191,7 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     # ---------------------------------------------------------------- fit
 
-    def fit(self, X, y):
+    def fit(self, X, y, groups=None):
         """Probe the estimator on labelled texts.
 
         Parameters
@@ -200,6 +200,8 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
             Texts or pairs of texts, or what the first step of a Pipeline takes.
         y : array-like (n,)
             Gold labels.
+        groups : array-like (n,), default=None
+            For splitters such as GroupKFold: samples of one group are held out together.
 
         Returns
         -------
@@ -213,19 +215,20 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
             ``cv="prefit"`` with an estimator that is not fitted.
         """
         check_int("n_permutations", self.n_permutations, 0)
-        check_int("verbose", self.verbose, 0)
+        check_verbose(self.verbose)
         seed = derive_seeds(self.random_state).split
         score = make_scorer_of_outputs(self.scoring)
-        X, y = self._check_data(X, y)
+        X, y, groups = self._check_data(X, y, groups)
         estimator = MaxPoolBERTClassifier() if self.estimator is None else self.estimator
         # Before anything is trained: what cannot be probed should not cost a fit.
-        split_estimator(estimator)
+        if split_estimator(estimator).before is None:
+            check_texts(X, type(self).__name__)
         if isinstance(self.cv, str) and self.cv == "prefit":
             check_is_fitted(estimator)
             classes, models = np.asarray(estimator.classes_), [(estimator, np.arange(len(y)))]
         else:
             resolve_spans(self.spans, count_layers(estimator))
-            classes, models = np.unique(y), held_out_models(estimator, held_out_splits(self.cv, X, y), X, y)
+            classes, models = np.unique(y), held_out_models(estimator, held_out_splits(self.cv, X, y, groups), X, y)
         gold = _as_indices(y, classes)
         skips, parts, predicted, log_proba = self._run_models(models, X, classes, len(y))
         fitted = estimator if isinstance(models, list) else clone(estimator).fit(X, y)
@@ -240,7 +243,7 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
         self._adopt_label_patterns()
         return self
 
-    def _check_data(self, X, y):
+    def _check_data(self, X, y, groups):
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         if isinstance(X, str):
@@ -248,8 +251,12 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
         y = as_labels(y, "y")
         if y.ndim != 1:
             raise ValueError("SkipLayerProbe compares single labels; y must be one-dimensional, not multi-label.")
-        X, y = indexable(X, y)
-        return X, y
+        X, y, groups = indexable(X, y, groups)
+        if not len(y):
+            raise ValueError(
+                "Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by SkipLayerProbe."
+            )
+        return X, y, groups
 
     def _run_models(self, models, X, classes, n):
         """The spans, the number of the model that saw each sample, and its outputs under no span and under each."""
@@ -261,6 +268,11 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
                 predicted = np.empty((1 + len(skips), n), dtype=int)
                 log_proba = np.empty((1 + len(skips), n, len(classes)))
                 self.n_layers_ = model.n_layers
+            if model.n_layers != self.n_layers_:
+                raise ValueError(
+                    f"The models of the folds have {self.n_layers_} and {model.n_layers} layers, so their spans are "
+                    "not the same; keep layer_path out of the search."
+                )
             part = _safe_indexing(X, rows)
             predicted[:, rows], log_proba[:, rows] = model.outputs(part, [(), *skips], progress=self.verbose > 0)
             part_of[rows] = number

@@ -15,7 +15,15 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import adjusted_mutual_info_score, log_loss, recall_score
-from sklearn.model_selection import KFold, LeaveOneOut, ShuffleSplit, StratifiedKFold, cross_val_predict
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneOut,
+    ShuffleSplit,
+    StratifiedKFold,
+    cross_val_predict,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
@@ -485,6 +493,9 @@ def test_wrong_data(tiny, tuned, texts):
         probe.fit("a text", [0])
     with pytest.raises(ValueError, match="requires y"):
         probe.fit(["a"], None)
+    for cv in (2, "prefit"):
+        with pytest.raises(ValueError, match="0 sample"):
+            SkipLayerProbe(tuned, cv=cv).fit([], [])
     with pytest.raises(ValueError, match="one class: 7"):
         probe.fit(["a", "b"], [7, 7])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
@@ -514,3 +525,48 @@ def test_label_without_samples__has_no_recall(tuned, texts, labels):
     assert np.isnan(probe.label_recall_[login]).all()
     assert np.isfinite(np.delete(probe.label_recall_, login, axis=0)).all()
     assert np.isfinite(probe.pattern_test_.pvalue)
+
+
+@pytest.mark.parametrize(("row", "cell", "error"), [(20, None, ValueError), (0, 5, TypeError)])
+def test_wrong_texts__are_named_by_their_row_before_anything_is_trained(
+    tiny, texts, labels, monkeypatch, row, cell, error
+):
+    monkeypatch.setattr(MaxPoolBERTClassifier, "fit", lambda *args: pytest.fail("was trained"))
+    texts = [*texts[:row], cell, *texts[row + 1 :]]
+    with pytest.raises(error, match=f"row {row}"):
+        SkipLayerProbe(MaxPoolBERTClassifier(tiny()), cv=2).fit(texts, labels)
+
+
+def test_groups__are_held_out_together(tiny, texts, labels):
+    pipeline = make_pipeline(LayerPoolFeaturizer(tiny(), device="cpu"), LogisticRegression())
+    groups = np.arange(24) // 6
+    given = {"spans": "single", "n_permutations": 0}
+    probe = SkipLayerProbe(pipeline, cv=GroupKFold(2), **given).fit(texts, labels, groups)
+    by_hand = list(GroupKFold(2).split(texts, labels, groups))
+    reference = SkipLayerProbe(pipeline, cv=by_hand, **given).fit(texts, labels)
+    np.testing.assert_array_equal(probe.proba_drop_, reference.proba_drop_)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        SkipLayerProbe(pipeline, cv=GroupKFold(2)).fit(texts, labels, groups[:3])
+
+
+def test_search__is_probed_as_the_estimator_that_it_found(tiny, texts, labels):
+    pipeline = make_pipeline(LayerPoolFeaturizer(tiny(), device="cpu"), LogisticRegression())
+    search = GridSearchCV(pipeline, {"logisticregression__C": [0.01, 10]}, cv=2).fit(texts, labels)
+    found = SkipLayerProbe(search, cv="prefit", n_permutations=0, verbose=True).fit(texts, labels)
+    reference = SkipLayerProbe(search.best_estimator_, cv="prefit", n_permutations=0).fit(texts, labels)
+    np.testing.assert_array_equal(found.proba_drop_, reference.proba_drop_)
+    folds = SkipLayerProbe(search, cv=2, spans="single", n_permutations=0).fit(texts, labels)
+    assert folds.estimator_.best_params_ == search.best_params_
+
+
+class _AnotherDepthEachFold(GridSearchCV):
+    def fit(self, X, y):
+        path = (0,) if X[0] == self.cv else (0, 1)
+        return GridSearchCV(self.estimator, {"layerpoolfeaturizer__layer_path": [path]}, cv=2).fit(X, y)
+
+
+def test_search__that_finds_another_depth_in_each_fold_is_refused(tiny, texts, labels):
+    pipeline = make_pipeline(LayerPoolFeaturizer(tiny(), device="cpu"), LogisticRegression())
+    folds = [(np.arange(12), np.arange(12, 24)), (np.arange(12, 24), np.arange(12))]
+    with pytest.raises(ValueError, match="keep layer_path out of the search"):
+        SkipLayerProbe(_AnotherDepthEachFold(pipeline, {}, cv=texts[0]), cv=folds).fit(texts, labels)
