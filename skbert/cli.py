@@ -39,7 +39,7 @@ def _options(
     pass
 
 
-Data = Annotated[Path, typer.Argument(help="Table of texts: .csv, .tsv, .jsonl or .parquet.")]
+Data = Annotated[Path, typer.Argument(help="Table of texts: .csv, .tsv, .jsonl or .parquet, with a row of names.")]
 Text = Annotated[list[str], typer.Option("--text", help="Column of texts; given twice, pairs of texts.")]
 Label = Annotated[str, typer.Option(help="Column of labels.")]
 Encoding = Annotated[str, typer.Option(help="Of CSV, TSV and JSONL files, such as cp932 for Shift_JIS.")]
@@ -135,6 +135,11 @@ def study(
         typer.echo(f"Runs: {results}")
     if report is not None:
         typer.echo(f"Report: {done.report(report, title=title)}")
+    scored = done.results_[done.results_[done.scores_[0]].notna()]
+    silent = [name for name in done.variants_ if name not in done.baselines_ and name not in set(scored["variant"])]
+    if silent:
+        typer.echo(f"Error: no run of {', '.join(silent)} has a score; the reasons are above.", err=True)
+        raise typer.Exit(1)
 
 
 def _number(text, option):
@@ -189,6 +194,8 @@ def predict(
     frame = files.read_table(data, encoding)
     estimator = models.load(folder)
     X = files.texts_of(frame, text, data)
+    if output is not None:
+        files.check_writable(frame, output)
     found = {"prediction": estimator.predict(X)}
     if proba:
         if not hasattr(estimator, "classes_"):
@@ -289,6 +296,8 @@ def probe(
     """Skip every span of layers and see which labels suffer."""
     from skbert import SkipLayerProbe
 
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file; --output takes a folder.")
     output.mkdir(parents=True, exist_ok=True)
     frame = files.read_table(data, encoding)
     X, y = files.texts_of(frame, text, data), files.labels_of(frame, label, data)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
+import re
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -26,8 +28,8 @@ def pandas():
 def read_table(path, encoding="utf-8"):
     """A file as a data frame; the ending of its name says the format.
 
-    Cells of CSV and TSV stay as they are written: "NA" and "None" are texts, and so is "007". TSV has no
-    quoting: a double quote is an ordinary character, and a row is a line.
+    Cells of CSV and TSV stay as they are written: "NA" and "None" are texts, and so is "007". In TSV a double
+    quote is an ordinary character, unless the file as a whole is quoted as pandas and spreadsheets do it.
 
     Raises
     ------
@@ -48,7 +50,8 @@ def read_table(path, encoding="utf-8"):
         if kind == ".csv":
             return _read_csv(pd, path, encoding)
         if kind == ".tsv":
-            return _read_csv(pd, path, encoding, sep="\t", quoting=csv.QUOTE_NONE)
+            quoted = _is_quoted(path.read_text(encoding))
+            return _read_csv(pd, path, encoding, sep="\t", quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
         if kind in (".jsonl", ".ndjson"):
             # Not by pandas, which makes dates and numbers of what looks like them. A line ends where JSON says.
             rows = [json.loads(line) for line in path.read_text(encoding).split("\n") if line.strip()]
@@ -77,6 +80,23 @@ def _read_csv(pd, path, encoding, **dialect):
         warnings.simplefilter("error", pd.errors.ParserWarning)
         # With one column, an empty line is an empty text.
         return _not_empty(pd.read_csv(path, index_col=False, skip_blank_lines=len(names) > 1, **raw), path)
+
+
+def _is_quoted(text):
+    """Whether tab-separated text is quoted by the rules of CSV.
+
+    Then every double quote belongs to a quoted field, and every row has as many fields as the first. A field such as
+    "yes" alone is no sign of it: who quotes does so only where a quote, a tab or a line break is inside.
+    """
+    fields = re.findall(r'(?:^|(?<=[\t\n]))"((?:[^"]|"")*)"(?=[\t\r\n]|\Z)', text)
+    if not fields or 2 * len(fields) + sum(field.count('"') for field in fields) != text.count('"'):
+        return False
+
+    def is_table(quoting):
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=quoting)
+        return len({len(row) for row in rows if row}) == 1
+
+    return is_table(csv.QUOTE_MINIMAL) and (any('"' in field for field in fields) or not is_table(csv.QUOTE_NONE))
 
 
 def _not_empty(frame, path):
@@ -141,7 +161,16 @@ def _as_tsv(frame, path):
             f"{path}: row {found[0]} of the column {found[1]!r} holds a tab or a line break, which TSV cannot; write "
             ".csv, .jsonl or .parquet."
         )
-    return frame.to_csv(sep="\t", index=False, lineterminator="\n", quoting=csv.QUOTE_NONE)
+    text = frame.to_csv(sep="\t", index=False, lineterminator="\n", quoting=csv.QUOTE_NONE)
+    if _is_quoted(text):
+        raise ValueError(f"{path}: texts with double quotes would be read back as others; write .csv or .jsonl.")
+    return text
+
+
+def check_writable(frame, path):
+    """Refuse texts that the format of `path` cannot hold, before anything is computed."""
+    if Path(path).suffix.lower() == ".tsv":
+        _as_tsv(frame, path)
 
 
 def check_output(path, kinds=(".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")):

@@ -80,6 +80,12 @@ def variants(names, recipe, model, settings, *, regression=False):
     -------
     dict of str to estimator
     """
+    from skbert.encoder import load_encoder
+
+    if settings and not set(names) - {FEATURES}:
+        raise ValueError("--set changes how encoders are fine-tuned, and --variants names none that is.")
+    recipes.get(recipe)
+    load_encoder(model)  # now, for what cannot be had would fail in every run
     found = {}
     for name in names:
         if name in found:

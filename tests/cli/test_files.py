@@ -1,5 +1,6 @@
 """The ``skbert`` command on files: fit, predict, evaluate, features, probe and study."""
 
+import csv
 import json
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, r2_score
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, cli, recipes
+from skbert._cli.files import read_table, write_table
 from skbert._study import running
 from skbert.stability import read_runs
 
@@ -362,6 +364,10 @@ def test_labels__learned_from_csv_are_those_of_parquet(run, tmp_path, tiny, text
             "scoring='f1' does not suit",
         ),
         (["study", "TABLE", "--sizes", "few"], "--sizes takes whole numbers"),
+        (["study", "TABLE", "--variants", "features", "--model", "nowhere/at-all"], "nowhere/at-all"),
+        (["study", "TABLE", "--variants", "features", "--recipe", "quick"], "There is no recipe 'quick'"),
+        (["study", "TABLE", "--variants", "features", "--set", "max_epochs=3"], "--variants names none that is"),
+        (["probe", "TABLE", "--output", "TABLE"], "is a file; --output takes a folder"),
         (["study", "TABLE", "--seeds", "0"], "greater than or equal to 1"),
     ],
 )
@@ -400,3 +406,58 @@ def test_tab_within_a_text__is_refused_by_tsv(run, saved, tmp_path):
     status, _, err = run("predict", saved, tmp_path / "t.csv", "--output", tmp_path / "out.tsv")
     assert status == 1
     assert "row 0 of the column 'text' holds a tab" in err
+
+
+def test_tab_within_a_text__is_found_before_anything_is_predicted(run, saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(MaxPoolBERTClassifier, "predict", lambda *args: pytest.fail("was predicted"))
+    (tmp_path / "t.csv").write_text('text\n"where\tis it"\n', encoding="utf-8")
+    status, _, err = run("predict", saved, tmp_path / "t.csv", "--output", tmp_path / "out.tsv")
+    assert status == 1
+    assert "holds a tab" in err
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_study_without_any_score__exits_with_one(run, table, tiny):
+    words = [
+        "study",
+        table,
+        "--variants",
+        "baseline",
+        "--set",
+        "learning_rate=fast",
+        "--seeds",
+        "2",
+        "--test-size",
+        "6",
+    ]
+    status, out, err = run(*words, "--model", tiny(), "--n-jobs", "1")
+    assert status == 1
+    assert "no run of baseline has a score" in err
+    assert "tfidf" in out
+
+
+_TEXTS = [
+    ['he said "hub not found" twice', "plain", "NA"],
+    ["a tab\tinside", "two\nlines", "plain"],
+    ['"yes"', "plain", '"all of it"'],
+    ['5" pipe', '"unfinished', "plain"],
+    ['"one', "plain", 'two"'],
+]
+
+
+@pytest.mark.parametrize("texts", _TEXTS)
+def test_tsv__is_read_with_its_quotes_as_who_wrote_it_meant_them(tmp_path, texts):
+    frame = pd.DataFrame({"text": texts, "label": ["a", "b", "a"]})
+    frame.to_csv(tmp_path / "quoted.tsv", sep="\t", index=False)
+    assert read_table(tmp_path / "quoted.tsv")["text"].tolist() == texts
+    if not set("\t\n") & set("".join(texts)):
+        frame.to_csv(tmp_path / "bare.tsv", sep="\t", index=False, quoting=csv.QUOTE_NONE)
+        assert read_table(tmp_path / "bare.tsv")["text"].tolist() == texts
+        write_table(frame, tmp_path / "ours.tsv")
+        assert read_table(tmp_path / "ours.tsv")["text"].tolist() == texts
+
+
+def test_tsv__that_would_be_read_back_as_another_is_not_written(tmp_path):
+    frame = pd.DataFrame({"text": ['"a ""b"" c"'], "label": ["a"]})
+    with pytest.raises(ValueError, match="would be read back as others"):
+        write_table(frame, tmp_path / "t.tsv")
