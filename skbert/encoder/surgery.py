@@ -67,7 +67,12 @@ def resolve_path(layer_path, runner):
         if not 0 <= index < n_layers:
             raise ValueError(
                 f"layer_path holds {index}, but the layers of this encoder are 0..{n_layers - 1}"
-                + (" (negative indices are not taken)." if index < 0 else ".")
+                + (" (negative indices are not taken)." if index < 0 else ". ")
+                + (
+                    f"Recipes are made for another depth by recipes.get(name, n_layers={n_layers})."
+                    if index > 0
+                    else ""
+                )
             )
     path = tuple(int(index) for index in layer_path)
     if path == tuple(range(n_layers)):
