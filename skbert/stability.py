@@ -10,7 +10,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skbert._checks import check_int
+from skbert._checks import check_verbose
 from skbert._rng import derive_seeds
 from skbert._study import draws
 from skbert._study.checks import check_classes, check_data, check_scorers, check_store_name, resolve_scoring
@@ -47,10 +47,10 @@ class StabilityStudy(StudyResults, BaseEstimator):
     ----------
     estimator : estimator, default=None
         Any scikit-learn classifier or regressor. None is ``MaxPoolBERTClassifier()``.
-    variants : dict or list, default=None
-        What is compared. A dict of name to parameters of `estimator`, or to another estimator;
-        or a parameter grid, as in GridSearchCV. None is the estimator as it is. All their parameters ``random_state``
-        are set by the study.
+    variants : dict, list or ParameterGrid, default=None
+        What is compared. A dict of name to parameters of `estimator`, to another estimator, or to None for
+        `estimator` as it is; or a parameter grid, as in GridSearchCV, or a list of its points. None is the estimator
+        alone. All their parameters ``random_state`` are set by the study.
     seeds : int or dict, default=20
         An int: so many runs of each variant and size, each with a sample draw and a seed of its own.
         ``{"init": a, "order": b}``: a crossed design, in which a initialisations meet b
@@ -62,7 +62,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
     test_size : float or int, default=0.25
         Texts to score on, drawn anew for each draw in proportion to the classes: a share, or a number.
         All copies of a text stay on the same side.
-    scoring : str, sequence of str, or dict of name to scorer; default=("accuracy", "f1_macro")
+    scoring : str, sequence of str, scorer, or dict of name to scorer; default=("accuracy", "f1_macro")
         Scorers of scikit-learn. The first is the one that statistics take when none is named. The default is for
         classifiers; regressors need others, such as ``("r2", "neg_mean_absolute_error")``.
     baselines : sequence of str, default=("majority", "tfidf")
@@ -182,7 +182,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
 
     # ---------------------------------------------------------------- running
 
-    def fit(self, X, y):
+    def fit(self, X, y, groups=None):
         """Do all runs that are not in the store yet.
 
         Parameters
@@ -191,6 +191,8 @@ class StabilityStudy(StudyResults, BaseEstimator):
             Texts or pairs of texts; or, where no variant needs texts and ``baselines`` is without "tfidf", numbers.
         y : array-like (n,)
             Labels, or numbers for regressors.
+        groups : array-like (n,), default=None
+            Such as authors or threads: rows of one group stay on the same side, as copies of a text do.
 
         Returns
         -------
@@ -206,7 +208,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
             pandas is not installed.
         """
         pandas()  # said before anything is computed
-        check_int("verbose", self.verbose, 0)
+        check_verbose(self.verbose)
         check_store_name(self.store)
         plan, scoring = resolve_seeds(self.seeds), resolve_scoring(self.scoring)
         estimator = MaxPoolBERTClassifier() if self.estimator is None else self.estimator
@@ -214,15 +216,21 @@ class StabilityStudy(StudyResults, BaseEstimator):
         regression = is_regression(variants)
         baselines = resolve_baselines(self.baselines, variants, regression)
         estimators = {**variants, **baselines}
-        X, y, keys, strata = check_data(X, y, regression)
+        X, y, given_groups, keys, strata = check_data(X, y, groups, regression)
+        if "tfidf" in baselines and not draws.holds_texts(X):
+            warnings.warn(
+                "The null model 'tfidf' reads texts, and X holds none: it is left out.", UserWarning, stacklevel=2
+            )
+            del baselines["tfidf"], estimators["tfidf"]
         check_scorers(scoring, y, regression)
-        groups = draws.group_rows(keys)
+        copies = draws.group_rows(keys)
+        groups = copies if given_groups is None else draws.join_groups(copies, given_groups)
         n_classes = strata.max() + 1
         check_classes(groups, strata, y)
         n_test = draws.resolve_test_size(self.test_size, len(y), n_classes)
-        copies = draws.describe_copies(groups, strata)
-        if copies:
-            warnings.warn(copies, UserWarning, stacklevel=2)
+        found = draws.describe_copies(copies, strata)
+        if found:
+            warnings.warn(found, UserWarning, stacklevel=2)
 
         with closing(RunStore(self.store)) as store:
             root = self._root(store)
@@ -230,7 +238,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
             sizes = draws.resolve_train_sizes(self.train_sizes, min(len(split.order) for split in splits), n_classes)
             runs = plan_runs(estimators, sizes, plan, root)
             facts = {
-                "data": data_facts(keys, y, regression),
+                "data": data_facts(keys, y, regression, given_groups),
                 "design": {
                     "seeds": plan.counts(),
                     "train sizes": sizes,
@@ -271,6 +279,12 @@ class StabilityStudy(StudyResults, BaseEstimator):
                 stacklevel=3,
             )
         store.adopt(facts)
+        # An encoder that was out of reach had no hash, and runs that say so; now it is what the store belongs to.
+        reached = {
+            name: facts["encoders"].get(name) for name, hash_ in store.facts()["encoders"].items() if hash_ is None
+        }
+        if any(reached.values()):
+            store.replace("encoders", store.facts()["encoders"] | reached)
         found = differences(store.facts(), facts)
         if found:
             more = f"\n  and {len(found) - 6} more" if len(found) > 6 else ""

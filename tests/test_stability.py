@@ -23,8 +23,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import accuracy_score, f1_score, make_scorer
-from sklearn.model_selection import GridSearchCV
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, make_scorer
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
@@ -122,6 +122,18 @@ def test_grid_of_parameters__names_its_points(data):
     assert [model.luck for model in done.variants_.values()] == [0.1, 0.9]
 
 
+@pytest.mark.parametrize("form", [ParameterGrid, lambda grid: list(ParameterGrid(grid)), lambda grid: [grid]])
+def test_points_of_a_grid__may_be_given_themselves(data, form):
+    results = study(variants=form({"luck": [0.2, 0.8]})).fit(*data).results_
+    same(results, study(variants={"luck": [0.2, 0.8]}).fit(*data).results_)
+
+
+def test_variant_of_nothing__is_the_estimator_as_it_is(data):
+    results = study(variants={"a": None, "b": {}, "c": {"luck": 0.9}}).fit(*data).results_
+    scores = results.groupby("variant")["accuracy"].apply(list)
+    assert scores["a"] == scores["b"] != scores["c"]
+
+
 def test_no_variants__study_the_estimator_itself(data):
     assert list(study().fit(*data).variants_) == ["Guesser"]
 
@@ -158,6 +170,12 @@ def test_crossed_design_on_one_draw__pairs_by_seeds(data):
     # A variant that runs once meets every run of the other.
     assert done.compare("a", "majority").n == 6
     assert np.isnan([found.corrected_pvalue, found.permutation_pvalue, found.wilcoxon_pvalue]).all()
+
+
+def test_scoring__takes_a_scorer_alone(data):
+    results = study(scoring=make_scorer(balanced_accuracy_score)).fit(*data).results_
+    expected = study(scoring="balanced_accuracy").fit(*data).results_["balanced_accuracy"]
+    assert results["score"].tolist() == expected.tolist()
 
 
 def test_scoring__takes_names_and_named_scorers(data):
@@ -503,6 +521,8 @@ def test_database_of_something_else__is_refused_and_left_alone(data, tmp_path):
 def test_store_that_cannot_be__is_refused(data, tmp_path):
     with pytest.raises(ValueError, match="store names a file"):
         study(store="memory").fit(*data)
+    with pytest.raises(ValueError, match="must be the name of a file"):
+        study(store=5).fit(*data)
     with pytest.raises(RunStoreError, match="is a folder"):
         study(store=tmp_path).fit(*data)
     with pytest.raises(RunStoreError, match="Does its folder exist"):
@@ -771,3 +791,35 @@ def test_runs_on_one_gpu__take_turns(data, tiny, tmp_path, monkeypatch):
 
     joblib.Parallel(n_jobs=4, backend="threading")(joblib.delayed(use)(i) for i in range(8))
     assert len(emptied) == 8
+
+
+def test_encoder_that_was_out_of_reach__may_come_later(tiny, texts, labels, tmp_path):
+    store, model = tmp_path / "runs.sqlite", tmp_path / "model"
+    pipeline = make_pipeline(LayerPoolFeaturizer(str(model)), LogisticRegression())
+    given = {"estimator": pipeline, "seeds": 2, "test_size": 6, "store": store}
+    with pytest.warns(RuntimeWarning, match="2 of 2 runs failed"):
+        study(**given).fit(texts, labels)
+    shutil.copytree(tiny(), model)
+    assert forget_failed(store) == 2
+    assert study(**given).fit(texts, labels).results_["accuracy"].notna().all()
+    # From now on it is known.
+    shutil.rmtree(model)
+    shutil.copytree(tiny(seed=1), model)
+    with pytest.raises(RunStoreError, match="encoders"):
+        study(**given).fit(texts, labels)
+
+
+def test_workers__end_with_the_study_that_was_killed(tmp_path):
+    store, root = tmp_path / "runs.sqlite", Path(__file__).parents[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SCRIPT, str(store), "2"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and (not store.exists() or _n_runs(store) < 3):
+        time.sleep(0.02)
+    process.kill()
+    # Whoever reads the output of the study waits until all who might write to it are gone.
+    process.communicate(timeout=30)

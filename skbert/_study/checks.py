@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from os import PathLike
 
 import numpy as np
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -12,11 +13,14 @@ from sklearn.utils import indexable
 
 from skbert._study import draws
 from skbert._study.frames import DESIGN, OUTCOME
+from skbert._study.summaries import pandas
 from skbert._targets import as_labels, as_numbers
 
 
 def resolve_scoring(scoring):
-    """A list of names of scorers, or a dict of name to scorer."""
+    """A list of names of scorers, or a dict of name to scorer; one callable is named "score"."""
+    if callable(scoring):
+        scoring = {"score": scoring}
     if isinstance(scoring, Mapping):
         found = {name: get_scorer(value) for name, value in scoring.items()}
     else:
@@ -50,13 +54,15 @@ def check_scorers(scoring, y, regression):
 
 
 def check_store_name(store):
-    """Refuse the word that means memory elsewhere; here it would become a file of that name."""
-    if isinstance(store, str) and store == "memory":
+    """Refuse what names no file, and the word that means memory elsewhere, which would become a file of that name."""
+    if not (store is None or isinstance(store, (str, PathLike))):
+        raise ValueError(f"store must be the name of a file, such as 'runs.sqlite', or None, got {store!r}")
+    if store == "memory":
         raise ValueError("store names a file, such as 'runs.sqlite'; leave it None to keep runs in memory.")
 
 
-def check_data(X, y, regression):
-    """`X` and `y` checked, what tells rows apart, and the class of each row (all 0 for numbers)."""
+def check_data(X, y, groups, regression):
+    """`X`, `y` and `groups` checked, what tells rows apart, and the class of each row (all 0 for numbers)."""
     if y is None:
         raise ValueError("StabilityStudy requires y to be passed, but the target y is None.")
     if isinstance(X, str):
@@ -65,11 +71,21 @@ def check_data(X, y, regression):
     y = as_numbers(y, "y") if regression else as_labels(y, "y")
     if y.ndim != 1:
         raise ValueError("StabilityStudy takes one target a text; y must be one-dimensional, not multi-label.")
-    X, y = indexable(X, y)
+    X, y, groups = indexable(X, y, groups)
     strata = np.zeros(len(y), dtype=int) if regression else np.unique(y, return_inverse=True)[1]
     if not regression and strata.max() == 0:
         raise ValueError(f"At least two classes are needed, but y holds one class: {y.tolist()[0]!r}.")
-    return X, y, keys, strata
+    return X, y, None if groups is None else check_groups(groups), keys, strata
+
+
+def check_groups(groups):
+    """The group of each row as a list; ValueError where one has none."""
+    groups = pandas().Series(list(groups))
+    if groups.isna().any():
+        raise ValueError(
+            f"groups has nothing in {int(groups.isna().sum())} rows, the first is row {groups.isna().argmax()}."
+        )
+    return groups.tolist()
 
 
 def check_classes(groups, strata, y):

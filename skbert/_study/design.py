@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +92,8 @@ def resolve_variants(estimator, variants):
     Parameters
     ----------
     estimator : estimator
-    variants : None, dict of name to parameters or estimator, dict of parameter to list, or list of such dicts
+    variants : None, dict of name to parameters or estimator or None, a grid of parameter to list, or a list
+        Of grids, or of parameters.
 
     Returns
     -------
@@ -118,14 +119,14 @@ def resolve_variants(estimator, variants):
 
 
 def _is_variant(value):
-    return isinstance(value, Mapping) or (hasattr(value, "fit") and not isinstance(value, type))
+    return value is None or isinstance(value, Mapping) or (hasattr(value, "fit") and not isinstance(value, type))
 
 
 def _grid_points(grid):
-    """Points of a parameter grid by a name that says them."""
+    """Points of a parameter grid, or of a list of parameters, by a name that says them."""
     forms = "variants must be a dict of name to parameters or to an estimator, or a grid of parameter to list"
     try:
-        points = list(ParameterGrid(grid))
+        points = list(grid if isinstance(grid, ParameterGrid) or _holds_points(grid) else ParameterGrid(grid))
     except (TypeError, ValueError) as error:
         raise type(error)(f"{forms}: {error}") from error
     named = {", ".join(f"{key}={value}" for key, value in point.items()): point for point in points}
@@ -134,7 +135,17 @@ def _grid_points(grid):
     return named
 
 
+def _holds_points(variants):
+    """Whether `variants` is a list of parameters, as ``list(ParameterGrid(...))`` is, rather than of grids."""
+    if not isinstance(variants, (list, tuple)) or not all(isinstance(point, Mapping) for point in variants):
+        return False
+    values = [value for point in variants for value in point.values()]
+    return any(isinstance(value, str) or not hasattr(value, "__len__") for value in values)
+
+
 def _variant(estimator, name, value):
+    if value is None:
+        return clone(estimator)
     if not isinstance(value, Mapping):
         return clone(value)
     try:
@@ -146,7 +157,9 @@ def _variant(estimator, name, value):
 
 def resolve_baselines(baselines, taken, regression):
     """The null models that run along, by name; a str, a sequence of them, or None for none."""
-    names = [baselines] if isinstance(baselines, str) else list(baselines or ())
+    if not (baselines is None or isinstance(baselines, (str, Iterable))):
+        raise ValueError(f"baselines must hold names out of {BASELINES}, or be None for none, got {baselines!r}")
+    names = [baselines] if isinstance(baselines, str) else list(() if baselines is None else baselines)
     unknown = [name for name in names if name not in BASELINES]
     if unknown:
         raise ValueError(f"baselines must hold names out of {BASELINES}, got {unknown[0]!r}")

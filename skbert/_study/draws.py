@@ -6,6 +6,7 @@ import numbers
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from skbert.text import check_texts
 
@@ -42,9 +43,11 @@ def row_keys(X):
     ValueError, TypeError
         Texts with something wrong among them; see `skbert.text.check_texts`.
     """
-    if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
-        # 0 and -0 are one number, of different bytes.
-        return [row.tobytes() for row in np.ascontiguousarray(X.reshape(len(X), -1) + 0)]
+    if holds_texts(X):
+        return check_texts(X, "StabilityStudy").rows()
+    if hasattr(X, "columns"):
+        # By its text, so that cells that cannot be hashed do no harm.
+        return [repr(row) for row in zip(*_cells_of(X), strict=True)]
     if hasattr(X, "tocsr"):
         rows = X.tocsr(copy=True)
         rows.sum_duplicates()
@@ -53,10 +56,19 @@ def row_keys(X):
             (rows.indices[start:stop].tobytes(), rows.data[start:stop].tobytes())
             for start, stop in zip(rows.indptr[:-1], rows.indptr[1:], strict=True)
         ]
-    if hasattr(X, "columns") and not _holds_texts(X):
-        # By its text, so that cells that cannot be hashed do no harm.
-        return [repr(row) for row in zip(*_cells_of(X), strict=True)]
-    return check_texts(X, "StabilityStudy").rows()
+    # 0 and -0 are one number, of different bytes.
+    numbers_of_X = np.asarray(X)
+    return [row.tobytes() for row in np.ascontiguousarray(numbers_of_X.reshape(len(numbers_of_X), -1) + 0)]
+
+
+def holds_texts(X):
+    """Whether `X` is, or should be, texts or pairs of texts: everything that is not numbers or a table."""
+    if hasattr(X, "columns"):
+        return _is_frame_of_texts(X)
+    if isinstance(X, (list, tuple)) and len(X):
+        first = X[0]
+        return not (isinstance(first, (list, tuple)) and len(first) and isinstance(first[0], numbers.Number))
+    return not (hasattr(X, "tocsr") or (isinstance(X, np.ndarray) and X.dtype.kind in "biufc"))
 
 
 def _cells_of(frame):
@@ -65,7 +77,7 @@ def _cells_of(frame):
     return [at[:, k].to_list() for k in range(len(frame.columns))]
 
 
-def _holds_texts(frame):
+def _is_frame_of_texts(frame):
     """Whether a data frame is one or two columns of texts rather than a table of features."""
     columns = _cells_of(frame)
     return len(columns) <= 2 and all(any(isinstance(cell, str) for cell in column) for column in columns)
@@ -75,6 +87,22 @@ def group_rows(keys):
     """The group of each row; rows that are alike share one; int array (n,)."""
     numbers_of = {}
     return np.array([numbers_of.setdefault(key, len(numbers_of)) for key in keys])
+
+
+def join_groups(copies, groups):
+    """Rows that are copies of each other, or of one group of the user's, together; int array (n,).
+
+    Parameters
+    ----------
+    copies : int array (n,)
+        Of `group_rows`.
+    groups : sequence of hashables (n,)
+    """
+    own = group_rows(groups)
+    links = sparse.coo_array((np.ones(len(own)), (copies, own)))
+    # A graph of both kinds of groups; what hangs together through any chain of rows is one.
+    _, component = sparse.csgraph.connected_components(sparse.block_array([[None, links], [links.T, None]]))
+    return np.unique(component[copies], return_inverse=True)[1]
 
 
 def describe_copies(groups, strata):

@@ -25,7 +25,7 @@ from skbert.store import to_json
 _PACKAGES = ("torch", "transformers", "scikit-learn", "skorch", "numpy", "scipy")
 
 
-def data_facts(keys, y, regression):
+def data_facts(keys, y, regression, groups=None):
     """Rows, labels, and hashes of what stands in them.
 
     Parameters
@@ -35,9 +35,12 @@ def data_facts(keys, y, regression):
     y : array (n,)
     regression : bool
         Whether the targets are numbers.
+    groups : list, default=None
+        Of the user.
     """
     labels = [] if regression else [[_plain(str(label)), n] for label, n in sorted(Counter(y.tolist()).items())]
-    return {
+    facts = {} if groups is None else {"groups": _digest(map(repr, groups))}
+    return facts | {
         "rows": len(keys),
         "distinct rows": len(set(keys)),
         "labels": labels,

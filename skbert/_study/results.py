@@ -151,7 +151,8 @@ class StudyResults:
     def conclusions(self, *, size=None, score=None):
         """What may be said, in sentences that can be quoted.
 
-        The variant with the best mean is held against each of the others and against the best null model.
+        The variant with the best mean is held against each of the others and against the best null model. One
+        that is alone is described.
         As it was chosen by the same runs, p-values are adjusted for all comparisons that could have been made.
 
         Parameters
@@ -173,6 +174,11 @@ class StudyResults:
         null = [name for name in means.index if name in self.baselines_][:1]
         if not ranked:
             return sentences
+        if len(means) == 1:
+            (row,) = summary[(summary["size"] == size) & (summary["variant"] == ranked[0])].itertuples()
+            alone = f"{ranked[0]}: mean {score} {row.mean:.3f} with {size} training texts"
+            spread = f" (95% interval {row.low:.3f} to {row.high:.3f}, n = {row.n} runs)" if row.n > 1 else " (one run)"
+            return [*sentences, alone + spread + ". There is nothing to compare it with."]
         table = self.comparisons(size=size, score=score)
         adjusted = {frozenset(row[:2]): row[2] for row in table[["a", "b", "adjusted_pvalue"]].itertuples(index=False)}
         n_comparisons = int(table["adjusted_pvalue"].notna().sum())

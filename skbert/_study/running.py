@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import tempfile
 import threading
 import time
@@ -36,12 +37,18 @@ class Job:
         Not fitted, with its seeds.
     train, test : pairs (X, y)
     scoring : list of str, or dict of str to callable
+
+    Attributes
+    ----------
+    owner : int
+        The process that made the job.
     """
 
-    __slots__ = ("estimator", "run", "scoring", "test", "train")
+    __slots__ = ("estimator", "owner", "run", "scoring", "test", "train")
 
     def __init__(self, run, estimator, train, test, scoring):
         self.run, self.estimator, self.train, self.test, self.scoring = run, estimator, train, test, scoring
+        self.owner = os.getpid()
 
 
 def execute(job):
@@ -53,6 +60,7 @@ def execute(job):
     outcome : dict
         ``status`` ("ok" or "failed"), ``reason``, ``seconds``, ``n_iter``, ``scores`` and ``finished`` (UTC).
     """
+    _end_with(job.owner)
     start, scores, n_iter = time.perf_counter(), None, None
     try:
         with ExitStack() as held:
@@ -68,6 +76,27 @@ def execute(job):
     except (Exception, SystemExit) as error:
         reason = _last_words(error)
     return job.run, _outcome(job, start, reason, scores, n_iter)
+
+
+_ended_with = set()
+
+
+def _end_with(owner):
+    """End this process when its parent `owner`, whose study it works for, is gone.
+
+    Killed, the parent tells nobody; a worker of joblib would wait for minutes for another job, with its memory, a GPU
+    and the pipes that it inherited.
+    """
+    if os.getppid() != owner or owner in _ended_with:  # in the process of the study itself, or on a cluster
+        return
+
+    def watch():
+        while os.getppid() == owner:
+            time.sleep(1)
+        os._exit(1)
+
+    _ended_with.add(owner)
+    threading.Thread(target=watch, name="skbert-watch", daemon=True).start()
 
 
 def _outcome(job, start, reason, scores=None, n_iter=None):

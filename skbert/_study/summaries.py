@@ -27,7 +27,7 @@ def summarize(
 
     Parameters
     ----------
-    frame : pandas.DataFrame
+    frame : DataFrame of pandas or polars
         One row a run, of a study or of anything else.
     by : str or sequence of str, default=("variant", "size")
         Columns that make the groups.
@@ -76,6 +76,7 @@ def summarize(
     [['a', 2, 0.6, 0.0], ['b', 2, 0.8, 0.0]]
     """
     pd = pandas()
+    frame = pd.DataFrame(frame.to_dict(as_series=False)) if hasattr(frame, "to_dicts") else frame  # polars
     by = [by] if isinstance(by, str) else list(by)
     units = [unit] if isinstance(unit, str) else list(unit or ())
     check_columns(frame, [*by, score, *units])

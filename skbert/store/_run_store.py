@@ -122,6 +122,11 @@ class RunStore:
             self._connection.executemany("INSERT INTO study VALUES (?, ?)", rows)
         self._connection.execute("COMMIT")
 
+    def replace(self, name, value):
+        """Write one fact anew."""
+        content = json.dumps(value, ensure_ascii=False)
+        self._connection.execute("UPDATE study SET value = ? WHERE name = ?", [content, name])
+
     # ------------------------------------------------------------- runs
 
     def add(self, key, outcome):

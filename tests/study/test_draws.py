@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
-from skbert import StabilityStudy
+from skbert import RunStoreError, StabilityStudy
 from tests.study_models import Guesser, labelled_texts
 
 
@@ -193,3 +193,33 @@ def test_regression__is_drawn_without_classes_and_has_its_own_null_models():
     )
     assert set(study.results_["status"]) == {"ok"}
     assert study.summary("r2").set_index("variant").loc["majority", "mean"] < 0.05
+
+
+def test_lists_of_numbers__are_read_as_the_array():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), np.tile(["a", "b"], 20)
+    with pytest.warns(UserWarning, match="'tfidf' reads texts, and X holds none: it is left out"):
+        found = StabilityStudy(LogisticRegression(), seeds=2, random_state=0).fit(X.tolist(), y)
+    assert list(found.variants_) == ["LogisticRegression", "majority"]
+    expected = StabilityStudy(LogisticRegression(), seeds=2, random_state=0, baselines=["majority"]).fit(X, y)
+    assert found.results_["accuracy"].tolist() == expected.results_["accuracy"].tolist()
+
+
+def test_groups__stay_on_one_side_with_all_that_hangs_on_them(tmp_path):
+    X, y = labelled_texts(60)
+    X = list(X)
+    X[20] = X[1]  # a copy, which ties the groups of both rows together
+    y[20] = y[1]
+    groups = [f"author {row // 4}" for row in range(60)]
+    given = {"estimator": Guesser(), "seeds": 6, "baselines": (), "random_state": 0}
+    with pytest.warns(UserWarning, match="1 of the texts occur more than once, 2 rows"):
+        found = StabilityStudy(**given, store=tmp_path / "s.sqlite").fit(X, y, groups)
+    for split in found.splits_:
+        test, train = ({groups[row] for row in rows} for rows in (split.test, split.order))
+        assert not test & train
+        assert ("author 0" in test) == ("author 5" in test)
+        assert len(split.test) + len(split.order) == 60
+    with pytest.warns(UserWarning, match="more than once"), pytest.raises(RunStoreError, match="data\\.groups"):
+        StabilityStudy(**given, store=tmp_path / "s.sqlite").fit(X, y, groups[::-1])
+    with pytest.raises(ValueError, match="nothing in 1 rows, the first is row 3"):
+        StabilityStudy(**given).fit(X, y, [*groups[:3], None, *groups[4:]])

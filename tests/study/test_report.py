@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 import skbert
-from skbert import StabilityStudy
+from skbert import LayerPoolFeaturizer, StabilityStudy
 from tests.study_models import Constant, Guesser, labelled_texts
 
 
@@ -162,3 +164,18 @@ def test_report__of_runs_without_any_score(tmp_path):
         )
     page = page_of(study, tmp_path)
     assert "is unlucky" in page.text
+
+
+def test_report__of_one_variant_alone_describes_it_and_names_the_encoder(tiny, texts, labels, tmp_path):
+    pipeline = make_pipeline(LayerPoolFeaturizer(tiny()), LogisticRegression())
+    given = {"seeds": 3, "test_size": 6, "baselines": (), "random_state": 0}
+    study = StabilityStudy(pipeline, {"frozen": {}}, **given).fit(texts, labels)
+    (sentence,) = study.conclusions()
+    row = study.summary().iloc[0]
+    assert sentence == (
+        f"frozen: mean accuracy {row['mean']:.3f} with 18 training texts (95% interval {row['low']:.3f} to "
+        f"{row['high']:.3f}, n = 3 runs). There is nothing to compare it with."
+    )
+    page = Page(study.report(tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert sentence in page.text
+    assert [f"Hash of the encoder {tiny()}", study.facts_["encoders"][str(tiny())]] in page.rows

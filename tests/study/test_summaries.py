@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import stats
 
@@ -120,3 +121,9 @@ def test_expected_max__leaves_out_missing_scores_and_refuses_no_runs():
     assert np.isnan(expected_max([np.nan], 2))
     with pytest.raises(ValueError, match="n must be an int of at least 1"):
         expected_max([0.5], 0)
+
+
+def test_summary__takes_polars(runs):
+    pd.testing.assert_frame_equal(
+        summarize(pl.DataFrame(runs.to_dict("list")), score="f1"), summarize(runs, score="f1")
+    )
