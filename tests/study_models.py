@@ -6,9 +6,12 @@ import os
 import time
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
+
+from skbert import StabilityStudy
 
 
 class Guesser(ClassifierMixin, BaseEstimator):
@@ -78,3 +81,14 @@ def labelled_texts(n, n_classes=2, seed=0):
     labels = rng.permutation(np.arange(n) % n_classes)
     names = np.array(["no", "yes", "maybe", "never"])[labels]
     return [f"text {i} says {name}" for i, name in enumerate(names)], names
+
+
+def study(**parameters):
+    """A small study of a `Guesser`."""
+    given = {"estimator": Guesser(), "seeds": 3, "baselines": (), "random_state": 0, **parameters}
+    return StabilityStudy(**given)
+
+
+def same(first, second):
+    """Assert that two tables of runs differ in nothing but how long they took."""
+    pd.testing.assert_frame_equal(first.drop(columns=["seconds"]), second.drop(columns=["seconds"]))
