@@ -66,30 +66,43 @@ CONTRASTS = (
 
 
 def _contrasts(runs):
-    """A row a set, a column a contrast: mean difference over sizes and draws, and in how many draws it is positive."""
+    """What one change brings, by set and by training size: a column a contrast."""
     there = {run["method"] for run in runs}
     contrasts = [pair for pair in CONTRASTS if set(pair) <= there]
     if not contrasts:
         return ""
-    cells, found = _cells(runs), {}
-    for name in dict.fromkeys(name for name, _ in cells):
-        metric = METRICS.get(name, "accuracy")
-        for first, second in contrasts:
-            # Sizes are nested, so a draw is one unit: its sizes are averaged.
-            by_draw = {}
-            for (other, _), done in cells.items():
-                if other == name and first in done and second in done:
-                    ours, theirs = _by_draw(done[first], metric), _by_draw(done[second], metric)
-                    for draw in set(ours) & set(theirs):
-                        by_draw.setdefault(draw, []).append(ours[draw] - theirs[draw])
-            found[name, first, second] = np.array([np.mean(values) for values in by_draw.values()])
-    lines = [
-        "| difference of | " + " | ".join(f"{first} less {second}" for first, second in contrasts) + " |",
-        "|---|" + "---:|" * len(contrasts),
-    ]
-    for name in dict.fromkeys(name for name, *_ in found):
-        row = [found[name, first, second] for first, second in contrasts]
-        lines.append(f"| {name} | " + " | ".join(_gain(differences) for differences in row) + " |")
+    heads = [f"{first} less {second}" for first, second in contrasts]
+    by_set, by_size = (_differences(runs, contrasts, key) for key in (lambda cell: cell[0], lambda cell: cell[1]))
+    return (
+        _contrast_table("difference, by set", heads, by_set)
+        + "\n"
+        + _contrast_table("the same, by texts per class", heads, dict(sorted(by_size.items())))
+    )
+
+
+def _differences(runs, contrasts, key):
+    """For each value of `key` of a cell (set, size), and each contrast, the mean difference of each draw.
+
+    The training sets of a draw are nested over sizes, so a draw is one unit.
+    """
+    found = {}
+    for cell, done in _cells(runs).items():
+        metric = METRICS.get(cell[0], "accuracy")
+        row = found.setdefault(key(cell), [{} for _ in contrasts])
+        for by_draw, (first, second) in zip(row, contrasts, strict=True):
+            if first in done and second in done:
+                ours, theirs = _by_draw(done[first], metric), _by_draw(done[second], metric)
+                for draw in sorted(set(ours) & set(theirs)):
+                    by_draw.setdefault(draw, []).append(ours[draw] - theirs[draw])
+    return {
+        name: [np.array([np.mean(values) for values in by_draw.values()]) for by_draw in row]
+        for name, row in found.items()
+    }
+
+
+def _contrast_table(corner, heads, rows):
+    lines = [f"| {corner} | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+    lines += [f"| {name} | " + " | ".join(map(_gain, row)) + " |" for name, row in rows.items()]
     return "\n".join(lines) + "\n"
 
 

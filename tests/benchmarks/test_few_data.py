@@ -141,8 +141,10 @@ def test_markdown__contrasts_average_the_sizes_of_a_draw():
     runs += [run("maxpool:few_data", number, size, 0.5 + gain) for (number, size), gain in gains.items()]
     table = markdown(runs, "cls:few_data")
     # Draw 0 gains 0.2, draw 1 loses 0.05.
-    assert "| difference of | maxpool:few_data less cls:few_data |" in table
+    assert "| difference, by set | maxpool:few_data less cls:few_data |" in table
     assert "| mr | +0.075 (1 of 2 draws) |" in table
+    assert "| 8 | -0.050 (1 of 2 draws) |" in table
+    assert "| 16 | +0.200 (2 of 2 draws) |" in table
 
 
 def test_parse__quick_is_smaller_and_gives_way_to_what_is_asked_for():
