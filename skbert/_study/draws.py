@@ -67,7 +67,9 @@ def holds_texts(X):
         return _is_frame_of_texts(X)
     if isinstance(X, (list, tuple)) and len(X):
         first = X[0]
-        return not (isinstance(first, (list, tuple)) and len(first) and isinstance(first[0], numbers.Number))
+        return not (
+            isinstance(first, (list, tuple)) and len(first) and all(isinstance(v, numbers.Number) for v in first)
+        )
     return not (hasattr(X, "tocsr") or (isinstance(X, np.ndarray) and X.dtype.kind in "biufc"))
 
 
