@@ -133,7 +133,8 @@ def _study(output, X, y, quick, random_state, say):
     except (ImportError, RunStoreError) as error:
         say(f"No study: {error}")
         return
-    say(study.summary()[["variant", "size", "n", "mean", "std", "min", "max"]].to_string(index=False))
+    table = study.summary()[["variant", "size", "n", "mean", "std", "min", "max"]]
+    say(table.to_string(index=False, float_format="{:.3f}".format))
     say("")
     for size in sizes:
         say("\n".join(study.conclusions(size=size)))
