@@ -257,9 +257,9 @@ def test_retry_failed__does_runs_again_that_raised(run, study, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(MaxPoolBERTClassifier, "fit", lambda self, X, y: 1 / 0)
         status, out, _ = run(*study)
-    assert status == 0
+    assert status == 1
     assert "baseline has no run with a score" in out
-    assert run(*study)[0] == 0
+    assert run(*study)[0] == 1
     assert (read_runs(tmp_path / "s.sqlite")["status"] == "failed").sum() == 8
     status, _, err = run(*study, "--retry-failed")
     assert status == 0
