@@ -133,26 +133,22 @@ class SkipLayerDisplay(Picture):
         """
         labels = list(self.classes if labels is None else labels)
         grids = [self.triangles[self._index_of(label)] for label in labels]
-        axes, figure, own = _axes_for(ax, len(labels), _triangle_size(self._n_layers, len(labels)))
+        axes, figure, host = _axes_for(ax, len(labels), _triangle_size(self._n_layers, len(labels)))
         limit = max((np.nanmax(np.abs(grid), initial=0.0) for grid in grids), default=0.0) or 1.0
-        # One grid of ours, whose outer axes are named for all.
-        shared = len(labels) > 1 and (own or _is_single(ax))
+        shared = len(labels) > 1 and host is not None
         for each, label, grid in zip(axes, labels, grids, strict=True):
             image = _draw_triangle(each, grid, limit, self.constant, axis_names=not shared)
             each.set_title(self._titled(label), fontsize=9 if shared else 11)
             if shared:
                 each.label_outer()
         figure.colorbar(image, ax=axes, label=self.value_name, shrink=0.8, aspect=30)
-        if shared and own:
-            figure.supxlabel(_STOP, fontsize=10)
-            figure.supylabel(_START, fontsize=10)
-        elif shared:
-            # The axes are too small for a legend.
-            crossed = self.constant is not None and np.any(self.constant)
-            _name_divided(axes, f"{_STOP}\n× {_CROSSED}" if crossed else _STOP, _START)
-        if own or not shared:
-            self._explain_crosses(axes, figure, own)
-        return self._finish(axes, figure, own, title, divided=ax if shared else None)
+        # The parts of a divided axes are too small for a legend.
+        in_name = shared and host is not figure
+        if shared:
+            _name_grid(axes, host, f"{_STOP}\n× {_CROSSED}" if in_name and self._has_crosses else _STOP, _START)
+        if not in_name:
+            self._explain_crosses(axes, host)
+        return self._finish(axes, host, title)
 
     def plot_difference(self, first, second, ax=None, *, title=None):
         """Draw the triangle of one label less that of another.
@@ -172,13 +168,13 @@ class SkipLayerDisplay(Picture):
         self
         """
         grid = self.triangles[self._index_of(first)] - self.triangles[self._index_of(second)]
-        axes, figure, own = _axes_for(ax, 1, _triangle_size(self._n_layers, 1))
+        axes, figure, host = _axes_for(ax, 1, _triangle_size(self._n_layers, 1))
         limit = np.nanmax(np.abs(grid), initial=0.0) or 1.0
         image = _draw_triangle(axes[0], grid, limit, self.constant, axis_names=True)
         figure.colorbar(image, ax=axes, label=f"difference of {self.value_name}", shrink=0.8, aspect=30)
         axes[0].set_title(f"{first} less {second}" if title is None else title, fontsize=11)
-        self._explain_crosses(axes, figure, own)
-        return self._finish(axes, figure, own, None)
+        self._explain_crosses(axes, host)
+        return self._finish(axes, host, None)
 
     # ------------------------------------------------------------- importance
 
@@ -205,7 +201,8 @@ class SkipLayerDisplay(Picture):
         rows = np.array([self.importance[self._index_of(label)] for label in labels])
         small = len(labels) > _MOST_LINES
         size = (_columns(len(labels)) * 2.1, math.ceil(len(labels) / _columns(len(labels))) * 1.6) if small else (7, 4)
-        axes, figure, own = _axes_for(ax, len(labels) if small else 1, size)
+        axes, figure, host = _axes_for(ax, len(labels) if small else 1, size)
+        shared = small and host is not None
         layers = np.arange(self._n_layers)
         for place, (label, row) in enumerate(zip(labels, rows, strict=True)):
             each = axes[place] if small else axes[0]
@@ -219,19 +216,18 @@ class SkipLayerDisplay(Picture):
             each.set_ylim(*_padded(rows))
             each.set_xticks(_ticks(self._n_layers))
             open_sides(each, "top", "right")
-            if small and (own or _is_single(ax)):
+            if shared:
                 each.label_outer()
         name = "fall of gold log-probability per skipped layer (nats)"
-        if small and own:
-            figure.supxlabel("layer", fontsize=10)
-            figure.supylabel(name, fontsize=10)
-        elif small and _is_single(ax):
-            _name_divided(axes, "layer", name.replace(" per", "\nper"))
+        # Only a figure of our own is as high as the name is long.
+        name = name if shared and host is figure else name.replace(" per", "\nper")
+        if shared:
+            _name_grid(axes, host, "layer", name)
         else:
-            axes[0].set(xlabel="layer", ylabel=name.replace(" per", "\nper"))
+            axes[0].set(xlabel="layer", ylabel=name)
         if not small:
-            _legend(axes[0], figure, own, len(labels))
-        return self._finish(axes, figure, own, title, divided=ax if small and _is_single(ax) else None)
+            _legend(axes[0], host, len(labels))
+        return self._finish(axes, host, title)
 
     # ------------------------------------------------------------- shared
 
@@ -249,22 +245,26 @@ class SkipLayerDisplay(Picture):
         name = str(label) if len(str(label)) <= 18 else f"{str(label)[:17]}…"
         return name if self.counts is None else f"{name} (n = {self.counts[self._index_of(label)]})"
 
-    def _explain_crosses(self, axes, figure, own):
-        if self.constant is None or not np.any(self.constant):
+    @property
+    def _has_crosses(self):
+        return self.constant is not None and bool(np.any(self.constant))
+
+    def _explain_crosses(self, axes, host):
+        if not self._has_crosses:
             return
         handles = axes[0].get_legend_handles_labels()[0][:1]
-        where = {"loc": "outside lower right"} if own else {"loc": "upper right"}
-        (figure if own else axes[0]).legend(handles, [_CROSSED], frameon=False, fontsize=8, handletextpad=0, **where)
+        where = {"loc": "upper right"} if host is None else {"loc": "outside lower right"}
+        (host or axes[0]).legend(handles, [_CROSSED], frameon=False, fontsize=8, handletextpad=0, **where)
 
-    def _finish(self, axes, figure, own, title, divided=None):
-        if title and own:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-        elif title and divided is not None:
-            divided.set_title(title, fontsize=11, pad=22)
+    def _finish(self, axes, host, title):
+        self.ax_ = axes[0] if len(axes) == 1 else axes
+        self.figure_ = axes[0].figure
+        if title and host is self.figure_:
+            host.suptitle(title, x=0.01, ha="left", fontsize=11)
+        elif title and host is not None:  # clear of the titles of the parts
+            host.set_title(title, fontsize=11, pad=22)
         elif title:
             axes[0].set_title(title, fontsize=11)
-        self.ax_ = axes[0] if len(axes) == 1 else axes
-        self.figure_ = figure
         return self
 
 
@@ -283,14 +283,23 @@ def _triangle_size(n_layers, n_labels):
 
 
 def _axes_for(ax, n, size):
-    """A list of `n` axes, their figure, and whether the figure is ours."""
+    """Axes to draw on.
+
+    Returns
+    -------
+    axes : list of Axes, (n,)
+    figure : Figure
+    host : Figure, Axes or None
+        What the axes were made in, which carries what is said once for all of them: a figure of our own, or the one
+        axes of the user that was divided. None where the user gave as many as are needed.
+    """
     columns = _columns(n)
     shape = math.ceil(n / columns), columns
     if ax is None:
-        figure = new_figure(size)
+        figure = host = new_figure(size)
         grid = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).ravel()
-    elif n > 1 and _is_single(ax) and ax.get_subplotspec() is not None:
-        figure = ax.figure
+    elif n > 1 and np.ndim(ax) == 0 and ax.get_subplotspec() is not None:
+        figure, host = ax.figure, ax
         parts = ax.get_subplotspec().subgridspec(*shape, hspace=0.35, wspace=0.15)
         grid = parts.subplots(sharex=True, sharey=True, squeeze=False).ravel()
         # What is left of the axes carries the title.
@@ -301,18 +310,13 @@ def _axes_for(ax, n, size):
         axes = list(np.ravel(ax))
         if len(axes) != n:
             raise ValueError(f"{n} axes are needed, got {len(axes)}; leave ax=None for a figure of its own.")
-        return axes, axes[0].figure, False
+        return axes, axes[0].figure, None
     for unused in grid[n:]:
         unused.set_axis_off()
     # Axes over an empty place show their own ticks, or the column would have none.
     for above in grid[max(0, n - columns) : n]:
         above.tick_params(labelbottom=True)
-    return list(grid[:n]), figure, ax is None
-
-
-def _is_single(ax):
-    """Whether one axes of the user is given, rather than none or several."""
-    return ax is not None and np.ndim(ax) == 0
+    return list(grid[:n]), figure, host
 
 
 def _draw_triangle(ax, grid, limit, constant, axis_names):
@@ -343,12 +347,15 @@ def _draw_triangle(ax, grid, limit, constant, axis_names):
     return image
 
 
-def _name_divided(axes, x, y):
-    """Name the outer axes of a grid inside a user's axes: those in the middle of the last row and the first column."""
+def _name_grid(axes, host, x, y):
+    """Name a grid of axes once: on its figure, or in a divided axes in the middle of the last row and first column."""
+    if host is axes[0].figure:
+        host.supxlabel(x, fontsize=10)
+        host.supylabel(y, fontsize=10)
+        return
     columns = _columns(len(axes))
-    last = axes[(len(axes) - 1) // columns * columns :]
+    last, first = axes[(len(axes) - 1) // columns * columns :], axes[::columns]
     last[(len(last) - 1) // 2].set_xlabel(x)
-    first = axes[::columns]
     first[(len(first) - 1) // 2].set_ylabel(y)
 
 
@@ -363,8 +370,8 @@ def _padded(rows):
     return low - pad, high + pad
 
 
-def _legend(ax, figure, own, n):
-    if own:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+def _legend(ax, host, n):
+    if host is not None:
+        host.legend(loc="outside right upper", frameon=False, fontsize=9)
     else:
         ax.legend(frameon=False, fontsize=8, ncols=1 + (n > 4))
