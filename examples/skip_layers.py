@@ -88,9 +88,9 @@ def main():
 
     options.output.mkdir(parents=True, exist_ok=True)
     probe.to_frame().to_csv(options.output / "skip_layers.csv", index=False)
-    display = SkipLayerDisplay.from_estimator(probe)
     title = f"Change of recall on {len(X_test)} held-out texts when layers are skipped"
-    display.plot(title=title).figure_.savefig(options.output / "triangles.png", dpi=120)
+    display = SkipLayerDisplay.from_estimator(probe, title=title)
+    display.figure_.savefig(options.output / "triangles.png", dpi=120)
     display.plot_importance(title="What one skipped layer costs").figure_.savefig(
         options.output / "importance.png", dpi=120
     )

@@ -38,8 +38,7 @@ print(probe.to_frame().query("stop - start == 1").pivot(index="label", columns="
 
 from skbert.plots import SkipLayerDisplay
 
-display = SkipLayerDisplay.from_estimator(probe)
-display.plot(title="Change of recall")
+display = SkipLayerDisplay.from_estimator(probe, title="Change of recall")
 
 # %%
 # Importance of a layer: how much the gold label's log-probability falls, per skipped layer.

@@ -50,4 +50,4 @@ with warnings.catch_warnings():
 study.summary()[["variant", "n", "mean", "std", "failed"]].round(3)
 
 # %%
-display = StabilityDisplay.from_estimator(study).plot()
+display = StabilityDisplay.from_estimator(study)

@@ -120,20 +120,20 @@ def _failed(study):
 
 
 def _figures(study):
-    """Pairs of what a figure shows and its SVG as a data URI."""
+    """Names of the figures, what they show, and their SVG as data URIs."""
     display = StabilityDisplay.from_estimator(study)
-    score = study.scores_[0]
+    score, runs = study.scores_[0], display.figure_
     figures = []
     if len(study.train_sizes_) > 1:
-        figures.append(("Learning curves", f"Mean {score} by number of training texts.", display.plot_learning_curve))
-    figures.append(("Runs", f"Every run at the largest training size: {score} by variant.", display.plot))
+        curves = display.plot_learning_curve().figure_
+        figures.append(("Learning curves", f"Mean {score} by number of training texts.", curves))
+    figures.append(("Runs", f"Every run at the largest training size: {score} by variant.", runs))
     if len(study.variants_) > 1:
         text = f"{score} of each variant less that of the first, on the same draws and seeds."
-        figures.append(("Paired differences", text, display.plot_differences))
-    figures.append(
-        ("Best of n", f"Expected best {score} if n runs are made and one is kept.", display.plot_expected_max)
-    )
-    return [(name, text, _as_uri(draw().figure_)) for name, text, draw in figures]
+        figures.append(("Paired differences", text, display.plot_differences().figure_))
+    best = display.plot_expected_max().figure_
+    figures.append(("Best of n", f"Expected best {score} if n runs are made and one is kept.", best))
+    return [(name, text, _as_uri(figure)) for name, text, figure in figures]
 
 
 def _as_uri(figure):
