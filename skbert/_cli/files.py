@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import json
 import re
 import warnings
@@ -82,21 +81,28 @@ def _read_csv(pd, path, encoding, **dialect):
         return _not_empty(pd.read_csv(path, index_col=False, skip_blank_lines=len(names) > 1, **raw), path)
 
 
+# A field of CSV in quotes, between tabs or line breaks, with the quotes inside it doubled.
+_QUOTED = re.compile(r'(?:^|(?<=[\t\n]))"((?:[^"]|"")*)"(?=[\t\n]|\Z)')
+
+
 def _is_quoted(text):
-    """Whether tab-separated text is quoted by the rules of CSV.
+    """Whether tab-separated text, its lines ended by line feeds, is quoted by the rules of CSV.
 
     Then every double quote belongs to a quoted field, and every row has as many fields as the first. A field such as
     "yes" alone is no sign of it: who quotes does so only where a quote, a tab or a line break is inside.
     """
-    fields = re.findall(r'(?:^|(?<=[\t\n]))"((?:[^"]|"")*)"(?=[\t\r\n]|\Z)', text)
+    fields = _QUOTED.findall(text)
     if not fields or 2 * len(fields) + sum(field.count('"') for field in fields) != text.count('"'):
         return False
+    # What stands in a quoted field, tabs and line breaks too, is one cell.
+    if not _is_table(_QUOTED.sub("cell", text)):
+        return False
+    return any('"' in field for field in fields) or not _is_table(text)
 
-    def is_table(quoting):
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=quoting)
-        return len({len(row) for row in rows if row}) == 1
 
-    return is_table(csv.QUOTE_MINIMAL) and (any('"' in field for field in fields) or not is_table(csv.QUOTE_NONE))
+def _is_table(text):
+    """Whether all lines, but for empty ones, have as many tabs."""
+    return len({line.count("\t") for line in text.split("\n") if line}) == 1
 
 
 def _not_empty(frame, path):
