@@ -32,6 +32,12 @@ def check_bool(name, value):
     return bool(value)
 
 
+def check_not_empty(n, who):
+    """Raise ValueError, in scikit-learn's wording, where there are no rows."""
+    if n == 0:
+        raise ValueError(f"Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by {who}.")
+
+
 def check_verbose(value):
     """`verbose` as an int; True is 1."""
     return check_int("verbose", int(value) if isinstance(value, (bool, np.bool_)) else value, 0)

@@ -70,6 +70,12 @@ def _refuse_missing(y, name):
         )
 
 
+def class_codes(y, classes):
+    """Index in `classes` of each label, -1 for one that is not there; int64 array (n,)."""
+    known = {label: code for code, label in enumerate(classes.tolist())}
+    return np.array([known.get(label, -1) for label in y.tolist()], dtype=np.int64)
+
+
 class ClassTask:
     """Single-label classification: ``k`` classes, cross-entropy.
 
@@ -117,11 +123,10 @@ class ClassTask:
     def _codes(self, y, name):
         if y.ndim != 1:
             raise ValueError(f"{name} is multi-label, but the other targets are not.")
-        known = {label: code for code, label in enumerate(self.classes.tolist())}
-        codes = np.array([known.get(label, -1) for label in y.tolist()], dtype=np.int64)
+        codes = class_codes(y, self.classes)
         if (codes < 0).any():
-            unknown = y.tolist()[np.argmax(codes < 0)]
-            raise ValueError(f"{name} holds class {unknown!r}, which is not among the known classes {list(known)}.")
+            unknown, known = y.tolist()[np.argmax(codes < 0)], self.classes.tolist()
+            raise ValueError(f"{name} holds class {unknown!r}, which is not among the known classes {known}.")
         return codes
 
 

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._checks import check_int, check_verbose
+from skbert._checks import check_int, check_not_empty, check_verbose
 from skbert._held_out import held_out_models, held_out_splits, make_scorer_of_outputs
 from skbert._rng import derive_seeds
 from skbert._skip_outputs import SkippingEstimator, count_layers, split_estimator
@@ -23,7 +23,7 @@ from skbert._skip_statistics import (
     layer_importance,
     pattern_test,
 )
-from skbert._targets import as_labels
+from skbert._targets import as_labels, class_codes
 from skbert.classifier import MaxPoolBERTClassifier
 from skbert.text import check_texts
 
@@ -229,7 +229,10 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
         else:
             resolve_spans(self.spans, count_layers(estimator))
             classes, models = np.unique(y), held_out_models(estimator, held_out_splits(self.cv, X, y, groups), X, y)
-        gold = _as_indices(y, classes)
+        gold = class_codes(y, classes)
+        if (gold < 0).any():
+            unknown, known = min(y[gold < 0].tolist(), key=str), classes.tolist()
+            raise ValueError(f"y holds the label {unknown!r}, which the fitted estimator does not know: {known}.")
         skips, parts, predicted, log_proba = self._run_models(models, X, classes, len(y))
         fitted = estimator if isinstance(models, list) else clone(estimator).fit(X, y)
 
@@ -252,10 +255,7 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
         if y.ndim != 1:
             raise ValueError("SkipLayerProbe compares single labels; y must be one-dimensional, not multi-label.")
         X, y, groups = indexable(X, y, groups)
-        if not len(y):
-            raise ValueError(
-                "Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by SkipLayerProbe."
-            )
+        check_not_empty(len(y), type(self).__name__)
         return X, y, groups
 
     def _run_models(self, models, X, classes, n):
@@ -495,11 +495,3 @@ class SkipLayerProbe(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Names of the columns of `transform`: ``skip_0_3`` for layers 0 to 2, ``skip_layers_0_3`` for 0 and 3."""
         check_is_fitted(self)
         return np.array(span_names(self.skipped_layers_), dtype=object)
-
-
-def _as_indices(y, classes):
-    place = {label: i for i, label in enumerate(classes.tolist())}
-    unknown = sorted(set(y.tolist()) - set(place), key=str)
-    if unknown:
-        raise ValueError(f"y holds the label {unknown[0]!r}, which the fitted estimator does not know: {list(place)}.")
-    return np.array([place[label] for label in y.tolist()])

@@ -214,14 +214,9 @@ class StabilityStudy(StudyResults, BaseEstimator):
         estimator = MaxPoolBERTClassifier() if self.estimator is None else self.estimator
         variants = resolve_variants(estimator, self.variants)
         regression = is_regression(variants)
-        baselines = resolve_baselines(self.baselines, variants, regression)
-        estimators = {**variants, **baselines}
         X, y, given_groups, keys, strata = check_data(X, y, groups, regression)
-        if "tfidf" in baselines and not draws.holds_texts(X):
-            warnings.warn(
-                "The null model 'tfidf' reads texts, and X holds none: it is left out.", UserWarning, stacklevel=2
-            )
-            del baselines["tfidf"], estimators["tfidf"]
+        baselines = resolve_baselines(self.baselines, variants, regression, texts=draws.holds_texts(X))
+        estimators = {**variants, **baselines}
         check_scorers(scoring, y, regression)
         copies = draws.group_rows(keys)
         groups = copies if given_groups is None else draws.join_groups(copies, given_groups)
@@ -280,12 +275,12 @@ class StabilityStudy(StudyResults, BaseEstimator):
             )
         store.adopt(facts)
         # An encoder that was out of reach had no hash, and runs that say so; now it is what the store belongs to.
-        reached = {
-            name: facts["encoders"].get(name) for name, hash_ in store.facts()["encoders"].items() if hash_ is None
-        }
+        stored = store.facts()
+        reached = {name: facts["encoders"].get(name) for name, known in stored["encoders"].items() if known is None}
         if any(reached.values()):
-            store.replace("encoders", store.facts()["encoders"] | reached)
-        found = differences(store.facts(), facts)
+            stored["encoders"] |= reached
+            store.replace("encoders", stored["encoders"])
+        found = differences(stored, facts)
         if found:
             more = f"\n  and {len(found) - 6} more" if len(found) > 6 else ""
             raise RunStoreError(

@@ -80,11 +80,11 @@ def check_data(X, y, groups, regression):
 
 def check_groups(groups):
     """The group of each row as a list; ValueError where one has none."""
+    # A Series makes numbers of one type of them, so that a list and an array of the same groups are alike.
     groups = pandas().Series(list(groups))
-    if groups.isna().any():
-        raise ValueError(
-            f"groups has nothing in {int(groups.isna().sum())} rows, the first is row {groups.isna().argmax()}."
-        )
+    missing = np.flatnonzero(groups.isna())
+    if len(missing):
+        raise ValueError(f"groups has nothing in {len(missing)} rows, the first is row {missing[0]}.")
     return groups.tolist()
 
 

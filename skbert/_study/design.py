@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -155,8 +156,11 @@ def _variant(estimator, name, value):
         raise ValueError(f"Variant {name!r}: {error}") from error
 
 
-def resolve_baselines(baselines, taken, regression):
-    """The null models that run along, by name; a str, a sequence of them, or None for none."""
+def resolve_baselines(baselines, taken, regression, texts):
+    """The null models that run along, by name; `baselines` is a str, a sequence of them, or None for none.
+
+    One that reads texts is left out, with a warning, where `texts` says that there are none.
+    """
     if not (baselines is None or isinstance(baselines, (str, Iterable))):
         raise ValueError(f"baselines must hold names out of {BASELINES}, or be None for none, got {baselines!r}")
     names = [baselines] if isinstance(baselines, str) else list(() if baselines is None else baselines)
@@ -166,6 +170,11 @@ def resolve_baselines(baselines, taken, regression):
     both = sorted(set(names) & set(taken))
     if both:
         raise ValueError(f"{both[0]!r} names a baseline and a variant; rename the variant, or leave the baseline out.")
+    if "tfidf" in names and not texts:
+        warnings.warn(
+            "The null model 'tfidf' reads texts, and X holds none: it is left out.", UserWarning, stacklevel=3
+        )
+        names = [name for name in names if name != "tfidf"]
     return {name: _baseline(name, regression) for name in dict.fromkeys(names)}
 
 

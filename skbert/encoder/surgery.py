@@ -65,14 +65,10 @@ def resolve_path(layer_path, runner):
         if not isinstance(index, numbers.Integral) or isinstance(index, (bool, np.bool_)):
             raise TypeError(f"layer_path must hold ints, got {index!r:.80} of type {type(index).__name__}")
         if not 0 <= index < n_layers:
+            more = f". Recipes are made for another depth by recipes.get(name, n_layers={n_layers})."
             raise ValueError(
                 f"layer_path holds {index}, but the layers of this encoder are 0..{n_layers - 1}"
-                + (" (negative indices are not taken)." if index < 0 else ". ")
-                + (
-                    f"Recipes are made for another depth by recipes.get(name, n_layers={n_layers})."
-                    if index > 0
-                    else ""
-                )
+                + (" (negative indices are not taken)." if index < 0 else more)
             )
     path = tuple(int(index) for index in layer_path)
     if path == tuple(range(n_layers)):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skbert._checks import check_not_empty
+
 
 @dataclass(frozen=True)
 class TextInput:
@@ -70,10 +72,7 @@ def check_texts(X, estimator_name="this estimator"):
     if isinstance(X, str):
         raise ValueError("Iterable over raw text documents expected, string object received.")
     columns, names = _columns(X)
-    if len(columns[0]) == 0:
-        raise ValueError(
-            f"Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by {estimator_name}."
-        )
+    check_not_empty(len(columns[0]), estimator_name)
     for k, column in enumerate(columns):
         _check_column(column, None if len(columns) == 1 else k)
     # str() turns subclasses such as numpy.str_ into plain strings, which tokenisers and JSON expect.
