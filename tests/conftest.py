@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from skbert import FeatureStore
+from tests.study_models import Guesser, labelled_texts
 from tests.tiny import write_tiny
 
 
@@ -66,3 +67,16 @@ def quick():
         "random_state": 0,
         "device": "cpu",
     }
+
+
+@pytest.fixture
+def data():
+    """60 texts that a `Guesser` can be scored on, and their labels."""
+    return labelled_texts(60)
+
+
+@pytest.fixture
+def diary():
+    """What `Guesser` writes of its fits in this process, empty at first."""
+    Guesser.diary.clear()
+    return Guesser.diary

@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbert import StabilityStudy
 
+DESIGN = ["variant", "size", "draw", "random_state", "init_seed", "order_seed"]
+
 
 class Guesser(ClassifierMixin, BaseEstimator):
     """Guesses labels from the text and its seeds, and keeps a diary of its fits.

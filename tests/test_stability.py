@@ -26,21 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, StabilityStudy
 from skbert._study import running
-from tests.study_models import Constant, Guesser, Killer, labelled_texts, same, study
-
-DESIGN = ["variant", "size", "draw", "random_state", "init_seed", "order_seed"]
-
-
-@pytest.fixture
-def data():
-    return labelled_texts(60)
-
-
-@pytest.fixture(autouse=True)
-def diary():
-    Guesser.diary.clear()
-    return Guesser.diary
-
+from tests.study_models import DESIGN, Constant, Guesser, Killer, same, study
 
 # ---------------------------------------------------------------- design
 
@@ -378,7 +364,7 @@ import joblib, torch
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 from threadpoolctl import threadpool_info
 from skbert import StabilityStudy
-from tests.study_models import Guesser, labelled_texts
+from tests.study_models import DESIGN, Guesser, labelled_texts
 
 def widest(fitted, X, y):
     blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]

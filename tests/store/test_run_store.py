@@ -23,20 +23,7 @@ import skbert
 from skbert import LayerPoolFeaturizer, RunStoreError, StabilityStudy
 from skbert._study import fingerprint, running
 from skbert.stability import forget_failed, read_runs
-from tests.study_models import Constant, Guesser, labelled_texts, same, study
-
-DESIGN = ["variant", "size", "draw", "random_state", "init_seed", "order_seed"]
-
-
-@pytest.fixture
-def data():
-    return labelled_texts(60)
-
-
-@pytest.fixture(autouse=True)
-def diary():
-    Guesser.diary.clear()
-    return Guesser.diary
+from tests.study_models import DESIGN, Constant, Guesser, same, study
 
 
 def test_study_that_was_stopped__goes_on_with_what_is_missing(data, diary, tmp_path, monkeypatch):
@@ -67,7 +54,7 @@ def test_study_that_was_stopped__goes_on_with_what_is_missing(data, diary, tmp_p
 _SCRIPT = """
 import sys
 from skbert import StabilityStudy
-from tests.study_models import Guesser, labelled_texts
+from tests.study_models import DESIGN, Guesser, labelled_texts
 
 store, n_jobs = sys.argv[1], int(sys.argv[2])
 StabilityStudy(
