@@ -15,7 +15,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, str(Path(__file__).parent))
 
 import skbert
-from skbert.plots._style import Picture
+from skbert.plots import Picture
 
 project = "skbert"
 author = "The skbert developers"

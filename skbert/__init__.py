@@ -7,7 +7,7 @@ torch nor transformers.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0.dev0"
+from skbert._version import __version__ as __version__
 
 _HOME = {
     "CVScoresDisplay": "skbert.plots",

@@ -9,13 +9,13 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length
 
-from skbert._checks import check_weights
 from skbert._parameters import checked_parameters, fine_tune_settings
-from skbert._rng import derive_seeds, isolated
+from skbert._shared import as_list, check_weights, derive_seeds, to_json
 from skbert._split import validation_split
 from skbert._text_estimator import TextEstimator
+from skbert.compute import isolated
 from skbert.encoder import PooledEncoder, check_boundary, check_own_family, load_encoder, make_runner, resolve_path
-from skbert.store import as_list, encoder_key, to_json
+from skbert.store import encoder_key
 from skbert.text import check_texts, tokenize, warn_of_cuts
 from skbert.training import (
     ADVICE,

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from skbert._rng import isolated
 from skbert._stored_features import run_through_store
+from skbert.compute import isolated
 from skbert.encoder import CODE_KEYS, PooledEncoder, build_model, tokenizer_from_files
 from skbert.store import encoder_key
 from skbert.text import tokenize, warn_of_cuts

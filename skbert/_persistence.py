@@ -7,7 +7,8 @@ import warnings
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._fitted import FittedModel
-from skbert.store import from_json, read_folder, to_json, write_folder
+from skbert._shared import from_json, to_json
+from skbert.store import read_folder, write_folder
 
 
 class PersistenceMixin:

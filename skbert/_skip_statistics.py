@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skbert._resampling import bootstrap_means, percentile_interval, permutation_pvalue, permutations_within
+from skbert._shared import bootstrap_means, percentile_interval, permutation_pvalue, permutations_within
 
 
 @dataclass(frozen=True)

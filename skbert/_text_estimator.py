@@ -6,11 +6,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._checks import check_int, check_verbose
 from skbert._fitted import FittedModel
 from skbert._persistence import PersistenceMixin
+from skbert._shared import as_list, check_int, check_verbose
 from skbert.encoder import longest_input
-from skbert.store import as_list
 from skbert.text import check_texts
 from skbert.training import resolve_device, resolve_precision
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import ClassifierMixin
 
-from skbert._checks import check_real
 from skbert._estimator import MaxPoolBERTBase
+from skbert._shared import check_real
 from skbert._targets import ClassTask, MultiLabelTask, as_labels
 
 

@@ -11,8 +11,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
-import skbert
+from skbert import _version as package
 from skbert._cli import evaluation, files, models
+from skbert.errors import SkbertError
 
 app = typer.Typer(
     name="skbert",
@@ -26,7 +27,7 @@ app = typer.Typer(
 
 def _version(wanted: bool):
     if wanted:
-        typer.echo(f"skbert {skbert.__version__}")
+        typer.echo(f"skbert {package.__version__}")
         raise typer.Exit
 
 
@@ -98,7 +99,7 @@ def study(
     report says what can be told.
     """
     from skbert import StabilityStudy
-    from skbert.stability import forget_failed
+    from skbert._study.frames import forget_failed
 
     if report is not None:
         files.check_output(report, (".html", ".htm"))
@@ -364,10 +365,10 @@ def main():
 
 def _says_what_is_wrong(error):
     """Whether an error is about the input: of a kind that only input brings, or raised by a check of ours."""
-    if isinstance(error, (skbert.SkbertError, OSError, ValueError, ImportError)):
+    if isinstance(error, (SkbertError, OSError, ValueError, ImportError)):
         return True
     last = traceback.extract_tb(error.__traceback__)[-1]
-    ours = Path(skbert.__file__).parent in Path(last.filename).parents
+    ours = Path(package.__file__).parent in Path(last.filename).parents
     return isinstance(error, TypeError) and ours and last.line.startswith("raise ")
 
 

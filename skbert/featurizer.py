@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._checks import check_bool, check_choice
+from skbert._shared import as_list, check_bool, check_choice, to_json
 from skbert._text_estimator import TextEstimator
 from skbert.encoder import PooledEncoder, load_encoder
-from skbert.store import FeatureStore, as_list, check_store, to_json
+from skbert.store import FeatureStore, check_store
 from skbert.text import check_texts
 
 

@@ -9,9 +9,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._checks import check_int, check_not_empty, check_verbose
 from skbert._held_out import held_out_models, held_out_splits, make_scorer_of_outputs
-from skbert._rng import derive_seeds
+from skbert._shared import check_int, check_not_empty, check_verbose, derive_seeds
 from skbert._skip_outputs import SkippingEstimator, count_layers, split_estimator
 from skbert._skip_spans import as_triangle, bounds, resolve_spans, span_names
 from skbert._skip_statistics import (

@@ -10,8 +10,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skbert._checks import check_verbose
-from skbert._rng import derive_seeds
+from skbert._shared import check_verbose, derive_seeds
 from skbert._study import draws
 from skbert._study.checks import check_classes, check_data, check_scorers, check_store_name, resolve_scoring
 from skbert._study.comparison import Comparison

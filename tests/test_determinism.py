@@ -16,7 +16,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from skorch.callbacks import Callback
 
 from skbert import MaxPoolBERTClassifier, MaxPoolBERTRegressor
-from skbert._rng import TorchStream, derive_seeds, isolated
+from skbert._shared._seeds import derive_seeds
+from skbert.compute._random_streams import TorchStream, isolated
 
 # Few epochs may not converge; what is tested here is not whether they do.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModel, BertConfig, PreTrainedTokenizerFast
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, SkipLayerProbe
-from skbert._rng import isolated
+from skbert.compute._random_streams import isolated
 
 _N_COLUMNS, _N_BUCKETS = 12, 24
 

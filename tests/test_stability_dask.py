@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from skbert import MaxPoolBERTClassifier, StabilityStudy
-from skbert.stability import read_runs
+from skbert._study.frames import read_runs
 from tests.study_models import Guesser, labelled_texts
 
 distributed = pytest.importorskip("distributed", reason="test needs distributed; make test installs it")

@@ -119,10 +119,12 @@ def labels_as_learned(estimator, y):
 
 def load(folder):
     """A fine-tuned estimator that ``save`` wrote."""
-    import skbert
+    from skbert.classifier import MaxPoolBERTClassifier
+    from skbert.regressor import MaxPoolBERTRegressor
     from skbert.store import saved_class
 
     kind = saved_class(folder)
-    if kind not in ("MaxPoolBERTClassifier", "MaxPoolBERTRegressor"):
+    predicting = {known.__name__: known for known in (MaxPoolBERTClassifier, MaxPoolBERTRegressor)}
+    if kind not in predicting:
         raise ValueError(f"{folder} holds a {kind}, which predicts nothing.")
-    return getattr(skbert, kind).load(folder)
+    return predicting[kind].load(folder)

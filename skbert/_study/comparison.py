@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from skbert._checks import check_int, check_real
-from skbert._resampling import count_as_large, permutation_pvalue
+from skbert._shared import check_int, check_real, count_as_large, permutation_pvalue
 from skbert._study.summaries import check_level, mean_interval
 
 # Up to this many pairs all sign flips are made; beyond, as many random ones as scipy takes by default.

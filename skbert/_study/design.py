@@ -15,7 +15,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skbert._checks import check_int
+from skbert._shared import check_int
 from skbert.text import check_texts
 
 BASELINES = ("majority", "tfidf")

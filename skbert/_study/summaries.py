@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbert._checks import check_int, check_real
-from skbert._resampling import N_BOOTSTRAP, percentile_interval
+from skbert._shared import N_BOOTSTRAP, check_int, check_real, percentile_interval
 
 # Of runs that did what they should; anything else in a column of statuses counts as failed.
 _GOOD = ("ok", "converged")

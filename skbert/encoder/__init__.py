@@ -1,10 +1,12 @@
 """Pretrained encoders: loading, running their layers ourselves, pooling, and a head on top."""
 
-from ._families import make_runner
-from ._load import CODE_KEYS, LoadedEncoder, build_model, clear_cache, load_encoder
-from ._model import PooledEncoder
-from ._tokenizer import longest_input, tokenizer_from_files
-from .pooling import (
+from skbert.encoder._families import make_runner
+from skbert.encoder._load import CODE_KEYS, build_model, clear_cache, load_encoder
+from skbert.encoder._model import PooledEncoder
+from skbert.encoder._tokenizer import longest_input, tokenizer_from_files
+from skbert.encoder.pooling import (
+    LAYER_POOLINGS,
+    TOKEN_POOLINGS,
     ClsPooling,
     LayerPooling,
     MaxPooling,
@@ -13,18 +15,19 @@ from .pooling import (
     make_token_pooling,
     resolve_layers,
 )
-from .running import LayerRunner, Layout, Prefix
-from .spans import SkipPlan, skip_hidden_states
-from .stored import parts_for, pool_records, records_of
-from .surgery import check_boundary, check_own_family, resolve_path, take_path
+from skbert.encoder.running import LayerRunner, Layout, Prefix
+from skbert.encoder.spans import SkipPlan, skip_hidden_states
+from skbert.encoder.stored import parts_for, pool_records, records_of
+from skbert.encoder.surgery import check_boundary, check_own_family, resolve_path, take_path
 
 __all__ = [
     "CODE_KEYS",
+    "LAYER_POOLINGS",
+    "TOKEN_POOLINGS",
     "ClsPooling",
     "LayerPooling",
     "LayerRunner",
     "Layout",
-    "LoadedEncoder",
     "MaxPooling",
     "MeanPooling",
     "MultiHeadAttentionPooling",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .running import LayerRunner, Layout, padded_inputs
+from skbert.encoder.running import LayerRunner, Layout, padded_inputs
 
 
 @dataclass(frozen=True)

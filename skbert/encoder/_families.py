@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ._deberta import DebertaV2Runner
-from ._modernbert import ModernBertRunner
-from ._post_ln import AlbertRunner, BertRunner, DistilBertRunner, ElectraRunner, RobertaRunner
-from .running import TransformersRunner
+from skbert.encoder._deberta import DebertaV2Runner
+from skbert.encoder._modernbert import ModernBertRunner
+from skbert.encoder._post_ln import AlbertRunner, BertRunner, DistilBertRunner, ElectraRunner, RobertaRunner
+from skbert.encoder.running import TransformersRunner
 
 _RUNNERS = {
     "bert": BertRunner,

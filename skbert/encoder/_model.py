@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ._families import make_runner
-from .pooling import ClsPooling, LayerPooling, make_token_pooling, resolve_layers
-from .spans import SkipPlan, skip_hidden_states
-from .surgery import check_boundary, reinitialise, resolve_path
+from skbert.encoder._families import make_runner
+from skbert.encoder.pooling import ClsPooling, LayerPooling, make_token_pooling, resolve_layers
+from skbert.encoder.spans import SkipPlan, skip_hidden_states
+from skbert.encoder.surgery import check_boundary, reinitialise, resolve_path
 
 
 class PooledEncoder(nn.Module):

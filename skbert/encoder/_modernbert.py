@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ._dropout import apply_dropout
-from .running import LayerRunner, Layout, attend
+from skbert.encoder._dropout import apply_dropout
+from skbert.encoder.running import LayerRunner, Layout, attend
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ._dropout import apply_dropout, dropout
-from .running import LayerRunner, attend
+from skbert.encoder._dropout import apply_dropout, dropout
+from skbert.encoder.running import LayerRunner, attend
 
 _NO_DROPOUT = nn.Identity()
 

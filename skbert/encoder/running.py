@@ -15,7 +15,7 @@ from functools import cached_property
 import torch
 from torch.nn import functional as F
 
-from ._dropout import dropout
+from skbert.encoder._dropout import dropout
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from skbert.encoder.running import Layout
 from skbert.text import TokenBatch
-
-from .running import Layout
 
 
 class SkipPlan:

@@ -13,8 +13,8 @@ from functools import reduce
 
 import torch
 
-from .pooling import ClsPooling, MaxPooling, MeanPooling
-from .running import Layout
+from skbert.encoder.pooling import ClsPooling, MaxPooling, MeanPooling
+from skbert.encoder.running import Layout
 
 SUMMARY = "summary"
 # In the order of the rows of a summary.

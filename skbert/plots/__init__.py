@@ -1,7 +1,8 @@
 """Pictures of finished results, in the manner of scikit-learn's Display classes."""
 
-from ._cv_scores import CVScoresDisplay
-from ._skip_layers import SkipLayerDisplay
-from ._stability import StabilityDisplay
+from skbert.plots._cv_scores import CVScoresDisplay
+from skbert.plots._skip_layers import SkipLayerDisplay
+from skbert.plots._stability import StabilityDisplay
+from skbert.plots._style import Picture
 
-__all__ = ["CVScoresDisplay", "SkipLayerDisplay", "StabilityDisplay"]
+__all__ = ["CVScoresDisplay", "Picture", "SkipLayerDisplay", "StabilityDisplay"]

@@ -9,10 +9,9 @@ import threading
 import warnings
 from pathlib import Path
 
-from skbert._checks import check_int
-
-from ._memory import MemoryBlocks
-from ._segments import FolderBlocks
+from skbert._shared import check_int
+from skbert.store._memory import MemoryBlocks
+from skbert.store._segments import FolderBlocks
 
 MEMORY = "memory"
 _MEMORY_BYTES = 1024**3

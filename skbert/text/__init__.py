@@ -1,7 +1,7 @@
 """From what a user passes as ``X`` to token ids: checks, then tokenising once per distinct text."""
 
-from ._input import TextInput, check_texts, is_missing
-from ._tokens import TokenBatch, TokenizedTexts, collate, packed_order, tokenize, warn_of_cuts
+from skbert.text._input import TextInput, check_texts, is_missing
+from skbert.text._tokens import TokenBatch, TokenizedTexts, collate, packed_order, tokenize, warn_of_cuts
 
 __all__ = [
     "TextInput",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbert._checks import check_not_empty
+from skbert._shared import check_not_empty
 
 
 @dataclass(frozen=True)

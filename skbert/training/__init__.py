@@ -1,15 +1,15 @@
 """Fine-tuning: a skorch net around a `PooledEncoder`, its optimizer, schedule, guards and inference."""
 
-from ._data import TextDataset, batches_by_length
-from ._device import resolve_device, resolve_precision
-from ._inference import run_batches, token_budget
-from ._memory import MemoryNotice, giving_up
-from ._net import FineTuneSettings, fine_tune
-from ._pretrained import Mixout
-from ._threads import n_compute_threads
-from .guards import ADVICE, training_status
-from .objectives import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
-from .optim import BertAdam, linear_schedule, parameter_groups
+from skbert.training._data import TextDataset, batches_by_length
+from skbert.training._device import resolve_device, resolve_precision
+from skbert.training._inference import run_batches, token_budget
+from skbert.training._memory import MemoryNotice, giving_up
+from skbert.training._net import FineTuneSettings, fine_tune
+from skbert.training._pretrained import Mixout
+from skbert.training._threads import n_compute_threads
+from skbert.training.guards import ADVICE, training_status
+from skbert.training.objectives import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+from skbert.training.optim import BertAdam, linear_schedule, parameter_groups
 
 __all__ = [
     "ADVICE",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 
 from skbert.text import collate
-
-from ._data import batches_by_length
-from ._device import autocast
-from ._memory import MemoryNotice, in_parts
-from ._threads import n_compute_threads
+from skbert.training._data import batches_by_length
+from skbert.training._device import autocast
+from skbert.training._memory import MemoryNotice, in_parts
+from skbert.training._threads import n_compute_threads
 
 _TOKEN_BUDGET = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 # Smaller batches are not worth a thread of their own.

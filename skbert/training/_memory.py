@@ -9,8 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from skbert.errors import OutOfMemoryError
-
-from ._threads import one_core_each
+from skbert.training._threads import one_core_each
 
 
 def is_out_of_memory(error):

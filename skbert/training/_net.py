@@ -18,17 +18,16 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.helper import predefined_split
 
-from skbert._rng import TorchStream
+from skbert.compute import TorchStream
 from skbert.errors import OutOfMemoryError
-
-from ._data import OrderedBatches, Rows, ShuffledBatches
-from ._device import autocast
-from ._inference import token_budget
-from ._memory import free_cached_memory, giving_up, in_parts, is_out_of_memory
-from ._prefix import cache_prefixes
-from ._pretrained import PretrainedDecay, mixed
-from ._vocabulary import occurring_rows
-from .optim import BertAdam, linear_schedule, parameter_groups
+from skbert.training._data import OrderedBatches, Rows, ShuffledBatches
+from skbert.training._device import autocast
+from skbert.training._inference import token_budget
+from skbert.training._memory import free_cached_memory, giving_up, in_parts, is_out_of_memory
+from skbert.training._prefix import cache_prefixes
+from skbert.training._pretrained import PretrainedDecay, mixed
+from skbert.training._vocabulary import occurring_rows
+from skbert.training.optim import BertAdam, linear_schedule, parameter_groups
 
 # eps of the recipe of Mosbach et al. (2021), whose training parameters are our defaults.
 _BETAS, _EPS = (0.9, 0.999), 1e-6

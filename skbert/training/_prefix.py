@@ -7,8 +7,7 @@ import torch
 from skbert.encoder import Prefix
 from skbert.store import FeatureStore, text_keys
 from skbert.text import packed_order
-
-from ._inference import run_batches
+from skbert.training._inference import run_batches
 
 # Beyond this the frozen part runs anew at every step, as it would without a cache.
 MAX_BYTES = 2 * 1024**3

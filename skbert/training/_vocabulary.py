@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._data import TextDataset
+from skbert.training._data import TextDataset
 
 
 class _OccurringRows(nn.Embedding):

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, r2_score
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, cli, recipes
 from skbert._cli.files import read_table, write_table
 from skbert._study import running
-from skbert.stability import read_runs
+from skbert._study.frames import read_runs
 
 QUICK = ["--set", "max_epochs=10", "--set", "batch_size=8", "--set", "learning_rate=5e-3", "--set", "layer_decay=1.0"]
 QUICK += ["--set", "device=cpu"]

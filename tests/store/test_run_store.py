@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 import skbert
 from skbert import LayerPoolFeaturizer, RunStoreError, StabilityStudy
 from skbert._study import fingerprint, running
-from skbert.stability import forget_failed, read_runs
+from skbert._study.frames import forget_failed, read_runs
 from tests.study_models import DESIGN, Constant, Guesser, same, study
 
 

@@ -1,73 +1,15 @@
-"""Random streams of our own, so that the process-wide generators are neither seeded nor read."""
+"""Random streams of our own, so that the process-wide generators of torch are neither seeded nor read."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 # torch's dropout kernels draw from the process-wide generator and take no other. While we
 # borrow it, another thread that draws would disturb us and be disturbed, hence one lock.
 _borrowing = threading.RLock()
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """Independent 63-bit seeds, one for each source of randomness in a fit."""
-
-    init: int
-    order: int
-    dropout: int
-    split: int
-
-
-def derive_seeds(random_state=None, init_seed=None, order_seed=None):
-    """Derive all seeds of one fit.
-
-    Parameters
-    ----------
-    random_state : int, RandomState instance or None
-        Gives all four seeds. None takes fresh entropy from the operating system,
-        not from numpy's global generator.
-    init_seed, order_seed : int or None
-        Override the seed of the new parameters, and of the data order.
-
-    Returns
-    -------
-    Seeds
-
-    Raises
-    ------
-    ValueError
-        A seed is negative or of the wrong type.
-    """
-    if random_state is None:
-        root = np.random.SeedSequence()
-    elif isinstance(random_state, np.random.RandomState):
-        root = np.random.SeedSequence(random_state.randint(0, 2**32, size=4, dtype=np.uint32).tolist())
-    elif _is_seed(random_state):
-        root = np.random.SeedSequence(int(random_state))
-    else:
-        raise ValueError(
-            f"random_state must be None, an int in 0..2**32-1 or a numpy RandomState, got {random_state!r}"
-        )
-    init, order, dropout, split = (int(child.generate_state(1, np.uint64)[0] >> 1) for child in root.spawn(4))
-    for name, seed in (("init_seed", init_seed), ("order_seed", order_seed)):
-        if seed is not None and not _is_seed(seed):
-            raise ValueError(f"{name} must be None or an int in 0..2**32-1, got {seed!r}")
-    # The tag keeps init_seed=1 and order_seed=1 from being one and the same stream.
-    if init_seed is not None:
-        init = int(np.random.SeedSequence([int(init_seed), 1]).generate_state(1, np.uint64)[0] >> 1)
-    if order_seed is not None:
-        order = int(np.random.SeedSequence([int(order_seed), 2]).generate_state(1, np.uint64)[0] >> 1)
-    return Seeds(init, order, dropout, split)
-
-
-def _is_seed(value):
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value < 2**32
 
 
 class TorchStream:

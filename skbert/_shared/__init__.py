@@ -1,0 +1,44 @@
+"""What several rooms use and users do not."""
+
+from skbert._shared._as_json import as_list, from_json, to_json
+from skbert._shared._checks import (
+    check_bool,
+    check_callbacks,
+    check_choice,
+    check_int,
+    check_not_empty,
+    check_real,
+    check_verbose,
+    check_weights,
+)
+from skbert._shared._resampling import (
+    N_BOOTSTRAP,
+    bootstrap_means,
+    count_as_large,
+    percentile_interval,
+    permutation_pvalue,
+    permutations_within,
+)
+from skbert._shared._seeds import Seeds, derive_seeds
+
+__all__ = [
+    "N_BOOTSTRAP",
+    "Seeds",
+    "as_list",
+    "bootstrap_means",
+    "check_bool",
+    "check_callbacks",
+    "check_choice",
+    "check_int",
+    "check_not_empty",
+    "check_real",
+    "check_verbose",
+    "check_weights",
+    "count_as_large",
+    "derive_seeds",
+    "from_json",
+    "percentile_interval",
+    "permutation_pvalue",
+    "permutations_within",
+    "to_json",
+]
