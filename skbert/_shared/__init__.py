@@ -19,11 +19,10 @@ from skbert._shared._resampling import (
     permutation_pvalue,
     permutations_within,
 )
-from skbert._shared._seeds import Seeds, derive_seeds
+from skbert._shared._seeds import derive_seeds
 
 __all__ = [
     "N_BOOTSTRAP",
-    "Seeds",
     "as_list",
     "bootstrap_means",
     "check_bool",

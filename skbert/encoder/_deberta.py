@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from skbert.encoder.running import LayerRunner, Layout, padded_inputs
+from skbert.encoder.running import LayerRunner
+from skbert.text import Layout, padded_inputs
 
 
 @dataclass(frozen=True)

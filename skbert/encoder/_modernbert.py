@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from skbert.encoder._dropout import apply_dropout
-from skbert.encoder.running import LayerRunner, Layout, attend
+from skbert.encoder.running import LayerRunner, attend
+from skbert.text import Layout
 
 
 @dataclass(frozen=True)

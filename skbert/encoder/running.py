@@ -10,83 +10,12 @@ is left out and makes the model impossible to pickle; owning the loop avoids bot
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch.nn import functional as F
 
 from skbert.encoder._dropout import dropout
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where each text lies in a packed batch.
-
-    Parameters
-    ----------
-    lengths : tuple of int, (n_texts,)
-        Tokens of each text in packed order, ascending.
-    order : int64 tensor (n_texts,)
-        ``order[i]`` is the row, in the order asked for, of the i-th packed text.
-    """
-
-    lengths: tuple[int, ...]
-    order: torch.Tensor
-
-    @property
-    def device(self):
-        """Device of the index tensors."""
-        return self.order.device
-
-    @cached_property
-    def groups(self):
-        """Runs of texts of equal length: tuples (first text, first token, n_texts, length)."""
-        groups, text, token = [], 0, 0
-        while text < len(self.lengths):
-            length, n = self.lengths[text], 1
-            while text + n < len(self.lengths) and self.lengths[text + n] == length:
-                n += 1
-            groups.append((text, token, n, length))
-            text, token = text + n, token + n * length
-        return groups
-
-    @cached_property
-    def _lengths(self):
-        return torch.tensor(self.lengths, device=self.device)
-
-    @cached_property
-    def cls_index(self):
-        """Place of the first token of each packed text; int64 (n_texts,)."""
-        return torch.cumsum(self._lengths, 0) - self._lengths
-
-    @cached_property
-    def _cells(self):
-        """Cell of each packed token in a padded batch of rows in the order asked for; int64 (n_tokens,)."""
-        rows = torch.repeat_interleave(self.order, self._lengths)
-        starts = torch.repeat_interleave(self.cls_index, self._lengths)
-        return rows * self.lengths[-1] + torch.arange(len(rows), device=self.device) - starts
-
-    @cached_property
-    def mask(self):
-        """True at real tokens; bool (n_texts, longest), rows in the order asked for."""
-        mask = torch.zeros(len(self.lengths) * self.lengths[-1], dtype=torch.bool, device=self.device)
-        mask[self._cells] = True
-        return mask.view(len(self.lengths), self.lengths[-1])
-
-    def pad(self, packed):
-        """(n_tokens, ...) → (n_texts, longest, ...) with zeros as pads, rows in the order asked for."""
-        shape = packed.shape[1:]
-        padded = packed.new_zeros(len(self.lengths) * self.lengths[-1], *shape)
-        padded = padded.index_copy(0, self._cells, packed)
-        return padded.view(len(self.lengths), self.lengths[-1], *shape)
-
-    def pack(self, padded):
-        """The inverse of `pad`."""
-        return padded.reshape(-1, *padded.shape[2:])[self._cells]
-
-    def restore(self, per_text):
-        """(n_texts, ...) in packed order → the order asked for."""
-        return torch.empty_like(per_text).index_copy(0, self.order, per_text)
+from skbert.text import Layout, padded_inputs
 
 
 @dataclass(frozen=True)
@@ -329,13 +258,3 @@ class TransformersRunner(LayerRunner):
         if cls_only:
             return [state[:, 0] for state in states], layout
         return [layout.pack(state) for state in states], layout
-
-
-def padded_inputs(batch, layout):
-    """`batch` as the padded keyword arguments of a transformers model."""
-    ids = torch.full(layout.mask.shape, batch.pad_token_id, device=layout.device)
-    ids[layout.mask] = layout.pad(batch.input_ids)[layout.mask]
-    inputs = {"input_ids": ids, "attention_mask": layout.mask.long()}
-    if batch.token_type_ids is not None:
-        inputs["token_type_ids"] = layout.pad(batch.token_type_ids)
-    return inputs

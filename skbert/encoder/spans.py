@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from skbert.encoder.running import Layout
-from skbert.text import TokenBatch
+from skbert.text import Layout, TokenBatch
 
 
 class SkipPlan:

@@ -14,7 +14,7 @@ from functools import reduce
 import torch
 
 from skbert.encoder.pooling import ClsPooling, MaxPooling, MeanPooling
-from skbert.encoder.running import Layout
+from skbert.text import Layout
 
 SUMMARY = "summary"
 # In the order of the rows of a summary.

@@ -1,16 +1,29 @@
 """From what a user passes as ``X`` to token ids: checks, then tokenising once per distinct text."""
 
-from skbert.text._input import TextInput, check_texts, is_missing
-from skbert.text._tokens import TokenBatch, TokenizedTexts, collate, packed_order, tokenize, warn_of_cuts
+from skbert.text._batches import (
+    Layout,
+    TokenBatch,
+    batches_by_length,
+    collate,
+    cut_at_budget,
+    packed_order,
+    padded_inputs,
+)
+from skbert.text._texts import TextInput, check_texts, is_missing
+from skbert.text._tokens import TokenizedTexts, tokenize, warn_of_cuts
 
 __all__ = [
+    "Layout",
     "TextInput",
     "TokenBatch",
     "TokenizedTexts",
+    "batches_by_length",
     "check_texts",
     "collate",
+    "cut_at_budget",
     "is_missing",
     "packed_order",
+    "padded_inputs",
     "tokenize",
     "warn_of_cuts",
 ]

@@ -8,7 +8,6 @@ import weakref
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 _encoding = threading.Lock()
 # Token ids by tokenizer and text, or pair of texts.
@@ -51,50 +50,6 @@ class TokenizedTexts:
     def lengths(self):
         """Number of tokens of each text, special tokens included; int64 (n,)."""
         return np.fromiter((len(ids) for ids in self.input_ids), dtype=np.int64, count=len(self))
-
-
-@dataclass(frozen=True)
-class TokenBatch:
-    """A batch laid end to end: no padding token is ever computed.
-
-    The texts are sorted by length, so that texts of equal length stand side by
-    side and attention can run on them as one rectangular group.
-
-    Attributes
-    ----------
-    input_ids, position_ids : int64 tensors (n_tokens,)
-        All tokens of all texts; positions count from 0 within each text.
-    token_type_ids : int64 tensor (n_tokens,) or None
-    lengths : tuple of int, (n_texts,)
-        Tokens of each text, in packed (sorted) order.
-    order : int64 tensor (n_texts,)
-        ``order[i]`` is the place, in the order asked for, of the i-th packed text.
-    pad_token_id : int
-    """
-
-    input_ids: torch.Tensor
-    position_ids: torch.Tensor
-    token_type_ids: torch.Tensor | None
-    lengths: tuple[int, ...]
-    order: torch.Tensor
-    pad_token_id: int
-
-    def __len__(self):
-        return len(self.lengths)
-
-    def to(self, device):
-        """The same batch on `device`."""
-        if self.input_ids.device == torch.device(device):
-            return self
-        types = None if self.token_type_ids is None else self.token_type_ids.to(device)
-        return TokenBatch(
-            self.input_ids.to(device),
-            self.position_ids.to(device),
-            types,
-            self.lengths,
-            self.order.to(device),
-            self.pad_token_id,
-        )
 
 
 def warn_of_cuts(n_cut, n_texts, max_length, stacklevel=2):
@@ -183,43 +138,3 @@ def _encode(rows, tokenizer, max_length):
     if types is not None:
         types = [np.asarray(row, dtype=np.int64) for row in types]
     return ids, types
-
-
-def _order_by_length(tokens, indices):
-    return np.argsort([len(tokens.input_ids[i]) for i in indices], kind="stable")
-
-
-def packed_order(tokens, indices):
-    """The `indices` in the order in which `collate` lays them end to end."""
-    indices = np.asarray(indices)
-    return indices[_order_by_length(tokens, indices)]
-
-
-def collate(tokens, indices):
-    """Lay the texts at `indices` end to end.
-
-    Parameters
-    ----------
-    tokens : TokenizedTexts
-    indices : sequence of int, (n_texts,)
-        Which texts, in the order in which results are wanted.
-
-    Returns
-    -------
-    TokenBatch
-    """
-    indices = np.asarray(indices)
-    order = _order_by_length(tokens, indices)
-    picked = indices[order]
-    lengths = np.array([len(tokens.input_ids[i]) for i in picked], dtype=np.int64)
-    types = None
-    if tokens.token_type_ids is not None:
-        types = torch.from_numpy(np.concatenate([tokens.token_type_ids[i] for i in picked]))
-    return TokenBatch(
-        input_ids=torch.from_numpy(np.concatenate([tokens.input_ids[i] for i in picked])),
-        position_ids=torch.from_numpy(np.concatenate([np.arange(n) for n in lengths])),
-        token_type_ids=types,
-        lengths=tuple(lengths.tolist()),
-        order=torch.from_numpy(order),
-        pad_token_id=tokens.pad_token_id,
-    )

@@ -1,6 +1,6 @@
 """Fine-tuning: a skorch net around a `PooledEncoder`, its optimizer, schedule, guards and inference."""
 
-from skbert.training._data import TextDataset, batches_by_length
+from skbert.training._data import OrderedBatches, Rows, ShuffledBatches, TextDataset
 from skbert.training._device import resolve_device, resolve_precision
 from skbert.training._inference import run_batches, token_budget
 from skbert.training._memory import MemoryNotice, giving_up
@@ -20,8 +20,10 @@ __all__ = [
     "MeanSquaredError",
     "MemoryNotice",
     "Mixout",
+    "OrderedBatches",
+    "Rows",
+    "ShuffledBatches",
     "TextDataset",
-    "batches_by_length",
     "fine_tune",
     "giving_up",
     "linear_schedule",

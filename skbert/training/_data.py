@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from skbert.text import collate
+from skbert.text import collate, cut_at_budget
 
 
 class TextDataset(torch.utils.data.Dataset):
@@ -99,34 +99,3 @@ class OrderedBatches:
     def __iter__(self):
         for indices in self.batches:
             yield Rows(self.dataset, indices), self.dataset.target[indices]
-
-
-def cut_at_budget(order, lengths, token_budget):
-    """Cut the rows `order` into batches of at most `token_budget` tokens; a longer row stands alone."""
-    batches, start, total = [], 0, 0
-    for i, row in enumerate(order):
-        if i > start and total + lengths[row] > token_budget:
-            batches.append(order[start:i])
-            start, total = i, 0
-        total += lengths[row]
-    if len(order):
-        batches.append(order[start:])
-    return batches
-
-
-def batches_by_length(lengths, token_budget):
-    """Split rows into batches of similar length.
-
-    Longest first, so that a lack of memory shows at once and not at the end.
-
-    Parameters
-    ----------
-    lengths : int array (n,)
-    token_budget : int
-        Most tokens in a batch; a longer row makes a batch of its own.
-
-    Returns
-    -------
-    list of int arrays, which together hold 0..n-1 once
-    """
-    return cut_at_budget(np.argsort(-lengths, kind="stable"), lengths, token_budget)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from skbert.text import collate
-from skbert.training._data import batches_by_length
+from skbert.text import batches_by_length, collate
 from skbert.training._device import autocast
 from skbert.training._memory import MemoryNotice, in_parts
 from skbert.training._threads import n_compute_threads

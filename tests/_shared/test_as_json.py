@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skbert._shared import from_json, to_json
+from skbert._shared._as_json import from_json, to_json
 
 
 def through_text(value):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from skbert.encoder import Layout
 from skbert.encoder._dropout import apply_dropout, dropout
 from skbert.encoder.running import attend
+from skbert.text import Layout
 
 
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.5, 0.9])

@@ -22,9 +22,9 @@ from transformers import (
     RobertaConfig,
 )
 
-from skbert.encoder import Layout, make_runner
+from skbert.encoder import make_runner
 from skbert.encoder.running import TransformersRunner
-from skbert.text import TextInput, collate, tokenize
+from skbert.text import Layout, TextInput, collate, tokenize
 from tests.tiny import FAMILIES, WORDS
 
 N_LAYERS = 4

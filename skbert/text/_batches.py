@@ -1,0 +1,205 @@
+"""Batches of texts: laid end to end, without padding, and cut by length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """A batch laid end to end: no padding token is ever computed.
+
+    The texts are sorted by length, so that texts of equal length stand side by
+    side and attention can run on them as one rectangular group.
+
+    Attributes
+    ----------
+    input_ids, position_ids : int64 tensors (n_tokens,)
+        All tokens of all texts; positions count from 0 within each text.
+    token_type_ids : int64 tensor (n_tokens,) or None
+    lengths : tuple of int, (n_texts,)
+        Tokens of each text, in packed (sorted) order.
+    order : int64 tensor (n_texts,)
+        ``order[i]`` is the place, in the order asked for, of the i-th packed text.
+    pad_token_id : int
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    token_type_ids: torch.Tensor | None
+    lengths: tuple[int, ...]
+    order: torch.Tensor
+    pad_token_id: int
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def to(self, device):
+        """The same batch on `device`."""
+        if self.input_ids.device == torch.device(device):
+            return self
+        types = None if self.token_type_ids is None else self.token_type_ids.to(device)
+        return TokenBatch(
+            self.input_ids.to(device),
+            self.position_ids.to(device),
+            types,
+            self.lengths,
+            self.order.to(device),
+            self.pad_token_id,
+        )
+
+
+def _order_by_length(tokens, indices):
+    return np.argsort([len(tokens.input_ids[i]) for i in indices], kind="stable")
+
+
+def packed_order(tokens, indices):
+    """The `indices` in the order in which `collate` lays them end to end."""
+    indices = np.asarray(indices)
+    return indices[_order_by_length(tokens, indices)]
+
+
+def collate(tokens, indices):
+    """Lay the texts at `indices` end to end.
+
+    Parameters
+    ----------
+    tokens : TokenizedTexts
+    indices : sequence of int, (n_texts,)
+        Which texts, in the order in which results are wanted.
+
+    Returns
+    -------
+    TokenBatch
+    """
+    indices = np.asarray(indices)
+    order = _order_by_length(tokens, indices)
+    picked = indices[order]
+    lengths = np.array([len(tokens.input_ids[i]) for i in picked], dtype=np.int64)
+    types = None
+    if tokens.token_type_ids is not None:
+        types = torch.from_numpy(np.concatenate([tokens.token_type_ids[i] for i in picked]))
+    return TokenBatch(
+        input_ids=torch.from_numpy(np.concatenate([tokens.input_ids[i] for i in picked])),
+        position_ids=torch.from_numpy(np.concatenate([np.arange(n) for n in lengths])),
+        token_type_ids=types,
+        lengths=tuple(lengths.tolist()),
+        order=torch.from_numpy(order),
+        pad_token_id=tokens.pad_token_id,
+    )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each text lies in a packed batch.
+
+    Parameters
+    ----------
+    lengths : tuple of int, (n_texts,)
+        Tokens of each text in packed order, ascending.
+    order : int64 tensor (n_texts,)
+        ``order[i]`` is the row, in the order asked for, of the i-th packed text.
+    """
+
+    lengths: tuple[int, ...]
+    order: torch.Tensor
+
+    @property
+    def device(self):
+        """Device of the index tensors."""
+        return self.order.device
+
+    @cached_property
+    def groups(self):
+        """Runs of texts of equal length: tuples (first text, first token, n_texts, length)."""
+        groups, text, token = [], 0, 0
+        while text < len(self.lengths):
+            length, n = self.lengths[text], 1
+            while text + n < len(self.lengths) and self.lengths[text + n] == length:
+                n += 1
+            groups.append((text, token, n, length))
+            text, token = text + n, token + n * length
+        return groups
+
+    @cached_property
+    def _lengths(self):
+        return torch.tensor(self.lengths, device=self.device)
+
+    @cached_property
+    def cls_index(self):
+        """Place of the first token of each packed text; int64 (n_texts,)."""
+        return torch.cumsum(self._lengths, 0) - self._lengths
+
+    @cached_property
+    def _cells(self):
+        """Cell of each packed token in a padded batch of rows in the order asked for; int64 (n_tokens,)."""
+        rows = torch.repeat_interleave(self.order, self._lengths)
+        starts = torch.repeat_interleave(self.cls_index, self._lengths)
+        return rows * self.lengths[-1] + torch.arange(len(rows), device=self.device) - starts
+
+    @cached_property
+    def mask(self):
+        """True at real tokens; bool (n_texts, longest), rows in the order asked for."""
+        mask = torch.zeros(len(self.lengths) * self.lengths[-1], dtype=torch.bool, device=self.device)
+        mask[self._cells] = True
+        return mask.view(len(self.lengths), self.lengths[-1])
+
+    def pad(self, packed):
+        """(n_tokens, ...) → (n_texts, longest, ...) with zeros as pads, rows in the order asked for."""
+        shape = packed.shape[1:]
+        padded = packed.new_zeros(len(self.lengths) * self.lengths[-1], *shape)
+        padded = padded.index_copy(0, self._cells, packed)
+        return padded.view(len(self.lengths), self.lengths[-1], *shape)
+
+    def pack(self, padded):
+        """The inverse of `pad`."""
+        return padded.reshape(-1, *padded.shape[2:])[self._cells]
+
+    def restore(self, per_text):
+        """(n_texts, ...) in packed order → the order asked for."""
+        return torch.empty_like(per_text).index_copy(0, self.order, per_text)
+
+
+def padded_inputs(batch, layout):
+    """`batch` as the padded keyword arguments of a transformers model."""
+    ids = torch.full(layout.mask.shape, batch.pad_token_id, device=layout.device)
+    ids[layout.mask] = layout.pad(batch.input_ids)[layout.mask]
+    inputs = {"input_ids": ids, "attention_mask": layout.mask.long()}
+    if batch.token_type_ids is not None:
+        inputs["token_type_ids"] = layout.pad(batch.token_type_ids)
+    return inputs
+
+
+def cut_at_budget(order, lengths, token_budget):
+    """Cut the rows `order` into batches of at most `token_budget` tokens; a longer row stands alone."""
+    batches, start, total = [], 0, 0
+    for i, row in enumerate(order):
+        if i > start and total + lengths[row] > token_budget:
+            batches.append(order[start:i])
+            start, total = i, 0
+        total += lengths[row]
+    if len(order):
+        batches.append(order[start:])
+    return batches
+
+
+def batches_by_length(lengths, token_budget):
+    """Split rows into batches of similar length.
+
+    Longest first, so that a lack of memory shows at once and not at the end.
+
+    Parameters
+    ----------
+    lengths : int array (n,)
+    token_budget : int
+        Most tokens in a batch; a longer row makes a batch of its own.
+
+    Returns
+    -------
+    list of int arrays, which together hold 0..n-1 once
+    """
+    return cut_at_budget(np.argsort(-lengths, kind="stable"), lengths, token_budget)
