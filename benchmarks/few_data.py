@@ -31,8 +31,8 @@ from benchmarks._few_data_table import markdown
 from benchmarks._runs import RunFile
 from benchmarks._sets import draw, load_set
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, recipes
+from skbert.compute import resolve_device
 from skbert.encoder import load_encoder, make_runner
-from skbert.training import resolve_device
 
 SETS = ("trec6", "mr", "subj", "cola", "rte", "tweet_emotion", "snips_intent")
 LETTERS = {

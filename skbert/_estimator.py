@@ -13,18 +13,11 @@ from skbert._parameters import checked_parameters, fine_tune_settings
 from skbert._shared import as_list, check_weights, derive_seeds, to_json
 from skbert._split import validation_split
 from skbert._text_estimator import TextEstimator
-from skbert.compute import isolated
+from skbert.compute import MemoryNotice, isolated, run_batches
 from skbert.encoder import PooledEncoder, check_boundary, check_own_family, load_encoder, make_runner, resolve_path
 from skbert.store import encoder_key
 from skbert.text import check_texts, tokenize, warn_of_cuts
-from skbert.training import (
-    ADVICE,
-    MemoryNotice,
-    TextDataset,
-    fine_tune,
-    run_batches,
-    training_status,
-)
+from skbert.training import ADVICE, TextDataset, fine_tune, training_status
 
 
 class MaxPoolBERTBase(TextEstimator):

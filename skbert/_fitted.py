@@ -10,11 +10,10 @@ import torch
 from tqdm.auto import tqdm
 
 from skbert._stored_features import run_through_store
-from skbert.compute import isolated
+from skbert.compute import giving_up, isolated, run_batches
 from skbert.encoder import CODE_KEYS, PooledEncoder, build_model, tokenizer_from_files
 from skbert.store import encoder_key
 from skbert.text import tokenize, warn_of_cuts
-from skbert.training import giving_up, run_batches
 
 
 class FittedModel:

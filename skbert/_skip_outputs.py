@@ -14,10 +14,10 @@ from tqdm.auto import tqdm
 
 from skbert._text_estimator import TextEstimator
 from skbert.classifier import MaxPoolBERTClassifier
+from skbert.compute import n_compute_threads, resolve_device, resolve_precision, run_batches, token_budget
 from skbert.encoder import load_encoder, make_runner
 from skbert.featurizer import LayerPoolFeaturizer, as_unit_vectors
 from skbert.text import check_texts
-from skbert.training import n_compute_threads, resolve_device, resolve_precision, run_batches, token_budget
 
 # Hidden states of all tokens that may be alive at once, in batches of inference.
 _ALIVE = 16

@@ -9,9 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 from skbert._fitted import FittedModel
 from skbert._persistence import PersistenceMixin
 from skbert._shared import as_list, check_int, check_verbose
+from skbert.compute import resolve_device, resolve_precision
 from skbert.encoder import longest_input
 from skbert.text import check_texts
-from skbert.training import resolve_device, resolve_precision
 
 
 class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

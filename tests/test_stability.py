@@ -398,7 +398,7 @@ def test_runs__compute_on_one_core_each_and_give_the_others_back():
 def test_runs_on_one_gpu__take_turns(data, tiny, tmp_path, monkeypatch):
     # There is no GPU to be had here: the lock is tested with a device that only has the name of one.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("skbert.training.resolve_device", lambda device: torch.device("cuda", 0))
+    monkeypatch.setattr("skbert.compute.resolve_device", lambda device: torch.device("cuda", 0))
     assert running._gpu_of(Guesser()) is None
     assert running._gpu_of(make_pipeline(LayerPoolFeaturizer(tiny()), LogisticRegression())).type == "cuda"
     emptied, inside = [], []

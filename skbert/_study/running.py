@@ -268,7 +268,7 @@ def _gpu_of(estimator):
     """The GPU that an estimator of ours would compute on, or None."""
     import torch
 
-    from skbert.training import resolve_device
+    from skbert.compute import resolve_device
 
     if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         return None

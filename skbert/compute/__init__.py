@@ -1,5 +1,23 @@
 """Where and how numbers are computed, in training and out of it."""
 
+from skbert.compute._device import autocast, resolve_device, resolve_precision
+from skbert.compute._out_of_memory import MemoryNotice, free_cached_memory, giving_up, in_parts, is_out_of_memory
 from skbert.compute._random_streams import TorchStream, isolated
+from skbert.compute._run_batches import run_batches, token_budget
+from skbert.compute._threads import n_compute_threads
 
-__all__ = ["TorchStream", "isolated"]
+__all__ = [
+    "MemoryNotice",
+    "TorchStream",
+    "autocast",
+    "free_cached_memory",
+    "giving_up",
+    "in_parts",
+    "is_out_of_memory",
+    "isolated",
+    "n_compute_threads",
+    "resolve_device",
+    "resolve_precision",
+    "run_batches",
+    "token_budget",
+]

@@ -1,6 +1,5 @@
 """Pretrained encoders: loading, running their layers ourselves, pooling, and a head on top."""
 
-from skbert.encoder._dropout import dropout
 from skbert.encoder._families import make_runner
 from skbert.encoder._load import CODE_KEYS, build_model, clear_cache, load_encoder
 from skbert.encoder._model import PooledEncoder
@@ -16,7 +15,7 @@ from skbert.encoder.pooling import (
     make_token_pooling,
     resolve_layers,
 )
-from skbert.encoder.running import LayerRunner, Prefix, TransformersRunner, attend
+from skbert.encoder.running import LayerRunner, Prefix
 from skbert.encoder.spans import SkipPlan, skip_hidden_states
 from skbert.encoder.stored import parts_for, pool_records, records_of
 from skbert.encoder.surgery import check_boundary, check_own_family, resolve_path, take_path
@@ -34,13 +33,10 @@ __all__ = [
     "PooledEncoder",
     "Prefix",
     "SkipPlan",
-    "TransformersRunner",
-    "attend",
     "build_model",
     "check_boundary",
     "check_own_family",
     "clear_cache",
-    "dropout",
     "load_encoder",
     "longest_input",
     "make_runner",

@@ -18,12 +18,17 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.helper import predefined_split
 
-from skbert.compute import TorchStream
+from skbert.compute import (
+    TorchStream,
+    autocast,
+    free_cached_memory,
+    giving_up,
+    in_parts,
+    is_out_of_memory,
+    token_budget,
+)
 from skbert.errors import OutOfMemoryError
 from skbert.training._data import OrderedBatches, Rows, ShuffledBatches
-from skbert.training._device import autocast
-from skbert.training._inference import token_budget
-from skbert.training._memory import free_cached_memory, giving_up, in_parts, is_out_of_memory
 from skbert.training._prefix import cache_prefixes
 from skbert.training._pretrained import PretrainedDecay, mixed
 from skbert.training._vocabulary import occurring_rows

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from skbert.compute import run_batches
 from skbert.encoder import Prefix
 from skbert.store import FeatureStore, text_keys
 from skbert.text import packed_order
-from skbert.training._inference import run_batches
 
 # Beyond this the frozen part runs anew at every step, as it would without a cache.
 MAX_BYTES = 2 * 1024**3

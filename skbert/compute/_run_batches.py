@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from skbert.compute._device import autocast
+from skbert.compute._out_of_memory import MemoryNotice, in_parts
+from skbert.compute._threads import n_compute_threads
 from skbert.text import batches_by_length, collate
-from skbert.training._device import autocast
-from skbert.training._memory import MemoryNotice, in_parts
-from skbert.training._threads import n_compute_threads
 
 _TOKEN_BUDGET = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 # Smaller batches are not worth a thread of their own.

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
+from skbert.compute._threads import one_core_each
 from skbert.errors import OutOfMemoryError
-from skbert.training._threads import one_core_each
 
 
 def is_out_of_memory(error):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier
+from skbert.compute import _run_batches
 from skbert.encoder import LayerRunner
 from skbert.errors import OutOfMemoryError
-from skbert.training import _inference
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def two_threads():
 @pytest.fixture
 def small_batches(monkeypatch):
     """Batches so small that there are many of a few texts."""
-    monkeypatch.setattr(_inference, "_TOKEN_BUDGET", {"cpu": 20})
-    monkeypatch.setattr(_inference, "_LEAST_TOKENS", 1)
+    monkeypatch.setattr(_run_batches, "_TOKEN_BUDGET", {"cpu": 20})
+    monkeypatch.setattr(_run_batches, "_LEAST_TOKENS", 1)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_threads__memory_for_one_batch_at_a_time__goes_on_one_by_one(
                 running[0] -= 1
 
     monkeypatch.setattr(LayerRunner, "hidden_states", with_room_for_one)
-    monkeypatch.setattr(_inference, "_TOKEN_BUDGET", {"cpu": 1})
+    monkeypatch.setattr(_run_batches, "_TOKEN_BUDGET", {"cpu": 1})
     with pytest.warns(RuntimeWarning, match="halved"):
         np.testing.assert_allclose(featurizer.transform(texts), expected, atol=1e-5)
 
