@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbert._fitted import FittedModel
 from skbert._shared import from_json, to_json
-from skbert.store import read_folder, write_folder
+from skbert.saving import read_folder, write_folder
 
 
 class PersistenceMixin:

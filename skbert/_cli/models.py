@@ -121,7 +121,7 @@ def load(folder):
     """A fine-tuned estimator that ``save`` wrote."""
     from skbert.classifier import MaxPoolBERTClassifier
     from skbert.regressor import MaxPoolBERTRegressor
-    from skbert.store import saved_class
+    from skbert.saving import saved_class
 
     kind = saved_class(folder)
     predicting = {known.__name__: known for known in (MaxPoolBERTClassifier, MaxPoolBERTRegressor)}

@@ -10,8 +10,8 @@ import warnings
 from pathlib import Path
 
 from skbert._shared import check_int
-from skbert.store._memory import MemoryBlocks
-from skbert.store._segments import FolderBlocks
+from skbert.store._in_folder import FolderBlocks
+from skbert.store._in_memory import MemoryBlocks
 
 MEMORY = "memory"
 _MEMORY_BYTES = 1024**3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from skbert.store._segments import KEY_BYTES
+from skbert.store._in_folder import KEY_BYTES
 
 FORMAT = 1
 # Entries of a config that do not bear on what an encoder computes in eval mode.

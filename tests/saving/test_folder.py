@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import skbert
-from skbert.store import _folder, read_folder, write_folder
+from skbert.saving import _folder, read_folder, write_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 KIND = "SomeEstimator"
@@ -506,7 +506,7 @@ _PREAMBLE = f"""
 import os, sys
 sys.path[:0] = [{str(ROOT)!r}]
 import numpy as np
-from skbert.store import _folder, read_folder, write_folder
+from skbert.saving import _folder, read_folder, write_folder
 assert "torch" not in sys.modules
 def content(tag, size):
     return {{"tag": tag, "pad": "x" * size}}, {{"w": np.full(size, tag, dtype=np.float32)}}

@@ -1,0 +1,5 @@
+"""How a fitted estimator leaves the process: a folder of JSON and safetensors, replaced in one step."""
+
+from skbert.saving._folder import read_folder, saved_class, write_folder
+
+__all__ = ["read_folder", "saved_class", "write_folder"]
