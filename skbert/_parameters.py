@@ -6,7 +6,7 @@ from dataclasses import fields
 from functools import partial
 
 from skbert._shared import check_bool, check_callbacks, check_choice, check_int, check_real
-from skbert.encoder import LAYER_POOLINGS, TOKEN_POOLINGS
+from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
 from skbert.training import FineTuneSettings
 
 

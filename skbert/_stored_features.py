@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skbert.compute import n_compute_threads, run_batches, token_budget
-from skbert.encoder import parts_for, pool_records, records_of
+from skbert.pooling import parts_for, pool_records, records_of
 from skbert.store import text_keys
 from skbert.text import batches_by_length
 

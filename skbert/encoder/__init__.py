@@ -4,32 +4,13 @@ from skbert.encoder._families import make_runner
 from skbert.encoder._load import CODE_KEYS, build_model, clear_cache, load_encoder
 from skbert.encoder._model import PooledEncoder
 from skbert.encoder._tokenizer import longest_input, tokenizer_from_files
-from skbert.encoder.pooling import (
-    LAYER_POOLINGS,
-    TOKEN_POOLINGS,
-    ClsPooling,
-    LayerPooling,
-    MaxPooling,
-    MeanPooling,
-    MultiHeadAttentionPooling,
-    make_token_pooling,
-    resolve_layers,
-)
 from skbert.encoder.running import LayerRunner, Prefix
 from skbert.encoder.spans import SkipPlan, skip_hidden_states
-from skbert.encoder.stored import parts_for, pool_records, records_of
 from skbert.encoder.surgery import check_boundary, check_own_family, resolve_path, take_path
 
 __all__ = [
     "CODE_KEYS",
-    "LAYER_POOLINGS",
-    "TOKEN_POOLINGS",
-    "ClsPooling",
-    "LayerPooling",
     "LayerRunner",
-    "MaxPooling",
-    "MeanPooling",
-    "MultiHeadAttentionPooling",
     "PooledEncoder",
     "Prefix",
     "SkipPlan",
@@ -40,11 +21,6 @@ __all__ = [
     "load_encoder",
     "longest_input",
     "make_runner",
-    "make_token_pooling",
-    "parts_for",
-    "pool_records",
-    "records_of",
-    "resolve_layers",
     "resolve_path",
     "skip_hidden_states",
     "take_path",

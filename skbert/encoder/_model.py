@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from skbert.encoder._families import make_runner
-from skbert.encoder.pooling import ClsPooling, LayerPooling, make_token_pooling, resolve_layers
 from skbert.encoder.spans import SkipPlan, skip_hidden_states
 from skbert.encoder.surgery import check_boundary, reinitialise, resolve_path
+from skbert.pooling import ClsPooling, LayerPooling, make_token_pooling, resolve_layers
 
 
 class PooledEncoder(nn.Module):

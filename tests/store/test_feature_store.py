@@ -22,7 +22,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from skbert import FeatureStore, LayerPoolFeaturizer
-from skbert.encoder import LayerRunner, _families, load_encoder, records_of
+from skbert.encoder import LayerRunner, _families, load_encoder
+from skbert.pooling import records_of
 from skbert.text import Layout
 from tests.tiny import FAMILIES
 

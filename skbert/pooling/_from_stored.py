@@ -13,7 +13,7 @@ from functools import reduce
 
 import torch
 
-from skbert.encoder.pooling import ClsPooling, MaxPooling, MeanPooling
+from skbert.pooling._over_tokens import ClsPooling, MaxPooling, MeanPooling
 from skbert.text import Layout
 
 SUMMARY = "summary"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skbert.encoder import (
+from skbert.pooling import (
     ClsPooling,
     LayerPooling,
     MaxPooling,
