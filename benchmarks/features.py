@@ -11,7 +11,7 @@ from benchmarks._table import missing
 from benchmarks._texts import texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import LayerPoolFeaturizer
-from skbert.encoder._load import _minilm_folder
+from skbert.encoder import minilm_folder
 
 _MAX_LENGTH = 128
 _SENTENCE = "sentence-transformers encode, batch 32"
@@ -20,7 +20,7 @@ _PIPELINE = "transformers pipeline, default"
 
 def lines(options):
     texts = texts_for(options, 60 if options.quick else 500)
-    folder = str(_minilm_folder())
+    folder = str(minilm_folder())
     sentence = _sentence_transformer(folder, texts)
     candidates = {precision: _featurizer(precision, texts) for precision in ("fp32", "bf16")}
     # Left at what it gives, token by token: the pooling that its user has to write costs it nothing here.

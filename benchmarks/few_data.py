@@ -140,9 +140,9 @@ class Embedder:
 def _sentence_model(model):
     if model != "minilm":
         return model
-    from skbert.encoder._load import _minilm_folder
+    from skbert.encoder import minilm_folder
 
-    return str(_minilm_folder())
+    return str(minilm_folder())
 
 
 def predict(method, text_set, rows, seed, options, embedder):

@@ -14,7 +14,7 @@ from benchmarks._table import missing
 from benchmarks._texts import labels_for, texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import MaxPoolBERTClassifier
-from skbert.encoder._load import _minilm_folder
+from skbert.encoder import minilm_folder
 
 _TRAINER = "HF Trainer with DataCollatorWithPadding"
 _SKORCH = f"skorch after its HF tokenizer, max_length {MAX_LENGTH}"
@@ -24,7 +24,7 @@ _NAME = "fine-tuning, fp32, batch 16"
 
 def lines(options):
     texts = texts_for(options, 32 if options.quick else 240)
-    labels, folder, epochs = labels_for(texts), str(_minilm_folder()), 2
+    labels, folder, epochs = labels_for(texts), str(minilm_folder()), 2
 
     def ours(**parameters):
         MaxPoolBERTClassifier(

@@ -17,7 +17,7 @@ from benchmarks._peers import PlainFeatures
 from benchmarks._texts import labels_for, texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import LayerPoolFeaturizer
-from skbert.encoder._load import _minilm_folder
+from skbert.encoder import minilm_folder
 
 _GRID = {
     "features__layers": [(depth,) for depth in range(1, 7)],
@@ -47,7 +47,7 @@ def lines(options):
 
     def search_plainly():
         pipeline = Pipeline(
-            [("features", PlainFeatures(str(_minilm_folder()))), ("head", LogisticRegression(max_iter=1000))]
+            [("features", PlainFeatures(str(minilm_folder()))), ("head", LogisticRegression(max_iter=1000))]
         )
         grid = {"features__layer": list(range(1, 7)), "features__token_pooling": ["cls", "mean", "max"]}
         scores["plain"] = GridSearchCV(pipeline, grid, cv=folds).fit(texts, labels).cv_results_["mean_test_score"]

@@ -17,7 +17,7 @@ from benchmarks._texts import texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import MaxPoolBERTClassifier
 from skbert._skip_outputs import SkippingEstimator
-from skbert.encoder._load import _minilm_folder
+from skbert.encoder import minilm_folder
 
 _NAIVE = "transformers, one padded forward a span, batch 32"
 
@@ -50,7 +50,7 @@ class OneForwardASpan:
 
 def lines(options):
     texts = texts_for(options, 40 if options.quick else 500)
-    minilm = str(_minilm_folder())
+    minilm = str(minilm_folder())
     yield from _measure(minilm, "6 layers, 21 spans (MiniLM)", {"fp32": 6, "bf16": 9}, texts, options)
     with tempfile.TemporaryDirectory() as folder:
         name = "12 layers, 78 spans (random, width 384)"

@@ -14,7 +14,8 @@ from skbert._shared import as_list, check_weights, derive_seeds, to_json
 from skbert._split import validation_split
 from skbert._text_estimator import TextEstimator
 from skbert.compute import MemoryNotice, isolated, run_batches
-from skbert.encoder import PooledEncoder, check_boundary, check_own_family, load_encoder, make_runner, resolve_path
+from skbert.encoder import check_boundary, check_own_family, load_encoder, make_runner, resolve_path
+from skbert.networks import PooledEncoder
 from skbert.store import encoder_key
 from skbert.text import check_texts, tokenize, warn_of_cuts
 from skbert.training import ADVICE, TextDataset, fine_tune, training_status

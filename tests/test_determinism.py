@@ -237,7 +237,7 @@ def test_global_state__fit_predict_transform__untouched(
 
 
 def test_global_state__nothing_in_the_cache_and_a_rebuilt_model__untouched(tiny, parameters, texts, labels, untouched):
-    from skbert.encoder._load import clear_cache
+    from skbert.encoder import clear_cache
 
     clear_cache()
     make = {**parameters, "dropout": 0.3, "early_stopping": True, "validation_fraction": 0.25, "warm_start": True}

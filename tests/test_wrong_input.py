@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 import skbert
 from skbert import MaxPoolBERTClassifier, MaxPoolBERTRegressor
-from skbert.encoder import PooledEncoder
+from skbert.networks import PooledEncoder
 
 BOTH = [MaxPoolBERTClassifier, MaxPoolBERTRegressor]
 both = pytest.mark.parametrize("estimator", BOTH)

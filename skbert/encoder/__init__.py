@@ -1,17 +1,15 @@
-"""Pretrained encoders: loading, running their layers ourselves, pooling, and a head on top."""
+"""Pretrained encoders: loading them, and running their layers ourselves."""
 
-from skbert.encoder._families import make_runner
-from skbert.encoder._load import CODE_KEYS, build_model, clear_cache, load_encoder
-from skbert.encoder._model import PooledEncoder
-from skbert.encoder._tokenizer import longest_input, tokenizer_from_files
-from skbert.encoder.running import LayerRunner, Prefix
-from skbert.encoder.spans import SkipPlan, skip_hidden_states
-from skbert.encoder.surgery import check_boundary, check_own_family, resolve_path, take_path
+from skbert.encoder._layer_path import check_boundary, check_own_family, reinitialise, resolve_path, take_path
+from skbert.encoder._layer_runner import LayerRunner, Prefix
+from skbert.encoder._loading import CODE_KEYS, build_model, clear_cache, load_encoder, minilm_folder
+from skbert.encoder._skipping import SkipPlan, skip_hidden_states
+from skbert.encoder._tokenizers import longest_input, tokenizer_from_files
+from skbert.encoder.families import make_runner
 
 __all__ = [
     "CODE_KEYS",
     "LayerRunner",
-    "PooledEncoder",
     "Prefix",
     "SkipPlan",
     "build_model",
@@ -21,6 +19,8 @@ __all__ = [
     "load_encoder",
     "longest_input",
     "make_runner",
+    "minilm_folder",
+    "reinitialise",
     "resolve_path",
     "skip_hidden_states",
     "take_path",

@@ -13,8 +13,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from skbert import MaxPoolBERTClassifier, recipes
 from skbert.datasets import load_helpdesk
-from skbert.encoder import load_encoder, make_runner
-from skbert.encoder._load import _minilm_folder
+from skbert.encoder import load_encoder, make_runner, minilm_folder
 from skbert.text import check_texts, collate, tokenize
 
 
@@ -33,7 +32,7 @@ def quick_minilm():
 
 
 def test_hidden_states__of_minilm_equal_those_of_transformers(minilm, helpdesk):
-    folder = _minilm_folder()
+    folder = minilm_folder()
     texts = list(helpdesk[0][:24])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer(texts, padding=True, truncation=False, return_tensors="pt")

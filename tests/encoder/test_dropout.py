@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from skbert.encoder._dropout import apply_dropout, dropout
-from skbert.encoder.running import attend
+from skbert.encoder._layer_runner import attend
 from skbert.text import Layout
 
 

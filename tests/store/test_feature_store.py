@@ -22,7 +22,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from skbert import FeatureStore, LayerPoolFeaturizer
-from skbert.encoder import LayerRunner, _families, load_encoder
+from skbert.encoder import LayerRunner, load_encoder
+from skbert.encoder.families import _registry
 from skbert.pooling import records_of
 from skbert.text import Layout
 from tests.tiny import FAMILIES
@@ -72,7 +73,7 @@ def test_store__every_point_of_the_pooling_plane_from_one_forward(tiny, texts, s
 
 
 def test_store__a_family_of_unknown_layers_is_stored_too(tiny, texts, store, monkeypatch):
-    monkeypatch.setattr(_families, "_RUNNERS", {})
+    monkeypatch.setattr(_registry, "_RUNNERS", {})
     plain = LayerPoolFeaturizer(tiny(), layers=2, layer_pooling="max").fit_transform(texts)
     for _ in range(2):
         stored = LayerPoolFeaturizer(tiny(), layers=2, layer_pooling="max", store=store).fit_transform(texts)

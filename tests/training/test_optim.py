@@ -6,7 +6,8 @@ import torch
 from transformers import get_linear_schedule_with_warmup
 
 from skbert import MaxPoolBERTClassifier
-from skbert.encoder import PooledEncoder, load_encoder
+from skbert.encoder import load_encoder
+from skbert.networks import PooledEncoder
 from skbert.training import BertAdam, linear_schedule, parameter_groups
 from tests.tiny import FAMILIES
 

@@ -7,7 +7,7 @@ from transformers import AutoModel
 
 from skbert import FeatureStore, MaxPoolBERTClassifier
 from skbert.encoder import load_encoder
-from skbert.encoder._post_ln import BertRunner
+from skbert.encoder.families._post_ln import BertRunner
 from skbert.training import _prefix
 from tests.tiny import FAMILIES
 

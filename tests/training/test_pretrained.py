@@ -10,7 +10,8 @@ from skorch.callbacks import Callback
 from transformers import AutoModel
 
 from skbert import MaxPoolBERTClassifier
-from skbert.encoder import PooledEncoder, load_encoder
+from skbert.encoder import load_encoder
+from skbert.networks import PooledEncoder
 from skbert.text import check_texts, collate, tokenize
 from skbert.training import Mixout, linear_schedule
 from skbert.training._pretrained import mixed

@@ -6,7 +6,8 @@ import torch
 from transformers import AutoModel, ErnieConfig
 
 from skbert import LayerPoolFeaturizer
-from skbert.encoder import PooledEncoder, load_encoder, make_runner, resolve_path, take_path
+from skbert.encoder import load_encoder, make_runner, resolve_path, take_path
+from skbert.networks import PooledEncoder
 from skbert.text import check_texts, collate, tokenize
 from tests.tiny import FAMILIES
 

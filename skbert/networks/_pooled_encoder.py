@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from skbert.encoder._families import make_runner
-from skbert.encoder.spans import SkipPlan, skip_hidden_states
-from skbert.encoder.surgery import check_boundary, reinitialise, resolve_path
+from skbert.encoder import SkipPlan, check_boundary, make_runner, reinitialise, resolve_path, skip_hidden_states
 from skbert.pooling import ClsPooling, LayerPooling, make_token_pooling, resolve_layers
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from skbert.encoder.running import LayerRunner
+from skbert.encoder._layer_runner import LayerRunner
 from skbert.text import Layout, padded_inputs
 
 

@@ -16,7 +16,8 @@ from transformers import (
     ErnieConfig,
 )
 
-from skbert.encoder import PooledEncoder, load_encoder
+from skbert.encoder import load_encoder
+from skbert.networks import PooledEncoder
 from skbert.text import TextInput, collate, tokenize
 from tests.tiny import FAMILIES, WORDS
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from skbert.encoder._dropout import apply_dropout
-from skbert.encoder.running import LayerRunner, attend
+from skbert.encoder._layer_runner import LayerRunner, attend
 from skbert.text import Layout
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import torch
 
 from skbert.compute import isolated
-from skbert.encoder._tokenizer import load_tokenizer, tokenizer_files
-from skbert.encoder.surgery import take_path
+from skbert.encoder._layer_path import take_path
+from skbert.encoder._tokenizers import load_tokenizer, tokenizer_files
 from skbert.errors import ModelNotFoundError
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -167,7 +167,7 @@ def config_with_dropout(config, p):
 def _resolve(name, revision):
     """The local folder that holds the model called `name`."""
     if name == "minilm":
-        return _minilm_folder()
+        return minilm_folder()
     if os.path.isdir(name):
         folder = Path(name)
         _check_files(name, folder)
@@ -180,7 +180,8 @@ def _resolve(name, revision):
     return _hub_folder(name, revision)
 
 
-def _minilm_folder():
+def minilm_folder():
+    """The folder in which the package of the extra ``skbert[minilm]`` keeps config, weights and tokenizer of MiniLM."""
     spec = importlib.util.find_spec(_MINILM_PACKAGE)
     if spec is None:
         raise ModelNotFoundError(

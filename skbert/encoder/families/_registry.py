@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from skbert.encoder._deberta import DebertaV2Runner
-from skbert.encoder._modernbert import ModernBertRunner
-from skbert.encoder._post_ln import AlbertRunner, BertRunner, DistilBertRunner, ElectraRunner, RobertaRunner
-from skbert.encoder.running import TransformersRunner
+from skbert.encoder.families._any import TransformersRunner
+from skbert.encoder.families._deberta import DebertaV2Runner
+from skbert.encoder.families._modernbert import ModernBertRunner
+from skbert.encoder.families._post_ln import AlbertRunner, BertRunner, DistilBertRunner, ElectraRunner, RobertaRunner
 
 _RUNNERS = {
     "bert": BertRunner,

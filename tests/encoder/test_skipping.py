@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, MPNetConfig
 
-from skbert.encoder import PooledEncoder, SkipPlan, make_runner, skip_hidden_states
+from skbert.encoder import SkipPlan, make_runner, skip_hidden_states
+from skbert.networks import PooledEncoder
 from skbert.text import TextInput, collate, tokenize
 from tests.tiny import FAMILIES, WORDS
 

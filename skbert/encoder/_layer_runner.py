@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from skbert.encoder._dropout import dropout
-from skbert.text import Layout, padded_inputs
+from skbert.text import Layout
 
 
 @dataclass(frozen=True)
@@ -222,39 +222,3 @@ def _attend_with_dropout(q, k, v, mask, p):
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     return dropout(scores.softmax(dim=-1), p) @ v
-
-
-class TransformersRunner(LayerRunner):
-    """Falls back to the forward of transformers for families that we cannot run layer by layer.
-
-    Always runs all layers, padded; asking for a path raises NotImplementedError.
-    """
-
-    owns_forward = False
-
-    @property
-    def n_layers(self):
-        """L as the configuration says."""
-        return self.model.config.num_hidden_layers
-
-    def layer_modules(self):
-        """Not known for this family."""
-        raise NotImplementedError(f"skbert cannot reach the layers of a {self.model.config.model_type!r} encoder.")
-
-    def prefix_of(self, batch, depths, *, path=None):
-        """Not known for this family."""
-        self.layer_modules()
-
-    def hidden_states(self, batch, wanted, *, path=None, cls_only=False, prefix=None):
-        """See `LayerRunner.hidden_states`."""
-        if path is not None and list(path) != list(range(self.n_layers)):
-            raise NotImplementedError(
-                f"A layer path needs a family that skbert runs layer by layer, not {self.model.config.model_type!r}."
-            )
-        layout = Layout(batch.lengths, batch.order)
-        inputs = padded_inputs(batch, layout)
-        output = self.model(**inputs, output_hidden_states=True)
-        states = [output.hidden_states[depth] for depth in wanted]
-        if cls_only:
-            return [state[:, 0] for state in states], layout
-        return [layout.pack(state) for state in states], layout

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skbert.encoder._dropout import apply_dropout, dropout
-from skbert.encoder.running import LayerRunner, attend
+from skbert.encoder._layer_runner import LayerRunner, attend
 
 _NO_DROPOUT = nn.Identity()
 

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from skbert.encoder import make_runner
-from skbert.encoder.running import TransformersRunner
+from skbert.encoder.families._any import TransformersRunner
 from skbert.text import Layout, TextInput, collate, tokenize
 from tests.tiny import FAMILIES, WORDS
 

@@ -1,0 +1,42 @@
+"""Encoders of transformers that skbert cannot run layer by layer."""
+
+from __future__ import annotations
+
+from skbert.encoder._layer_runner import LayerRunner
+from skbert.text import Layout, padded_inputs
+
+
+class TransformersRunner(LayerRunner):
+    """Falls back to the forward of transformers for families that we cannot run layer by layer.
+
+    Always runs all layers, padded; asking for a path raises NotImplementedError.
+    """
+
+    owns_forward = False
+
+    @property
+    def n_layers(self):
+        """L as the configuration says."""
+        return self.model.config.num_hidden_layers
+
+    def layer_modules(self):
+        """Not known for this family."""
+        raise NotImplementedError(f"skbert cannot reach the layers of a {self.model.config.model_type!r} encoder.")
+
+    def prefix_of(self, batch, depths, *, path=None):
+        """Not known for this family."""
+        self.layer_modules()
+
+    def hidden_states(self, batch, wanted, *, path=None, cls_only=False, prefix=None):
+        """See `LayerRunner.hidden_states`."""
+        if path is not None and list(path) != list(range(self.n_layers)):
+            raise NotImplementedError(
+                f"A layer path needs a family that skbert runs layer by layer, not {self.model.config.model_type!r}."
+            )
+        layout = Layout(batch.lengths, batch.order)
+        inputs = padded_inputs(batch, layout)
+        output = self.model(**inputs, output_hidden_states=True)
+        states = [output.hidden_states[depth] for depth in wanted]
+        if cls_only:
+            return [state[:, 0] for state in states], layout
+        return [layout.pack(state) for state in states], layout
