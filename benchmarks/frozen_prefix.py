@@ -9,7 +9,7 @@ from benchmarks._main import main
 from benchmarks._texts import labels_for, texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import FeatureStore, MaxPoolBERTClassifier
-from skbert.training import _prefix
+from skbert.training import _frozen_prefix as _prefix
 
 _CACHED, _UNCACHED, _ALL = "frozen layers run once a text", "frozen layers run at every step", "all layers trained"
 

@@ -1,11 +1,12 @@
-"""Fine-tuning: a skorch net around a `PooledEncoder`, its optimizer, schedule, guards and inference."""
+"""One fine-tuning run: a skorch net, its optimizer, schedule and objective, and the verdict over what came out."""
 
-from skbert.training._data import TextDataset
-from skbert.training._net import FineTuneSettings, fine_tune
+from skbert.training._dataset import TextDataset
+from skbert.training._fine_tune import fine_tune
+from skbert.training._objectives import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+from skbert.training._optimizers import BertAdam, linear_schedule, parameter_groups
 from skbert.training._pretrained import Mixout
-from skbert.training.guards import ADVICE, training_status
-from skbert.training.objectives import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
-from skbert.training.optim import BertAdam, linear_schedule, parameter_groups
+from skbert.training._settings import FineTuneSettings
+from skbert.training._verdict import ADVICE, training_status
 
 __all__ = [
     "ADVICE",

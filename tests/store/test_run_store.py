@@ -19,7 +19,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import make_scorer
 from sklearn.pipeline import make_pipeline
 
-import skbert
 from skbert import LayerPoolFeaturizer, RunStoreError, StabilityStudy
 from skbert._study import fingerprint, running
 from skbert._study.frames import forget_failed, read_runs

@@ -8,7 +8,7 @@ from transformers import AutoModel
 from skbert import FeatureStore, MaxPoolBERTClassifier
 from skbert.encoder import load_encoder
 from skbert.encoder.families._post_ln import BertRunner
-from skbert.training import _prefix
+from skbert.training import _frozen_prefix as _prefix
 from tests.tiny import FAMILIES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

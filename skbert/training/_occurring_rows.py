@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skbert.training._data import TextDataset
+from skbert.training._dataset import TextDataset
 
 
 class _OccurringRows(nn.Embedding):

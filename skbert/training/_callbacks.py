@@ -1,0 +1,60 @@
+"""Callbacks of skorch that every run has: the schedule and the progress bar."""
+
+from __future__ import annotations
+
+from skorch.callbacks import Callback
+
+from skbert.training._optimizers import linear_schedule
+
+
+class Schedule(Callback):
+    """Warm-up and linear decay, step by step; records `learning_rate` as it was in the last step of each epoch."""
+
+    def on_train_begin(self, net, **kwargs):
+        self._base = [group["lr"] for group in net.optimizer_.param_groups]
+        self._factor = linear_schedule(net.n_steps, net.settings.warmup_ratio)
+        self._step = 0
+        self._apply(net)
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            # Not that of a group: under layer_decay, or with a rate of its own for the head, they differ.
+            self._used = net.settings.learning_rate * self._factor(self._step)
+            self._step += 1
+            self._apply(net)
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("learning_rate", self._used)
+
+    def _apply(self, net):
+        factor = self._factor(self._step)
+        for group, base in zip(net.optimizer_.param_groups, self._base, strict=True):
+            group["lr"] = base * factor
+
+
+class Progress(Callback):
+    """One bar for the whole fit."""
+
+    def on_train_begin(self, net, **kwargs):
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(total=net.n_steps, desc="fine-tuning", unit="step", leave=False)
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            self._bar.update()
+
+    def on_epoch_end(self, net, **kwargs):
+        shown = {"epoch": net.history[-1, "epoch"], "loss": f"{net.history[-1]['train_loss']:.3f}"}
+        if "valid_loss" in net.history[-1]:
+            shown["valid_loss"] = f"{net.history[-1]['valid_loss']:.3f}"
+        self._bar.set_postfix(shown)
+
+    def close(self):
+        """Take the bar away, also after a failure."""
+        if hasattr(self, "_bar"):
+            self._bar.close()
+
+
+def silent(text):
+    """A sink for messages that nobody asked for."""

@@ -1,0 +1,29 @@
+"""Settings of one fine-tuning run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """How to train; every field is the constructor parameter of the same name, already checked."""
+
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    head_learning_rate: float
+    layer_decay: float
+    warmup_ratio: float
+    weight_decay: float
+    pretrained_decay: float
+    mixout: float
+    bias_correction: bool
+    max_grad_norm: float | None
+    patience: int | None
+    callbacks: list
+    device: torch.device
+    precision: str
+    verbose: int
