@@ -12,9 +12,9 @@ from skbert._version import __version__ as __version__
 _HOME = {
     "CVScoresDisplay": "skbert.plots",
     "FeatureStore": "skbert.store",
-    "LayerPoolFeaturizer": "skbert.featurizer",
-    "MaxPoolBERTClassifier": "skbert.classifier",
-    "MaxPoolBERTRegressor": "skbert.regressor",
+    "LayerPoolFeaturizer": "skbert.estimators",
+    "MaxPoolBERTClassifier": "skbert.estimators",
+    "MaxPoolBERTRegressor": "skbert.estimators",
     "ModelNotFoundError": "skbert.errors",
     "OutOfMemoryError": "skbert.errors",
     "RunStoreError": "skbert.errors",
@@ -30,17 +30,17 @@ _SUBPACKAGES = ("datasets", "encoder", "errors", "plots", "recipes", "stability"
 __all__ = sorted([*_HOME, "__version__"])
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
-    from skbert.classifier import MaxPoolBERTClassifier as MaxPoolBERTClassifier
     from skbert.errors import ModelNotFoundError as ModelNotFoundError
     from skbert.errors import OutOfMemoryError as OutOfMemoryError
     from skbert.errors import RunStoreError as RunStoreError
     from skbert.errors import SavedEstimatorError as SavedEstimatorError
     from skbert.errors import SkbertError as SkbertError
-    from skbert.featurizer import LayerPoolFeaturizer as LayerPoolFeaturizer
+    from skbert.estimators import LayerPoolFeaturizer as LayerPoolFeaturizer
+    from skbert.estimators import MaxPoolBERTClassifier as MaxPoolBERTClassifier
+    from skbert.estimators import MaxPoolBERTRegressor as MaxPoolBERTRegressor
     from skbert.plots import CVScoresDisplay as CVScoresDisplay
     from skbert.plots import SkipLayerDisplay as SkipLayerDisplay
     from skbert.plots import StabilityDisplay as StabilityDisplay
-    from skbert.regressor import MaxPoolBERTRegressor as MaxPoolBERTRegressor
     from skbert.skip_layers import SkipLayerProbe as SkipLayerProbe
     from skbert.stability import StabilityStudy as StabilityStudy
     from skbert.store import FeatureStore as FeatureStore

@@ -12,11 +12,9 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from tqdm.auto import tqdm
 
-from skbert._text_estimator import TextEstimator
-from skbert.classifier import MaxPoolBERTClassifier
 from skbert.compute import n_compute_threads, resolve_device, resolve_precision, run_batches, token_budget
 from skbert.encoder import load_encoder, make_runner
-from skbert.featurizer import LayerPoolFeaturizer, as_unit_vectors
+from skbert.estimators import LayerPoolFeaturizer, MaxPoolBERTClassifier, TextEstimator, as_unit_vectors
 from skbert.text import check_texts
 
 # Hidden states of all tokens that may be alive at once, in batches of inference.

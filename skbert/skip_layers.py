@@ -22,8 +22,7 @@ from skbert._skip_statistics import (
     layer_importance,
     pattern_test,
 )
-from skbert._targets import as_labels, class_codes
-from skbert.classifier import MaxPoolBERTClassifier
+from skbert.estimators import MaxPoolBERTClassifier, as_labels, class_codes
 from skbert.text import check_texts
 
 

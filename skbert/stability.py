@@ -28,8 +28,8 @@ from skbert._study.frames import DESIGN, as_frame, forget_failed, read_runs
 from skbert._study.results import StudyResults
 from skbert._study.running import Job, execute_all
 from skbert._study.summaries import expected_max, pandas, summarize
-from skbert.classifier import MaxPoolBERTClassifier
 from skbert.errors import RunStoreError
+from skbert.estimators import MaxPoolBERTClassifier
 from skbert.store import RunStore
 
 __all__ = ["Comparison", "StabilityStudy", "expected_max", "forget_failed", "read_runs", "summarize"]

@@ -119,8 +119,7 @@ def labels_as_learned(estimator, y):
 
 def load(folder):
     """A fine-tuned estimator that ``save`` wrote."""
-    from skbert.classifier import MaxPoolBERTClassifier
-    from skbert.regressor import MaxPoolBERTRegressor
+    from skbert.estimators import MaxPoolBERTClassifier, MaxPoolBERTRegressor
     from skbert.saving import saved_class
 
     kind = saved_class(folder)

@@ -14,7 +14,7 @@ from sklearn.utils import indexable
 from skbert._study import draws
 from skbert._study.frames import DESIGN, OUTCOME
 from skbert._study.summaries import pandas
-from skbert._targets import as_labels, as_numbers
+from skbert.estimators import as_labels, as_numbers
 
 
 def resolve_scoring(scoring):

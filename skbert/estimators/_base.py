@@ -6,11 +6,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._fitted import FittedModel
-from skbert._persistence import PersistenceMixin
 from skbert._shared import as_list, check_int, check_verbose
 from skbert.compute import resolve_device, resolve_precision
 from skbert.encoder import longest_input
+from skbert.estimators._fitted_model import FittedModel
+from skbert.estimators._persistence import PersistenceMixin
 from skbert.text import check_texts
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._shared import as_list, check_bool, check_choice, to_json
-from skbert._text_estimator import TextEstimator
 from skbert.encoder import load_encoder
+from skbert.estimators._base import TextEstimator
 from skbert.networks import PooledEncoder
 from skbert.store import FeatureStore, check_store
 from skbert.text import check_texts

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from skbert._stored_features import run_through_store
 from skbert.compute import giving_up, isolated, run_batches
 from skbert.encoder import CODE_KEYS, build_model, tokenizer_from_files
+from skbert.estimators._through_store import run_through_store
 from skbert.networks import PooledEncoder
 from skbert.store import encoder_key
 from skbert.text import tokenize, warn_of_cuts

@@ -14,9 +14,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from transformers import AutoModel, AutoTokenizer
 
-import skbert
 from skbert import LayerPoolFeaturizer
 from skbert.encoder import load_encoder
+from skbert.networks import PooledEncoder
 from tests.tiny import FAMILIES
 
 
@@ -69,10 +69,8 @@ def test_repeated_texts__are_computed_once_and_come_back_in_place(tiny, monkeypa
     X = ["where is my parcel", "refund", "where is my parcel", "code", "refund", "where is my parcel"]
     featurizer = LayerPoolFeaturizer(tiny(), device="cpu").fit(X)
     sizes = []
-    pool = skbert.encoder.PooledEncoder.pool
-    monkeypatch.setattr(
-        skbert.encoder.PooledEncoder, "pool", lambda self, batch: sizes.append(len(batch)) or pool(self, batch)
-    )
+    pool = PooledEncoder.pool
+    monkeypatch.setattr(PooledEncoder, "pool", lambda self, batch: sizes.append(len(batch)) or pool(self, batch))
     features = featurizer.transform(X)
     assert sum(sizes) == 3
     np.testing.assert_array_equal(features[[0, 0, 1, 1]], features[[2, 5, 4, 4]])

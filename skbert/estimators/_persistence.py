@@ -6,8 +6,8 @@ import warnings
 
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._fitted import FittedModel
 from skbert._shared import from_json, to_json
+from skbert.estimators._fitted_model import FittedModel
 from skbert.saving import read_folder, write_folder
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import ClassifierMixin
 
-from skbert._estimator import MaxPoolBERTBase
 from skbert._shared import check_real
-from skbert._targets import ClassTask, MultiLabelTask, as_labels
+from skbert.estimators._fine_tuned import MaxPoolBERTBase
+from skbert.estimators._targets import ClassTask, MultiLabelTask, as_labels
 
 
 class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):

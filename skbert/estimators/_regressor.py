@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sklearn.base import RegressorMixin
 
-from skbert._estimator import MaxPoolBERTBase
-from skbert._targets import RegressionTask, as_numbers
+from skbert.estimators._fine_tuned import MaxPoolBERTBase
+from skbert.estimators._targets import RegressionTask, as_numbers
 
 
 class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):

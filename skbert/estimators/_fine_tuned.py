@@ -9,12 +9,12 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length
 
-from skbert._parameters import checked_parameters, fine_tune_settings
 from skbert._shared import as_list, check_weights, derive_seeds, to_json
-from skbert._split import validation_split
-from skbert._text_estimator import TextEstimator
 from skbert.compute import MemoryNotice, isolated, run_batches
 from skbert.encoder import check_boundary, check_own_family, load_encoder, make_runner, resolve_path
+from skbert.estimators._base import TextEstimator
+from skbert.estimators._parameters import checked_parameters, fine_tune_settings
+from skbert.estimators._validation_split import validation_split
 from skbert.networks import PooledEncoder
 from skbert.store import encoder_key
 from skbert.text import check_texts, tokenize, warn_of_cuts

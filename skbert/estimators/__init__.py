@@ -1,0 +1,18 @@
+"""scikit-learn estimators over an encoder, one class a file."""
+
+from skbert.estimators._base import TextEstimator
+from skbert.estimators._classifier import MaxPoolBERTClassifier
+from skbert.estimators._featurizer import LayerPoolFeaturizer, as_unit_vectors
+from skbert.estimators._regressor import MaxPoolBERTRegressor
+from skbert.estimators._targets import as_labels, as_numbers, class_codes
+
+__all__ = [
+    "LayerPoolFeaturizer",
+    "MaxPoolBERTClassifier",
+    "MaxPoolBERTRegressor",
+    "TextEstimator",
+    "as_labels",
+    "as_numbers",
+    "as_unit_vectors",
+    "class_codes",
+]
