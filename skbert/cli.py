@@ -99,7 +99,7 @@ def study(
     report says what can be told.
     """
     from skbert import StabilityStudy
-    from skbert._study.frames import forget_failed
+    from skbert.stability import forget_failed
 
     if report is not None:
         files.check_output(report, (".html", ".htm"))

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from skbert import FeatureStore
-from tests.study_models import Guesser, labelled_texts
-from tests.tiny import write_tiny
+from tests.helpers.study_models import Guesser, labelled_texts
+from tests.helpers.tiny import write_tiny
 
 
 @pytest.fixture(scope="session")

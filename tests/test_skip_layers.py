@@ -32,8 +32,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, SkipLayerProbe
 from skbert._skip_statistics import pattern_test
-from tests.planted import N_LAYERS, write_planted
-from tests.tiny import WORDS
+from tests.helpers.planted import N_LAYERS, write_planted
+from tests.helpers.tiny import WORDS
 
 SPANS = [(a, b) for a in range(N_LAYERS) for b in range(a + 1, N_LAYERS + 1)]
 FILLERS = [word for word in WORDS if word not in ("red", "blue", "green")]

@@ -2,6 +2,5 @@
 
 from skbert.store._feature_store import FeatureStore, check_store
 from skbert.store._keys import encoder_key, text_keys
-from skbert.store._run_store import RunStore, read_store
 
-__all__ = ["FeatureStore", "RunStore", "check_store", "encoder_key", "read_store", "text_keys"]
+__all__ = ["FeatureStore", "check_store", "encoder_key", "text_keys"]

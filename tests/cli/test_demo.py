@@ -8,7 +8,7 @@ import pytest
 
 import skbert
 from skbert import _demo, cli
-from skbert._study.frames import read_runs
+from skbert.stability import read_runs
 
 
 def run(monkeypatch, *arguments):

@@ -11,8 +11,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, r2_score
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, cli, recipes
 from skbert._cli.files import read_table, write_table
-from skbert._study import running
-from skbert._study.frames import read_runs
+from skbert.stability import _execution, read_runs
 
 QUICK = ["--set", "max_epochs=10", "--set", "batch_size=8", "--set", "learning_rate=5e-3", "--set", "layer_decay=1.0"]
 QUICK += ["--set", "device=cpu"]
@@ -224,7 +223,7 @@ def test_study__writes_store_report_and_runs_and_says_what_can_be_told(run, stud
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_study_that_is_interrupted__exits_with_130_and_goes_on(run, study, tmp_path, monkeypatch):
-    execute, done = running.execute, []
+    execute, done = _execution.execute, []
 
     def stop_at_the_fifth(job):
         if len(done) == 4:
@@ -233,7 +232,7 @@ def test_study_that_is_interrupted__exits_with_130_and_goes_on(run, study, tmp_p
         return execute(job)
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "execute", stop_at_the_fifth)
+        patch.setattr(_execution, "execute", stop_at_the_fifth)
         status, _, err = run(*study)
     assert status == 130
     assert "4 runs are in" in err

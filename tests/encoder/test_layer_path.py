@@ -9,7 +9,7 @@ from skbert import LayerPoolFeaturizer
 from skbert.encoder import load_encoder, make_runner, resolve_path, take_path
 from skbert.networks import PooledEncoder
 from skbert.text import check_texts, collate, tokenize
-from tests.tiny import FAMILIES
+from tests.helpers.tiny import FAMILIES
 
 N_LAYERS = 4
 # DeBERTa's convolution lets layer 0 stand nowhere but in the first place.

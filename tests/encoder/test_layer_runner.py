@@ -25,7 +25,7 @@ from transformers import (
 from skbert.encoder import make_runner
 from skbert.encoder.families._any import TransformersRunner
 from skbert.text import Layout, TextInput, collate, tokenize
-from tests.tiny import FAMILIES, WORDS
+from tests.helpers.tiny import FAMILIES, WORDS
 
 N_LAYERS = 4
 NO_TOKEN_TYPES = ("distilbert", "modernbert")  # their forward takes none, though the tokenizer makes them

@@ -24,7 +24,7 @@ from skbert import MaxPoolBERTClassifier, ModelNotFoundError
 from skbert.encoder import _loading, clear_cache, load_encoder, make_runner
 from skbert.encoder._tokenizers import longest_input, tokenizer_from_files
 from skbert.text import TextInput, collate, tokenize
-from tests.tiny import FAMILIES, write_tiny
+from tests.helpers.tiny import FAMILIES, write_tiny
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 

@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoTokenizer, MPNetConfig
 from skbert.encoder import SkipPlan, make_runner, skip_hidden_states
 from skbert.networks import PooledEncoder
 from skbert.text import TextInput, collate, tokenize
-from tests.tiny import FAMILIES, WORDS
+from tests.helpers.tiny import FAMILIES, WORDS
 
 N_LAYERS = 4
 CONTIGUOUS = [()] + [tuple(range(a, b)) for a in range(N_LAYERS) for b in range(a + 1, N_LAYERS + 1)]

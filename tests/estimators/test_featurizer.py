@@ -17,7 +17,7 @@ from transformers import AutoModel, AutoTokenizer
 from skbert import LayerPoolFeaturizer
 from skbert.encoder import load_encoder
 from skbert.networks import PooledEncoder
-from tests.tiny import FAMILIES
+from tests.helpers.tiny import FAMILIES
 
 
 def plain_features(folder, texts, layers, layer_pooling, token_pooling):

@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor
 from skbert.encoder import load_encoder, make_runner
-from tests.tiny import FAMILIES
+from tests.helpers.tiny import FAMILIES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

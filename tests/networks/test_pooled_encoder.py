@@ -19,7 +19,7 @@ from transformers import (
 from skbert.encoder import load_encoder
 from skbert.networks import PooledEncoder
 from skbert.text import TextInput, collate, tokenize
-from tests.tiny import FAMILIES, WORDS
+from tests.helpers.tiny import FAMILIES, WORDS
 
 WIDTH, N_LAYERS, N_OUTPUTS = 32, 4, 3
 NO_TOKEN_TYPES = ("distilbert", "modernbert")

@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 
 from skbert import StabilityStudy
 from skbert.plots import StabilityDisplay
-from tests.study_models import Constant, Guesser, labelled_texts
+from tests.helpers.study_models import Constant, Guesser, labelled_texts
 
 
 @pytest.fixture(scope="module")

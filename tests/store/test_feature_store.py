@@ -26,7 +26,7 @@ from skbert.encoder import LayerRunner, load_encoder
 from skbert.encoder.families import _registry
 from skbert.pooling import records_of
 from skbert.text import Layout
-from tests.tiny import FAMILIES
+from tests.helpers.tiny import FAMILIES
 
 POINTS = list(
     itertools.product([1, 3, (0, 2), (-1, 1, 0)], ["max", "mean", "sum", "concat"], ["cls", "mean", "max"]),

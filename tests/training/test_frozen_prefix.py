@@ -9,7 +9,7 @@ from skbert import FeatureStore, MaxPoolBERTClassifier
 from skbert.encoder import load_encoder
 from skbert.encoder.families._post_ln import BertRunner
 from skbert.training import _frozen_prefix as _prefix
-from tests.tiny import FAMILIES
+from tests.helpers.tiny import FAMILIES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

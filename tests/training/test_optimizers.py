@@ -9,7 +9,7 @@ from skbert import MaxPoolBERTClassifier
 from skbert.encoder import load_encoder
 from skbert.networks import PooledEncoder
 from skbert.training import BertAdam, linear_schedule, parameter_groups
-from tests.tiny import FAMILIES
+from tests.helpers.tiny import FAMILIES
 
 
 @pytest.mark.parametrize(("n_steps", "ratio"), [(10, 0.0), (10, 0.1), (7, 0.3), (1, 0.1), (40, 1.0), (13, 0.5)])

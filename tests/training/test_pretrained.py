@@ -15,7 +15,7 @@ from skbert.networks import PooledEncoder
 from skbert.text import check_texts, collate, tokenize
 from skbert.training import Mixout, linear_schedule
 from skbert.training._pretrained import mixed
-from tests.tiny import FAMILIES, write_tiny
+from tests.helpers.tiny import FAMILIES, write_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

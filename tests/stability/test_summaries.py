@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from skbert._study.summaries import expected_max, summarize
+from skbert.stability import expected_max, summarize
 
 
 @pytest.fixture

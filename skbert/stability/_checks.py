@@ -11,10 +11,10 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import get_scorer
 from sklearn.utils import indexable
 
-from skbert._study import draws
-from skbert._study.frames import DESIGN, OUTCOME
-from skbert._study.summaries import pandas
 from skbert.estimators import as_labels, as_numbers
+from skbert.stability import _draws as draws
+from skbert.stability._frames import DESIGN, OUTCOME
+from skbert.stability._summaries import pandas
 
 
 def resolve_scoring(scoring):

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from skbert import MaxPoolBERTClassifier, StabilityStudy
-from skbert._study.frames import read_runs
-from tests.study_models import Guesser, labelled_texts
+from skbert.stability import read_runs
+from tests.helpers.study_models import Guesser, labelled_texts
 
 distributed = pytest.importorskip("distributed", reason="test needs distributed; make test installs it")
 

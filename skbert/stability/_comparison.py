@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from skbert._shared import check_int, check_real, count_as_large, permutation_pvalue
-from skbert._study.summaries import check_level, mean_interval
+from skbert.stability._summaries import check_level, mean_interval
 
 # Up to this many pairs all sign flips are made; beyond, as many random ones as scipy takes by default.
 _MOST_EXACT, _N_FLIPS = 16, 9999

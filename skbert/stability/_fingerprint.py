@@ -31,7 +31,7 @@ def data_facts(keys, y, regression, groups=None):
     Parameters
     ----------
     keys : list
-        What tells the rows apart; see `skbert._study.draws.row_keys`.
+        What tells the rows apart; see `skbert.stability._draws.row_keys`.
     y : array (n,)
     regression : bool
         Whether the targets are numbers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from tests.tiny import tiny_config, write_tiny
+from tests.helpers.tiny import tiny_config, write_tiny
 
 N_LAYERS = 4
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from skbert._study.summaries import pandas
-from skbert.store import RunStore, read_store
+from skbert.stability._run_store import RunStore, read_store
+from skbert.stability._summaries import pandas
 
 DESIGN = ["variant", "size", "draw", "random_state", "init_seed", "order_seed"]
 OUTCOME = ["status", "reason", "seconds", "n_iter"]

@@ -8,8 +8,8 @@ import pytest
 import statsmodels.formula.api as smf
 
 from skbert import StabilityStudy
-from skbert._study.variance import variance_components
-from tests.study_models import Guesser, labelled_texts
+from skbert.stability._variance import variance_components
+from tests.helpers.study_models import Guesser, labelled_texts
 
 
 def crossed(n_draw, n_init, n_order, stds, seed=0):

@@ -11,10 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skbert._shared import check_verbose, derive_seeds
-from skbert._study import draws
-from skbert._study.checks import check_classes, check_data, check_scorers, check_store_name, resolve_scoring
-from skbert._study.comparison import Comparison
-from skbert._study.design import (
+from skbert.errors import RunStoreError
+from skbert.estimators import MaxPoolBERTClassifier
+from skbert.stability import _draws as draws
+from skbert.stability._checks import check_classes, check_data, check_scorers, check_store_name, resolve_scoring
+from skbert.stability._comparison import Comparison
+from skbert.stability._design import (
     draw_rng,
     is_regression,
     plan_runs,
@@ -23,14 +25,12 @@ from skbert._study.design import (
     resolve_variants,
     with_seeds,
 )
-from skbert._study.fingerprint import code_facts, data_facts, describe, differences, encoder_facts, unknown_in
-from skbert._study.frames import DESIGN, as_frame, forget_failed, read_runs
-from skbert._study.results import StudyResults
-from skbert._study.running import Job, execute_all
-from skbert._study.summaries import expected_max, pandas, summarize
-from skbert.errors import RunStoreError
-from skbert.estimators import MaxPoolBERTClassifier
-from skbert.store import RunStore
+from skbert.stability._execution import Job, execute_all
+from skbert.stability._fingerprint import code_facts, data_facts, describe, differences, encoder_facts, unknown_in
+from skbert.stability._frames import DESIGN, as_frame, forget_failed, read_runs
+from skbert.stability._results import StudyResults
+from skbert.stability._run_store import RunStore
+from skbert.stability._summaries import expected_max, pandas, summarize
 
 __all__ = ["Comparison", "StabilityStudy", "expected_max", "forget_failed", "read_runs", "summarize"]
 
@@ -329,7 +329,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
             No run has finished yet.
         """
         check_is_fitted(self)
-        from skbert._study.report import write_report
+        from skbert.stability._report import write_report
 
         return write_report(self, path, title)
 

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 
 import skbert
 from skbert import LayerPoolFeaturizer, StabilityStudy
-from tests.study_models import Constant, Guesser, labelled_texts
+from tests.helpers.study_models import Constant, Guesser, labelled_texts
 
 
 class Page(HTMLParser):

@@ -25,8 +25,8 @@ from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, StabilityStudy
-from skbert._study import running
-from tests.study_models import DESIGN, Constant, Guesser, Killer, same, study
+from skbert.stability import _execution
+from tests.helpers.study_models import DESIGN, Constant, Guesser, Killer, same, study
 
 # ---------------------------------------------------------------- design
 
@@ -364,7 +364,7 @@ import joblib, torch
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 from threadpoolctl import threadpool_info
 from skbert import StabilityStudy
-from tests.study_models import DESIGN, Guesser, labelled_texts
+from tests.helpers.study_models import DESIGN, Guesser, labelled_texts
 
 def widest(fitted, X, y):
     blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
@@ -399,15 +399,15 @@ def test_runs_on_one_gpu__take_turns(data, tiny, tmp_path, monkeypatch):
     # There is no GPU to be had here: the lock is tested with a device that only has the name of one.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr("skbert.compute.resolve_device", lambda device: torch.device("cuda", 0))
-    assert running._gpu_of(Guesser()) is None
-    assert running._gpu_of(make_pipeline(LayerPoolFeaturizer(tiny()), LogisticRegression())).type == "cuda"
+    assert _execution._gpu_of(Guesser()) is None
+    assert _execution._gpu_of(make_pipeline(LayerPoolFeaturizer(tiny()), LogisticRegression())).type == "cuda"
     emptied, inside = [], []
-    monkeypatch.setattr(running, "_gpu_name", lambda device: "cuda-test")
-    monkeypatch.setattr(running.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(_execution, "_gpu_name", lambda device: "cuda-test")
+    monkeypatch.setattr(_execution.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
 
     def use(_):
-        with running._turn_on_gpu(MaxPoolBERTClassifier(tiny())):
+        with _execution._turn_on_gpu(MaxPoolBERTClassifier(tiny())):
             inside.append(1)
             assert len(inside) == 1
             time.sleep(0.02)

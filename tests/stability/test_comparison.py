@@ -10,8 +10,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from skbert import StabilityStudy
-from skbert._study.comparison import compare_pairs, correct_pvalues, pairs_needed
-from tests.study_models import Guesser, labelled_texts
+from skbert.stability._comparison import compare_pairs, correct_pvalues, pairs_needed
+from tests.helpers.study_models import Guesser, labelled_texts
 
 
 def paired(n, shift=0.05, seed=0):

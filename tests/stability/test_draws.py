@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
 from skbert import RunStoreError, StabilityStudy
-from tests.study_models import Guesser, labelled_texts
+from tests.helpers.study_models import Guesser, labelled_texts
 
 
 def study_of(X, y, estimator=None, **parameters):
