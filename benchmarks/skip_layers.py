@@ -16,8 +16,8 @@ from benchmarks._table import Line
 from benchmarks._texts import texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import MaxPoolBERTClassifier
-from skbert._skip_outputs import SkippingEstimator
 from skbert.encoder import minilm_folder
+from skbert.probing import SkippingEstimator
 
 _NAIVE = "transformers, one padded forward a span, batch 32"
 

@@ -21,7 +21,7 @@ _HOME = {
     "SavedEstimatorError": "skbert.errors",
     "SkbertError": "skbert.errors",
     "SkipLayerDisplay": "skbert.plots",
-    "SkipLayerProbe": "skbert.skip_layers",
+    "SkipLayerProbe": "skbert.probing",
     "StabilityDisplay": "skbert.plots",
     "StabilityStudy": "skbert.stability",
 }
@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.plots import CVScoresDisplay as CVScoresDisplay
     from skbert.plots import SkipLayerDisplay as SkipLayerDisplay
     from skbert.plots import StabilityDisplay as StabilityDisplay
-    from skbert.skip_layers import SkipLayerProbe as SkipLayerProbe
+    from skbert.probing import SkipLayerProbe as SkipLayerProbe
     from skbert.stability import StabilityStudy as StabilityStudy
     from skbert.store import FeatureStore as FeatureStore
 

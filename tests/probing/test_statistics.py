@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import adjusted_mutual_info_score, roc_auc_score
 
-from skbert._skip_statistics import (
+from skbert.probing._statistics import (
     analyse_errors,
     change_intervals,
     cluster_signatures,

@@ -31,7 +31,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, SkipLayerProbe
-from skbert._skip_statistics import pattern_test
+from skbert.probing._statistics import pattern_test
 from tests.helpers.planted import N_LAYERS, write_planted
 from tests.helpers.tiny import WORDS
 

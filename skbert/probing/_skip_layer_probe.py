@@ -9,11 +9,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._held_out import held_out_models, held_out_splits, make_scorer_of_outputs
 from skbert._shared import check_int, check_not_empty, check_verbose, derive_seeds
-from skbert._skip_outputs import SkippingEstimator, count_layers, split_estimator
-from skbert._skip_spans import as_triangle, bounds, resolve_spans, span_names
-from skbert._skip_statistics import (
+from skbert.estimators import MaxPoolBERTClassifier, as_labels, class_codes
+from skbert.probing._held_out import held_out_models, held_out_splits, make_scorer_of_outputs
+from skbert.probing._outputs import SkippingEstimator, count_layers, split_estimator
+from skbert.probing._spans import as_triangle, bounds, resolve_spans, span_names
+from skbert.probing._statistics import (
     analyse_errors,
     change_intervals,
     cluster_signatures,
@@ -22,7 +23,6 @@ from skbert._skip_statistics import (
     layer_importance,
     pattern_test,
 )
-from skbert.estimators import MaxPoolBERTClassifier, as_labels, class_codes
 from skbert.text import check_texts
 
 
