@@ -25,7 +25,10 @@ _HOME = {
     "StabilityDisplay": "skbert.plots",
     "StabilityStudy": "skbert.stability",
 }
-_SUBPACKAGES = ("datasets", "encoder", "errors", "plots", "recipes", "stability", "store", "text", "training")
+_SUBPACKAGES = (
+    *("compute", "datasets", "encoder", "errors", "estimators", "networks", "plots", "pooling", "probing", "recipes"),
+    *("saving", "stability", "store", "text", "training"),
+)
 
 __all__ = sorted([*_HOME, "__version__"])
 

@@ -301,7 +301,7 @@ def _find(name):
 
 
 def _defaults():
-    from skbert import MaxPoolBERTClassifier
+    from skbert.estimators import MaxPoolBERTClassifier
 
     signature = inspect.signature(MaxPoolBERTClassifier).parameters
     return {name: signature[name].default for name in _PARAMETERS}

@@ -18,8 +18,8 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skbert import _version
 from skbert._shared import to_json
+from skbert._version import __version__
 from skbert.encoder import load_encoder
 
 _PACKAGES = ("torch", "transformers", "scikit-learn", "skorch", "numpy", "scipy")
@@ -66,7 +66,7 @@ def _digest(items):
 @cache
 def code_facts():
     """Versions of Python, of skbert and of what computes under it, and a hash of skbert's own sources."""
-    facts = {"skbert": _version.__version__, "skbert sources": _source_digest()}
+    facts = {"skbert": __version__, "skbert sources": _source_digest()}
     facts["Python"] = ".".join(platform.python_version_tuple()[:2])
     for package in _PACKAGES:
         try:
@@ -78,7 +78,7 @@ def code_facts():
 
 def _source_digest():
     """Between two releases the version stays while the code moves; the sources tell."""
-    folder = Path(_version.__file__).parent
+    folder = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode())

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import skbert
-from skbert import _demo, cli
+from skbert.cli import _commands as cli
+from skbert.cli import _demo
 from skbert.stability import read_runs
 
 

@@ -132,7 +132,7 @@ def test_other_studies__are_refused_and_the_difference_is_named(data, tmp_path):
 def test_other_code__is_refused(data, tmp_path, monkeypatch):
     store = tmp_path / "runs.sqlite"
     study(store=store).fit(*data)
-    monkeypatch.setattr("skbert._version.__version__", "99.0")
+    monkeypatch.setattr(_fingerprint, "__version__", "99.0")
     _fingerprint.code_facts.cache_clear()
     try:
         with pytest.raises(RunStoreError, match=r"code\.skbert: .* → '99\.0'"):

@@ -7,7 +7,7 @@ import inspect
 
 import numpy as np
 
-from skbert import recipes
+import skbert.recipes as recipes
 
 # Points of the pooling plane; the first four names are those of the MaxPoolBERT paper.
 READINGS = {
@@ -44,8 +44,8 @@ def tuned(reading, recipe, model, settings=(), *, regression=False, **others):
     ValueError
         An unknown reading, recipe or parameter.
     """
-    from skbert import MaxPoolBERTClassifier, MaxPoolBERTRegressor
     from skbert.encoder import load_encoder, make_runner
+    from skbert.estimators import MaxPoolBERTClassifier, MaxPoolBERTRegressor
 
     if reading not in READINGS:
         raise ValueError(f"There is no reading {reading!r}; there are {', '.join(READINGS)}.")
@@ -66,7 +66,7 @@ def frozen(model, *, regression=False):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from skbert import LayerPoolFeaturizer
+    from skbert.estimators import LayerPoolFeaturizer
 
     head = RidgeCV([0.1, 1, 10, 100, 1000]) if regression else LogisticRegression(max_iter=1000)
     # In memory, each process reads a text once for all runs.

