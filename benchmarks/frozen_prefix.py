@@ -9,7 +9,7 @@ from benchmarks._main import main
 from benchmarks._texts import labels_for, texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import FeatureStore, MaxPoolBERTClassifier
-from skbert.training import _frozen_prefix as _prefix
+from skbert.training import prefix_cache_limit
 
 _CACHED, _UNCACHED, _ALL = "frozen layers run once a text", "frozen layers run at every step", "all layers trained"
 
@@ -21,8 +21,7 @@ def lines(options):
     def fit(name, most_bytes, freeze_layers):
         # Every fit is the first; later ones, over folds and seeds, would find the states.
         FeatureStore().clear()
-        before, _prefix.MAX_BYTES = _prefix.MAX_BYTES, most_bytes
-        try:
+        with prefix_cache_limit(most_bytes):
             clf = MaxPoolBERTClassifier(
                 "minilm",
                 layers=1,
@@ -34,8 +33,6 @@ def lines(options):
                 precision="fp32",
             )
             curves[name] = clf.fit(texts, labels).loss_curve_
-        finally:
-            _prefix.MAX_BYTES = before
 
     seconds = alternate(
         {

@@ -2,6 +2,7 @@
 
 from skbert.training._dataset import TextDataset
 from skbert.training._fine_tune import fine_tune
+from skbert.training._frozen_prefix import prefix_cache_limit
 from skbert.training._objectives import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from skbert.training._optimizers import BertAdam, linear_schedule, parameter_groups
 from skbert.training._pretrained import Mixout
@@ -20,5 +21,6 @@ __all__ = [
     "fine_tune",
     "linear_schedule",
     "parameter_groups",
+    "prefix_cache_limit",
     "training_status",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import torch
 
 from skbert.compute import run_batches
@@ -10,7 +12,18 @@ from skbert.store import FeatureStore, text_keys
 from skbert.text import packed_order
 
 # Beyond this the frozen part runs anew at every step, as it would without a cache.
-MAX_BYTES = 2 * 1024**3
+_MAX_BYTES = 2 * 1024**3
+
+
+@contextmanager
+def prefix_cache_limit(n_bytes):
+    """Let the states of one fit take at most `n_bytes` inside the block; 0 runs frozen layers at every step."""
+    global _MAX_BYTES
+    before, _MAX_BYTES = _MAX_BYTES, n_bytes
+    try:
+        yield
+    finally:
+        _MAX_BYTES = before
 
 
 class PrefixCache:
@@ -51,7 +64,7 @@ def cache_prefixes(module, datasets, device, precision, notice, encoder=None):
     Returns
     -------
     PrefixCache or None
-        None if no layer is frozen, or the states would take more than `MAX_BYTES`.
+        None if no layer is frozen, or the states would take more than `_MAX_BYTES`.
     """
     if not module.n_frozen:
         return None
@@ -62,7 +75,7 @@ def cache_prefixes(module, datasets, device, precision, notice, encoder=None):
         for dataset, own in zip(datasets, keys, strict=True)
         for key, n in zip(own, dataset.tokens.lengths, strict=True)
     }
-    if sum(lengths.values()) * module.encoder.config.hidden_size * len(depths) * 4 > MAX_BYTES:
+    if sum(lengths.values()) * module.encoder.config.hidden_size * len(depths) * 4 > _MAX_BYTES:
         return None
     store = None if encoder is None else FeatureStore()
     parts = [f"raw {depth}" for depth in depths]

@@ -25,7 +25,7 @@ from skorch.callbacks import Callback
 import skbert
 from skbert import MaxPoolBERTClassifier, MaxPoolBERTRegressor
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TASKS = ("str", "int", "binary", "multilabel", "regression")
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
 ATTRIBUTES = (

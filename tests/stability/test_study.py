@@ -382,7 +382,7 @@ print(threadpool_info() == before, torch.get_num_threads())
 
 def test_runs__compute_on_one_core_each_and_give_the_others_back():
     # In a process of its own: the tests themselves run with one thread.
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "3")
     done = subprocess.run(
         [sys.executable, "-c", _THREADS],

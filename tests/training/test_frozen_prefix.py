@@ -8,7 +8,7 @@ from transformers import AutoModel
 from skbert import FeatureStore, MaxPoolBERTClassifier
 from skbert.encoder import load_encoder
 from skbert.encoder.families._post_ln import BertRunner
-from skbert.training import _frozen_prefix as _prefix
+from skbert.training import _frozen_prefix
 from tests.helpers.tiny import FAMILIES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -25,7 +25,7 @@ def test_frozen__cached_and_uncached_training_are_the_same(
     parameters = {**quick, "layers": layers, "token_pooling": token_pooling, "freeze_layers": n_frozen}
     fits = {}
     for name, limit in (("cached", 2**40), ("uncached", 0)):
-        monkeypatch.setattr(_prefix, "MAX_BYTES", limit)
+        monkeypatch.setattr(_frozen_prefix, "_MAX_BYTES", limit)
         fits[name] = MaxPoolBERTClassifier(tiny(family), **parameters).fit(
             texts, labels, X_val=texts[:5], y_val=labels[:5]
         )
