@@ -73,7 +73,7 @@ def _measure(folder, name, targets, texts, options):
     }
     seconds = alternate({_NAIVE: naive, **candidates}, options.repeats)
     # Outputs, not hidden states, are what both must agree in.
-    logits = naive() @ weights.classifier.weight.detach().numpy().T + weights.classifier.bias.detach().numpy()
+    logits = naive() @ weights.head.classifier.weight.detach().numpy().T + weights.head.classifier.bias.detach().numpy()
     expected = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
     for precision, target in targets.items():
         if precision not in candidates:

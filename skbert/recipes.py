@@ -23,25 +23,6 @@ import inspect
 import textwrap
 from dataclasses import dataclass
 
-# What a recipe may set. To add one is to add it to all of them: the default fills it in where it is not named.
-_PARAMETERS = (
-    "layer_path",
-    "freeze_layers",
-    "reinit_layers",
-    "max_epochs",
-    "batch_size",
-    "learning_rate",
-    "head_learning_rate",
-    "layer_decay",
-    "warmup_ratio",
-    "weight_decay",
-    "pretrained_decay",
-    "mixout",
-    "bias_correction",
-    "max_grad_norm",
-    "dropout",
-)
-
 # Zhang et al. (2021), from the authors' repository; their remedies differ from it in one parameter each.
 _ZHANG = {
     "max_epochs": 3,
@@ -301,7 +282,8 @@ def _find(name):
 
 
 def _defaults():
-    from skbert.estimators import MaxPoolBERTClassifier
+    from skbert.estimators import RECIPE_PARAMETERS, MaxPoolBERTClassifier
 
+    # A recipe sets all that any of them may set: the default fills in what it does not name.
     signature = inspect.signature(MaxPoolBERTClassifier).parameters
-    return {name: signature[name].default for name in _PARAMETERS}
+    return {name: signature[name].default for name in RECIPE_PARAMETERS}

@@ -1,4 +1,4 @@
-"""Changing which layers an encoder has (leaving out, reordering, duplicating), and drawing layers anew.
+"""Which layers an encoder has, where each of its parameters stands among them, and re-initialising the top ones.
 
 A layer path names the transformer layers to run, in order, as 0-based indices.
 `LayerRunner.hidden_states` runs any path over an encoder that stays as it is;
@@ -151,14 +151,37 @@ def check_boundary(runner, name, value, boundary):
         )
 
 
+def parameter_depths(runner):
+    """Where each parameter of an encoder stands, by its ``id``: 0 is embeddings, d layer d, L + 1 the pooler.
+
+    What all layers share counts as embeddings, a norm after the last layer as part of that layer; weights that
+    several layers share stand where the topmost of them does.
+    """
+    n_layers = runner.n_layers
+    levels = [[runner.model], *(runner.layer_parts(index) for index in range(n_layers))]
+    levels[-1] = levels[-1] + [part for part in [runner.final_norm] if part is not None]
+    levels.append([part for part in [runner.pooler] if part is not None])
+    return {id(p): depth for depth, parts in enumerate(levels) for part in parts for p in part.parameters()}
+
+
+def trained_parts(runner, n_frozen):
+    """The modules of an encoder that are trained above its `n_frozen` lowest layers."""
+    return runner.layer_modules()[n_frozen:] + runner.parts_above_layers()
+
+
+def top_parts(runner, n_layers):
+    """The modules that make up the top `n_layers` layers."""
+    return [part for index in range(runner.n_layers - n_layers, runner.n_layers) for part in runner.layer_parts(index)]
+
+
 @torch.no_grad()
 def reinitialise(parts, std):
-    """Draw modules anew: weights of linear layers and convolutions from N(0, std²), biases 0, LayerNorm 1 and 0.
+    """Re-initialise modules: weights of linear layers and convolutions from N(0, std²), biases 0, LayerNorm 1 and 0.
 
     Parameters
     ----------
     parts : list of modules
-        Those listed twice are drawn once.
+        Those listed twice are re-initialised once.
     std : float
         The encoder's ``initializer_range``.
     """

@@ -49,6 +49,8 @@ class LayerRunner:
 
     # Whether the forward of the transformers model is never called.
     owns_forward = True
+    # Entries of the config that say how much dropout comes before a classifier; the first that is set counts.
+    head_dropout_entries = ("classifier_dropout", "hidden_dropout_prob")
 
     def __init__(self, model):
         self.model = model
@@ -69,6 +71,55 @@ class LayerRunner:
     def replace_layers(self, modules, path):
         """Give the model `modules` as its transformer layers; `path` says which layer each was."""
         raise NotImplementedError
+
+    @property
+    def width(self):
+        """Width of the hidden states."""
+        return self.model.config.hidden_size
+
+    @property
+    def initializer_range(self):
+        """Standard deviation with which new weights are drawn."""
+        return getattr(self.model.config, "initializer_range", 0.02)
+
+    @property
+    def head_dropout(self):
+        """Probability of dropout before a classifier, as the config has it."""
+        values = (getattr(self.model.config, name, None) for name in self.head_dropout_entries)
+        return next((value for value in values if value is not None), 0.1)
+
+    @property
+    def longest_input(self):
+        """Most tokens, special ones included, for which there are positions; None where nothing limits them."""
+        return getattr(self.model.config, "max_position_embeddings", None) or None
+
+    @property
+    def pooler(self):
+        """The pretrained pooler (a dense layer and an activation over [CLS]), or None."""
+        return getattr(self.model, "pooler", None)
+
+    @property
+    def pooler_dense(self):
+        """The linear layer of the pooler, or None."""
+        return getattr(self.pooler, "dense", None)
+
+    def apply_pooler(self, pooled):
+        """What the pooler makes of pooled vectors (n, width)."""
+        return self.pooler(pooled[:, None])
+
+    def drop_pooler(self):
+        """Take the pooler out of the model, where it has one."""
+        if self.pooler is not None:
+            self.model.pooler = None
+
+    @property
+    def final_norm(self):
+        """The norm through which the state after the last layer is read, or None."""
+        return None
+
+    def parts_above_layers(self):
+        """The modules that come after the last layer: pooler and final norm, those that there are."""
+        return [part for part in (self.pooler, self.final_norm) if part is not None]
 
     def embed(self, batch, layout):
         """The state before the first layer."""

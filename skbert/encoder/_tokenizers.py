@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from skbert.encoder.families import make_runner
 from skbert.errors import ModelNotFoundError
 
 
@@ -58,7 +59,7 @@ def tokenizer_from_files(files):
 
 
 def longest_input(model, tokenizer):
-    """Most tokens, special ones included, that the encoder takes.
+    """Most tokens, special ones included, that the encoder and its tokenizer take.
 
     Parameters
     ----------
@@ -69,11 +70,5 @@ def longest_input(model, tokenizer):
     -------
     int
     """
-    limits = [tokenizer.model_max_length]
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions:
-        # Positions of RoBERTa and its kin count from the padding index plus one; their table holds that many fewer.
-        table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
-        padding_idx = getattr(table, "padding_idx", None)
-        limits.append(positions if padding_idx is None else positions - padding_idx - 1)
-    return min(limits)
+    positions = make_runner(model).longest_input
+    return tokenizer.model_max_length if positions is None else min(tokenizer.model_max_length, positions)

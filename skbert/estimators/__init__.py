@@ -3,10 +3,12 @@
 from skbert.estimators._base import TextEstimator
 from skbert.estimators._classifier import MaxPoolBERTClassifier
 from skbert.estimators._featurizer import LayerPoolFeaturizer, as_unit_vectors
+from skbert.estimators._parameters import RECIPE_PARAMETERS
 from skbert.estimators._regressor import MaxPoolBERTRegressor
 from skbert.estimators._targets import as_labels, as_numbers, class_codes
 
 __all__ = [
+    "RECIPE_PARAMETERS",
     "LayerPoolFeaturizer",
     "MaxPoolBERTClassifier",
     "MaxPoolBERTRegressor",

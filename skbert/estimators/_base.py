@@ -6,10 +6,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._shared import as_list, check_int, check_verbose
+from skbert._shared import as_list
 from skbert.compute import resolve_device, resolve_precision
 from skbert.encoder import longest_input
+from skbert.estimators._blueprint import Blueprint
 from skbert.estimators._fitted_model import FittedModel
+from skbert.estimators._parameters import checked_parameters
 from skbert.estimators._persistence import PersistenceMixin
 from skbert.text import check_texts
 
@@ -39,42 +41,42 @@ class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transform
 
     def _check_encoder_parameters(self):
         """Check what all estimators ask of the encoder; returns the device and the precision."""
-        if self.revision is not None and not isinstance(self.revision, str):
-            raise ValueError(f"revision must be None or a str, got {self.revision!r}")
-        if self.max_length is not None:
-            check_int("max_length", self.max_length, 3)
-        check_verbose(self.verbose)
+        checked_parameters(self, ("revision", "max_length", "verbose"))
         device = resolve_device(self.device)
         return device, resolve_precision(self.precision, device)
 
-    def _fitted_model(self, loaded, module, head, asked, shared=False, own_path=None):
-        """The `FittedModel` of `module`, with the facts that can build it again.
+    def _fitted_model(self, loaded, module, arguments, texts, *, asked=None, shared=False, own_path=None):
+        """The `FittedModel` of `module`, with the blueprint that can build it again.
 
         Parameters
         ----------
         loaded : LoadedEncoder
             Where the weights and the tokenizer come from.
         module : PooledEncoder
-        head : dict
-            Arguments with which `module` was made.
-        asked : dict
+        arguments : dict
+            With which `module` was made.
+        texts : TextInput
+            On which it is fitted.
+        asked : dict or None
             The parameters that shaped it, in JSON types.
         shared : bool
             Whether the weights also belong to others.
         own_path : tuple of int or None
             The pretrained layers that the encoder of `module` has; None means all.
         """
-        facts = {
-            "asked": asked,
-            "config": module.encoder.config.to_dict(),
-            "head": {**head, "layers": list(module.layers), "path": as_list(module.path)},
-            "own_path": as_list(own_path),
-            "width": module.width,
-            "max_length": self._longest_input(loaded),
-            "weights_sha256": loaded.weights_sha256,
-            "tokenizer_sha256": loaded.tokenizer_sha256,
-        }
-        return FittedModel(module, loaded.tokenizer, facts, loaded.tokenizer_files, shared)
+        blueprint = Blueprint(
+            config=module.encoder.config.to_dict(),
+            module={**arguments, "layers": list(module.layers), "path": as_list(module.path)},
+            own_path=as_list(own_path),
+            width=module.width,
+            max_length=self._longest_input(loaded),
+            weights_sha256=loaded.weights_sha256,
+            tokenizer_sha256=loaded.tokenizer_sha256,
+            n_columns=texts.n_columns,
+            column_names=texts.column_names,
+            asked=asked,
+        )
+        return FittedModel(module, loaded.tokenizer, blueprint, loaded.tokenizer_files, shared)
 
     def _run(self, X, what, progress=False, store=None):
         check_is_fitted(self)
@@ -84,8 +86,8 @@ class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transform
         return self._fitted.run(texts, what, device, resolve_precision(self.precision, device), progress, store)
 
     def _check_same_columns_as_fitted(self, texts):
-        facts = self._fitted.facts
-        self._check_same_columns(texts, facts["n_columns"], facts["column_names"], "X")
+        blueprint = self._fitted.blueprint
+        self._check_same_columns(texts, blueprint.n_columns, blueprint.column_names, "X")
 
     def _check_same_columns(self, texts, expected, names, what):
         """Raise ValueError if `texts` are no pairs where pairs are expected, or the reverse, or differ in names."""
@@ -104,7 +106,6 @@ class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transform
     def _set_fitted(self, fitted, texts):
         """Adopt a fitted model, and what scikit-learn wants to know of the input."""
         self._fitted = fitted
-        fitted.facts.update(n_columns=texts.n_columns, column_names=texts.column_names)
         self.n_features_in_ = texts.n_columns
         if texts.column_names is not None:
             self.feature_names_in_ = np.array(texts.column_names, dtype=object)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import ClassifierMixin
 
-from skbert._shared import check_real
 from skbert.estimators._fine_tuned import MaxPoolBERTBase
 from skbert.estimators._targets import ClassTask, MultiLabelTask, as_labels
 
@@ -321,12 +320,11 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
 
     _as_target = staticmethod(as_labels)
 
-    def _make_task(self, y, weights, warm):
-        smoothing = check_real("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
+    def _make_task(self, y, weights, checked, warm):
         make = MultiLabelTask if y.ndim == 2 else ClassTask
         if warm and make.multilabel != self._multilabel:
             raise ValueError("warm_start=True goes on with the last fit, whose targets were of another kind.")
-        return make(y, weights, self.class_weight, smoothing, classes=self.classes_ if warm else None)
+        return make(y, weights, self.class_weight, checked["label_smoothing"], classes=self.classes_ if warm else None)
 
     def _adopt(self, task):
         self.classes_ = task.classes

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._shared import as_list, check_bool, check_choice, to_json
+from skbert._shared import check_bool, check_choice
 from skbert.encoder import load_encoder
 from skbert.estimators._base import TextEstimator
 from skbert.networks import PooledEncoder
+from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
 from skbert.store import FeatureStore, check_store
 from skbert.text import check_texts
 
@@ -138,7 +139,7 @@ class LayerPoolFeaturizer(TextEstimator):
         self._check_parameters()
         texts = check_texts(X, type(self).__name__)
         loaded = load_encoder(self.model, self.revision)
-        head = {
+        arguments = {
             "n_outputs": None,
             "layers": self.layers,
             "layer_pooling": self.layer_pooling,
@@ -146,10 +147,8 @@ class LayerPoolFeaturizer(TextEstimator):
             "path": self.layer_path,
         }
         # Never trained, the weights need no copy: all featurizers on the CPU read the same.
-        module = PooledEncoder(loaded.model, **head).eval()
-        asked = {"model": str(self.model), "revision": self.revision, "layers": to_json(self.layers)}
-        asked["layer_path"] = as_list(module.path)
-        self._set_fitted(self._fitted_model(loaded, module, head, asked, shared=True), texts)
+        module = PooledEncoder(loaded.model, **arguments).eval()
+        self._set_fitted(self._fitted_model(loaded, module, arguments, texts, shared=True), texts)
         self.n_features_out_ = module.width
         return self
 
@@ -174,13 +173,14 @@ class LayerPoolFeaturizer(TextEstimator):
     def _check_parameters(self):
         if self.store is not None:
             check_store(self.store)
-        trained = "has parameters that only training sets; use MaxPoolBERTClassifier"
-        if isinstance(self.layer_pooling, str) and self.layer_pooling == "weighted":
-            raise ValueError(f"layer_pooling='weighted' {trained}, or 'max', 'mean', 'sum' or 'concat' here.")
-        if isinstance(self.token_pooling, str) and self.token_pooling == "mha":
-            raise ValueError(f"token_pooling='mha' {trained}, or 'cls', 'mean' or 'max' here.")
-        check_choice("layer_pooling", self.layer_pooling, ("max", "mean", "sum", "concat"))
-        check_choice("token_pooling", self.token_pooling, ("cls", "mean", "max"))
+        for name, poolings in (("layer_pooling", LAYER_POOLINGS), ("token_pooling", TOKEN_POOLINGS)):
+            value, fixed = getattr(self, name), tuple(key for key, pooling in poolings.items() if not pooling.learns)
+            if isinstance(value, str) and value in poolings and value not in fixed:
+                raise ValueError(
+                    f"{name}={value!r} has parameters that only training sets; use MaxPoolBERTClassifier, or one of "
+                    f"{fixed} here."
+                )
+            check_choice(name, value, fixed)
         check_bool("normalize", self.normalize)
         self._check_encoder_parameters()
 

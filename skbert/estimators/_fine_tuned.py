@@ -5,27 +5,26 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length
 
-from skbert._shared import as_list, check_weights, derive_seeds, to_json
-from skbert.compute import MemoryNotice, isolated, run_batches
+from skbert._shared import check_weights, derive_seeds
+from skbert.compute import MemoryNotice, isolated
 from skbert.encoder import check_boundary, check_own_family, load_encoder, make_runner, resolve_path
 from skbert.estimators._base import TextEstimator
-from skbert.estimators._parameters import checked_parameters, fine_tune_settings
+from skbert.estimators._labelled_texts import LabelledTexts
+from skbert.estimators._parameters import checked_parameters, dropout_asked, fine_tune_settings, model_asked
 from skbert.estimators._validation_split import validation_split
 from skbert.networks import PooledEncoder
-from skbert.store import encoder_key
-from skbert.text import check_texts, tokenize, warn_of_cuts
-from skbert.training import ADVICE, TextDataset, fine_tune, training_status
+from skbert.text import check_texts, warn_of_cuts
+from skbert.training import fine_tune, judge
 
 
 class MaxPoolBERTBase(TextEstimator):
     """Base of `MaxPoolBERTClassifier` and `MaxPoolBERTRegressor`.
 
     A subclass says what its targets are: `_as_target` turns them into an array,
-    `_make_task` says what is learned from them (see `skbert._targets`), and
+    `_make_task` says what is learned from them (see `_targets`), and
     `_adopt` sets the attributes that follow from the task once the fit has succeeded.
     """
 
@@ -77,65 +76,85 @@ class MaxPoolBERTBase(TextEstimator):
         OutOfMemoryError
             One single text does not fit into memory.
         """
-        name = type(self).__name__
         device, precision = self._check_encoder_parameters()
         checked = checked_parameters(self)
-        settings = fine_tune_settings(checked, device, precision, self.verbose)
+        settings = fine_tune_settings(checked, device, precision)
+        warm = checked["warm_start"] and hasattr(self, "_fitted")
+
+        train, task = self._read(X, y, sample_weight, checked, warm)
+        seeds = derive_seeds(self.random_state, self.init_seed, self.order_seed)
+        train, valid = self._split(train, task, X_val, y_val, sample_weight_val, checked, seeds)
+        if warm:
+            fitted = self._model_to_go_on_with(train.texts)
+        else:
+            fitted = self._new_model(checked, task.n_outputs, train.texts, seeds)
+        result, verdict = self._train(fitted, train, valid, task.objective, settings, seeds, warm)
+        self._set_fitted(fitted, train.texts)
+        self._adopt(task)
+        self._record(result, verdict, warm)
+        if verdict.advice:
+            message = f"Fine-tuning failed ({verdict.status}): {verdict.advice}"
+            warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        return self
+
+    # ------------------------------------------------------------- from input to checked data
+
+    def _read(self, X, y, sample_weight, checked, warm):
+        """The training texts as `LabelledTexts`, and the task that their targets make."""
+        name = type(self).__name__
         if y is None:
             raise ValueError(f"{name} requires y to be passed, but the target y is None.")
         texts = check_texts(X, name)
         y = self._as_target(y, "y")
         check_consistent_length(texts.first, y)
-        weights = check_weights(sample_weight, len(texts))
+        weight = check_weights(sample_weight, len(texts))
         # A row repeated zero times is a row that is not there.
-        kept = np.flatnonzero(weights)
+        kept = np.flatnonzero(weight)
         if len(kept) < len(texts):
-            texts, y, weights = texts.take(kept), y[kept], weights[kept]
-        warm = self.warm_start and hasattr(self, "_fitted")
-        task = self._make_task(y, weights, warm)
-        train = (texts, task.encode(y, "y"), weights)
-        seeds = derive_seeds(self.random_state, self.init_seed, self.order_seed)
-        train, valid = self._split(train, task, X_val, y_val, sample_weight_val, seeds)
-        if warm:
-            fitted = self._model_to_go_on_with(texts)
-        else:
-            fitted = self._new_model(checked, task.n_outputs, seeds)
-        module, notice = fitted.module(settings.device), MemoryNotice()
-        self._freeze(module)
-        if settings.layer_decay != 1.0:
-            check_own_family(module.runner, "layer_decay")
-        train_set, valid_set = self._datasets(train, valid, fitted)
-        # The weights of a warm start are this estimator's own; nobody else has states of theirs.
-        encoder = None if warm else encoder_key(fitted.facts, settings.precision)
-        pretrained = self._pretrained_weights(fitted, module, settings)
-        data = train_set, valid_set, task.objective
-        result = fine_tune(module, *data, settings, seeds, notice, encoder=encoder, pretrained=pretrained)
+            texts, y, weight = texts.take(kept), y[kept], weight[kept]
+        task = self._make_task(y, weight, checked, warm)
+        return LabelledTexts(texts, task.encode(y, "y"), weight), task
 
-        verdict = self._judge(module, train_set, task.objective, settings, notice, result)
-        earlier = self.history_ if warm else []
-        self._set_fitted(fitted, texts)
-        self._adopt(task)
-        self.history_ = earlier + [{**row, "epoch": row["epoch"] + len(earlier)} for row in result.history]
-        self.loss_curve_ = [row["train_loss"] for row in self.history_]
-        self.n_iter_ = len(self.history_)
-        self.best_epoch_ = len(earlier) + result.best_epoch
-        self.training_status_, self.layer_share_, advice = verdict
-        if advice:
-            warnings.warn(f"Fine-tuning failed ({self.training_status_}): {advice}", ConvergenceWarning, stacklevel=2)
-        return self
+    def _split(self, train, task, X_val, y_val, sample_weight_val, checked, seeds):
+        """Training and validation texts; the latter may be None."""
+        if X_val is not None or y_val is not None:
+            if X_val is None or y_val is None:
+                raise ValueError("X_val and y_val must be given together.")
+            texts = check_texts(X_val, type(self).__name__)
+            self._check_same_columns(texts, train.texts.n_columns, train.texts.column_names, "X_val")
+            y_val = self._as_target(y_val, "y_val")
+            check_consistent_length(texts.first, y_val)
+            weight = check_weights(sample_weight_val, len(texts), "sample_weight_val")
+            return train, LabelledTexts(texts, task.encode(y_val, "y_val"), weight)
+        if sample_weight_val is not None:
+            raise ValueError("sample_weight_val needs X_val and y_val.")
+        if not checked["early_stopping"]:
+            return train, None
+        names = getattr(task, "classes", None)
+        fraction = checked["validation_fraction"]
+        rows = validation_split(len(train), train.target.strata, names, fraction, seeds.split)
+        return tuple(map(train.take, rows))
 
-    def _model_facts(self):
-        """The parameters that shape the model, as JSON types."""
-        names = ("revision", "layer_pooling", "token_pooling", "n_heads", "head", "reinit_layers", "max_length")
-        facts = {name: to_json(getattr(self, name)) for name in (*names, "dropout")}
-        indices = {name: as_list(getattr(self, name)) for name in ("layers", "layer_path")}
-        # Whether there is mixout decides over the dropout of the model.
-        return {"model": str(self.model), "mixout": bool(self.mixout), **indices, **facts}
+    # ------------------------------------------------------------- the model that is trained
+
+    def _new_model(self, checked, n_outputs, texts, seeds):
+        """A pretrained encoder with new poolings and a new head, as a `FittedModel` that is still to be trained."""
+        loaded = load_encoder(self.model, self.revision)
+        path, dropout = resolve_path(self.layer_path, make_runner(loaded.model)), dropout_asked(checked)
+        encoder = loaded.copy_model(dropout, path)
+        arguments = {name: checked[name] for name in ("layer_pooling", "token_pooling", "n_heads", "head")}
+        arguments |= {"n_outputs": n_outputs, "layers": self.layers, "head_dropout": dropout}
+        # Only the new parameters are drawn here: loading has locks of its own and must not wait inside this one.
+        with isolated(seeds.init):
+            module = PooledEncoder(encoder, **arguments)
+            # After the head, so that a run with and one without start from the same head.
+            module.reinitialise(checked["reinit_layers"])
+        return self._fitted_model(loaded, module, arguments, texts, asked=model_asked(self), own_path=path)
 
     def _model_to_go_on_with(self, texts):
         """The model of the last fit, for ``warm_start``; ValueError if the parameters now ask for another."""
         self._check_same_columns_as_fitted(texts)
-        asked, before = self._model_facts(), self._fitted.facts["asked"]
+        asked, before = model_asked(self), self._fitted.blueprint.asked
         changed = sorted(name for name in asked if asked[name] != before.get(name))
         if changed:
             raise ValueError(
@@ -143,61 +162,7 @@ class MaxPoolBERTBase(TextEstimator):
                 "Put the old value back, or set warm_start=False."
             )
         # A copy: should this fit fail, the last one still stands.
-        return self._fitted.copy()
-
-    def _new_model(self, checked, n_outputs, seeds):
-        loaded = load_encoder(self.model, self.revision)
-        path = resolve_path(self.layer_path, make_runner(loaded.model))
-        encoder = loaded.copy_model(checked["dropout"], path)
-        names = ("layer_pooling", "token_pooling", "n_heads", "head")
-        head = {name: checked[name] for name in names}
-        head |= {"n_outputs": n_outputs, "layers": self.layers, "head_dropout": checked["dropout"]}
-        # Only the new parameters are drawn here: loading has locks of its own and must not wait inside this one.
-        with isolated(seeds.init):
-            module = PooledEncoder(encoder, **head)
-            # After the head, so that a run with and one without start from the same head.
-            module.reinitialise(checked["reinit_layers"])
-        return self._fitted_model(loaded, module, head, asked=self._model_facts(), own_path=path)
-
-    def _pretrained_weights(self, fitted, module, settings):
-        """Weights of the encoder as they were pretrained, by name, without those drawn anew; {} if nobody asks.
-
-        They are read from the model's own files, also in a warm start: a fitted estimator
-        that carried them would be twice as large.
-        """
-        if not (settings.pretrained_decay or settings.mixout):
-            return {}
-        loaded = load_encoder(self.model, self.revision)
-        if loaded.weights_sha256 != fitted.facts["weights_sha256"]:
-            raise ValueError(
-                f"pretrained_decay and mixout need the weights from which the first fit started, but {self.model!r} "
-                "now holds others. Put them back, or set warm_start=False."
-            )
-        path = fitted.facts["own_path"]
-        weights = (loaded.model if path is None else loaded.copy_model(path=path)).state_dict()
-        fresh = {id(p) for part in module.fresh_parts(int(self.reinit_layers)) for p in part.parameters()}
-        names = [name for name, p in module.encoder.named_parameters() if id(p) not in fresh]
-        return {f"encoder.{name}": weights[name] for name in names}
-
-    def _split(self, train, task, X_val, y_val, sample_weight_val, seeds):
-        """Training and validation parts as (texts, target, weights); the latter may be None."""
-        texts, target, weights = train
-        if X_val is not None or y_val is not None:
-            if X_val is None or y_val is None:
-                raise ValueError("X_val and y_val must be given together.")
-            valid_texts = check_texts(X_val, type(self).__name__)
-            self._check_same_columns(valid_texts, texts.n_columns, texts.column_names, "X_val")
-            y_val = self._as_target(y_val, "y_val")
-            check_consistent_length(valid_texts.first, y_val)
-            valid_weights = check_weights(sample_weight_val, len(valid_texts), "sample_weight_val")
-            return train, (valid_texts, task.encode(y_val, "y_val"), valid_weights)
-        if sample_weight_val is not None:
-            raise ValueError("sample_weight_val needs X_val and y_val.")
-        if not self.early_stopping:
-            return train, None
-        names = getattr(task, "classes", None)
-        parts = validation_split(len(texts), target.strata, names, self.validation_fraction, seeds.split)
-        return tuple((texts.take(rows), target.take(rows), weights[rows]) for rows in parts)
+        return self._fitted.copy(texts)
 
     def _freeze(self, module):
         """Freeze the first `freeze_layers` layers of `module`, and no others."""
@@ -207,45 +172,61 @@ class MaxPoolBERTBase(TextEstimator):
         if n_frozen + n_fresh > n_layers:
             raise ValueError(
                 f"freeze_layers={n_frozen} and reinit_layers={n_fresh} meet: the encoder runs {n_layers} layers, and a "
-                "layer drawn anew must be trained. Lower one of them."
+                "re-initialised layer must be trained. Lower one of them."
             )
         module.freeze(n_frozen)
 
-    def _datasets(self, train, valid, fitted):
-        """Tokenised training and validation data; one warning counts the texts of both that were cut."""
-        datasets = []
-        for part in (train, valid):
-            if part is None:
-                datasets.append(None)
-                continue
-            texts, target, weights = part
-            weights = weights * target.weight
-            if not weights.any():
-                raise ValueError("class_weight and sample_weight together leave no sample with a weight above zero.")
-            tokens = tokenize(texts, fitted.tokenizer, fitted.max_length)
-            weight = torch.from_numpy((weights / weights.mean()).astype(np.float32))
-            datasets.append(TextDataset(tokens, torch.from_numpy(target.values), weight))
-        present = [dataset for dataset in datasets if dataset is not None]
-        n_cut = sum(dataset.tokens.n_cut for dataset in present)
-        warn_of_cuts(n_cut, sum(map(len, present)), fitted.max_length, stacklevel=3)
-        return datasets
+    def _pretrained_weights(self, fitted, module, settings):
+        """Weights of the encoder as they were pretrained, by name, without re-initialised ones; {} if nobody asks.
 
-    def _judge(self, module, train_set, objective, settings, notice, result):
-        """Look at the trained model once more over its own training texts: status, shares of the layers, advice."""
-        outputs = torch.empty(len(train_set), module.classifier.out_features)
-        wins = torch.zeros(len(module.layers), dtype=torch.float64)
-        for indices, (output, won) in run_batches(
-            module.forward_with_wins,
-            train_set.tokens,
-            settings.device,
-            settings.precision,
-            notice,
-            train_set.prefixes,
-        ):
-            outputs[indices] = output.float().cpu()
-            wins += won.cpu().double()
-        status, loss, reference = training_status(
-            objective, outputs, train_set.target, train_set.weight, result.diverged
-        )
-        advice = ADVICE.get(status, "").format(loss=loss, reference=reference, epoch=len(result.history))
-        return status, (wins / wins.sum()).numpy(), advice
+        They are read from the model's own files, also in a warm start: a fitted estimator
+        that carried them would be twice as large.
+        """
+        if not (settings.pretrained_decay or settings.mixout):
+            return {}
+        loaded = load_encoder(self.model, self.revision)
+        if loaded.weights_sha256 != fitted.blueprint.weights_sha256:
+            raise ValueError(
+                f"pretrained_decay and mixout need the weights from which the first fit started, but {self.model!r} "
+                "now holds others. Put them back, or set warm_start=False."
+            )
+        path = fitted.blueprint.own_path
+        weights = (loaded.model if path is None else loaded.copy_model(path=path)).state_dict()
+        fresh = {id(p) for part in module.fresh_parts(int(self.reinit_layers)) for p in part.parameters()}
+        names = [name for name, p in module.encoder.named_parameters() if id(p) not in fresh]
+        return {f"encoder.{name}": weights[name] for name in names}
+
+    # ------------------------------------------------------------- training, and what it leaves behind
+
+    def _train(self, fitted, train, valid, objective, settings, seeds, warm):
+        """Train the module of `fitted` in place; returns the `FineTuneResult` and the `Verdict` over it."""
+        module, notice = fitted.module(settings.device), MemoryNotice()
+        self._freeze(module)
+        if settings.layer_decay != 1.0:
+            check_own_family(module.runner, "layer_decay")
+        train_set, valid_set = self._tokenized(train, valid, fitted)
+        # The weights of a warm start are this estimator's own; nobody else has states of theirs.
+        encoder = None if warm else fitted.encoder_key(settings.precision)
+        pretrained = self._pretrained_weights(fitted, module, settings)
+        data = train_set, valid_set, objective
+        result = fine_tune(module, *data, settings, seeds, notice, encoder=encoder, pretrained=pretrained)
+        return result, judge(module, train_set, objective, settings, notice, result)
+
+    @staticmethod
+    def _tokenized(train, valid, fitted):
+        """Training and validation data as `TextDataset`; one warning counts the texts of both that were cut."""
+        train = train.tokenized(fitted.tokenizer, fitted.max_length)
+        valid = None if valid is None else valid.tokenized(fitted.tokenizer, fitted.max_length)
+        present = [train] if valid is None else [train, valid]
+        n_cut = sum(dataset.tokens.n_cut for dataset in present)
+        warn_of_cuts(n_cut, sum(map(len, present)), fitted.max_length, stacklevel=4)
+        return train, valid
+
+    def _record(self, result, verdict, warm):
+        """Set the attributes that say how the training went."""
+        earlier = self.history_ if warm else []
+        self.history_ = earlier + [{**row, "epoch": row["epoch"] + len(earlier)} for row in result.history]
+        self.loss_curve_ = [row["train_loss"] for row in self.history_]
+        self.n_iter_ = len(self.history_)
+        self.best_epoch_ = len(earlier) + result.best_epoch
+        self.training_status_, self.layer_share_ = verdict.status, verdict.layer_share

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from skbert.compute import giving_up, isolated, run_batches
-from skbert.encoder import CODE_KEYS, build_model, tokenizer_from_files
+from skbert.compute import giving_up, run_batches
+from skbert.encoder import tokenizer_from_files
+from skbert.estimators._blueprint import Blueprint
 from skbert.estimators._through_store import run_through_store
-from skbert.networks import PooledEncoder
 from skbert.store import encoder_key
 from skbert.text import tokenize, warn_of_cuts
 
@@ -28,15 +28,14 @@ class FittedModel:
     ----------
     module : PooledEncoder
     tokenizer : transformers tokenizer
-    facts : dict
-        What rebuilds the two, in JSON types: ``config``, ``head``, ``max_length``,
-        and where the weights came from.
+    blueprint : Blueprint
+        What builds the module again.
     tokenizer_files : dict of str to bytes
     shared : bool, default=False
         Whether the weights also belong to others, so that they must not be moved; such a module is on the CPU.
     """
 
-    def __init__(self, module, tokenizer, facts, tokenizer_files, shared=False):
+    def __init__(self, module, tokenizer, blueprint, tokenizer_files, shared=False):
         self._module = module
         self._shared = shared
         # The device on which all of the module stands, in eval mode; None while it is built or moved.
@@ -45,29 +44,32 @@ class FittedModel:
         self._tensors = None
         # Threads may share an estimator that was just unpickled.
         self._lock = threading.Lock()
-        self.facts = facts
+        self.blueprint = blueprint
         self.tokenizer_files = tokenizer_files
 
     @classmethod
     def from_state(cls, state):
         """The inverse of `state`."""
-        return cls.from_tensors(state["tensors"], json.loads(state["facts"]), dict(state["tokenizer_files"]))
+        return cls.from_tensors(
+            state["tensors"], Blueprint.from_json(json.loads(state["blueprint"])), dict(state["tokenizer_files"])
+        )
 
-    def copy(self):
-        """A copy with weights of its own; the tokenizer is shared."""
-        return FittedModel.from_tensors(self.tensors(), dict(self.facts), self.tokenizer_files, self._tokenizer)
+    def copy(self, texts):
+        """A copy with weights of its own, to be trained on `texts`; the tokenizer is shared."""
+        blueprint = self.blueprint.for_columns(texts)
+        return FittedModel.from_tensors(self.tensors(), blueprint, self.tokenizer_files, self._tokenizer)
 
     @classmethod
-    def from_tensors(cls, tensors, facts, tokenizer_files, tokenizer=None):
+    def from_tensors(cls, tensors, blueprint, tokenizer_files, tokenizer=None):
         """A fitted model whose module is built from arrays when it is first needed."""
-        fitted = cls(None, tokenizer, facts, tokenizer_files)
+        fitted = cls(None, tokenizer, blueprint, tokenizer_files)
         fitted._tensors = tensors
         return fitted
 
     def state(self):
         """Everything as str, bytes and numpy arrays; the live module stays where it is."""
         return {
-            "facts": json.dumps(self.facts),
+            "blueprint": json.dumps(self.blueprint.to_json()),
             "tensors": self.tensors(),
             "tokenizer_files": dict(self.tokenizer_files),
         }
@@ -83,12 +85,12 @@ class FittedModel:
     @property
     def max_length(self):
         """Longest input in tokens."""
-        return self.facts["max_length"]
+        return self.blueprint.max_length
 
     @property
     def width(self):
         """Width of the pooled vectors."""
-        return self.facts["width"]
+        return self.blueprint.width
 
     @property
     def tokenizer(self):
@@ -106,7 +108,7 @@ class FittedModel:
             if self._module is None:
                 # Built inside somebody's inference mode, the weights could never be trained on.
                 with torch.inference_mode(False):
-                    self._module = self._build()
+                    self._module = self.blueprint.build(self._tensors)
                 self._tensors = None
             # Walking over all modules takes longer than pooling what a feature store holds.
             if self._module.training or self._ready_on != device:
@@ -116,20 +118,10 @@ class FittedModel:
                 self._ready_on = device
             return self._module
 
-    def _build(self):
-        from transformers import AutoConfig
-
-        # Arrays may come as read-only memory maps from another process, hence the copies.
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in self._tensors.items()}
-        encoder = {name[len("encoder.") :]: t for name, t in tensors.items() if name.startswith("encoder.")}
-        # What a saved folder says must not choose code to run.
-        config = {name: value for name, value in self.facts["config"].items() if name not in CODE_KEYS}
-        config = AutoConfig.for_model(config.pop("model_type"), **config)
-        model = build_model(config, encoder, self.facts["own_path"])
-        with isolated(0):
-            module = PooledEncoder(model, **self.facts["head"])
-        module.load_state_dict(tensors)
-        return module
+    def encoder_key(self, precision):
+        """What finds hidden states of this encoder in a store, as long as its weights are those that were loaded."""
+        blueprint = self.blueprint
+        return encoder_key(blueprint.weights_sha256, blueprint.config, blueprint.path, precision)
 
     def run(self, texts, what, device, precision, progress=False, store=None):
         """Outputs or pooled vectors of texts; each distinct text is computed once.
@@ -155,7 +147,7 @@ class FittedModel:
             function = {"output": module.forward, "pooled": module.pool}[what]
             batches = run_batches(function, tokens, device, precision)
         else:
-            batches = run_through_store(store, encoder_key(self.facts, precision), module, tokens, device, precision)
+            batches = run_through_store(store, self.encoder_key(precision), module, tokens, device, precision)
         result = None
         with tqdm(total=len(tokens), unit="text", leave=False, disable=not progress) as bar:
             for indices, values in batches:

@@ -1,50 +1,118 @@
-"""What each constructor parameter of the trained estimators may be, and the settings that follow from them."""
+"""The constructor parameters of the trained estimators: what each may be, and what follows from it.
+
+One list, in the order of the constructor. The checks, the settings of a training run, the parameters that a recipe
+may set and those that shape the model are all taken from it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import partial
 
-from skbert._shared import check_bool, check_callbacks, check_choice, check_int, check_real
+from skbert._shared import (
+    as_list,
+    check_bool,
+    check_callbacks,
+    check_choice,
+    check_int,
+    check_real,
+    check_verbose,
+    to_json,
+)
+from skbert.networks import TEXT_HEADS
 from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
 from skbert.training import FineTuneSettings
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One constructor parameter.
+
+    Attributes
+    ----------
+    name : str
+    check : callable or None
+        Takes name and value and gives the value back as a plain Python type, or raises ValueError. None where the
+        check needs the data or the encoder, and stands where the value is used.
+    shape : callable or None
+        Gives the JSON value by which a warm start tells whether it is still the model of the last fit that is asked
+        for; None where the parameter does not shape the model.
+    recipe : bool
+        Whether a recipe may set it.
+    """
+
+    name: str
+    check: Callable | None = None
+    shape: Callable | None = None
+    recipe: bool = False
 
 
 def _or_none(check):
     return lambda name, value: None if value is None else check(name, value)
 
 
-# The checks give the values back as plain Python types. What depends on the data or on the encoder is checked where
-# it is used: `layers`, `layer_path`, `class_weight`, `label_smoothing`, and how many layers there are to freeze.
-_CHECKS = {
-    "layer_pooling": partial(check_choice, choices=LAYER_POOLINGS),
-    "token_pooling": partial(check_choice, choices=TOKEN_POOLINGS),
-    "n_heads": partial(check_int, low=1),
-    "head": partial(check_choice, choices=("linear", "pooler")),
-    "freeze_layers": partial(check_int, low=0),
-    "reinit_layers": partial(check_int, low=0),
-    "max_epochs": partial(check_int, low=1),
-    "batch_size": partial(check_int, low=1),
-    "learning_rate": partial(check_real, low=0),
-    "head_learning_rate": _or_none(partial(check_real, low=0)),
-    "layer_decay": partial(check_real, low=0, high=1, open_low=True),
-    "warmup_ratio": partial(check_real, low=0, high=1),
-    "weight_decay": partial(check_real, low=0),
-    "pretrained_decay": partial(check_real, low=0),
-    "mixout": partial(check_real, low=0, high=1, open_high=True),
-    "bias_correction": check_bool,
-    "max_grad_norm": _or_none(partial(check_real, low=0, open_low=True)),
-    "dropout": _or_none(partial(check_real, low=0, high=1, open_high=True)),
-    "early_stopping": check_bool,
-    "validation_fraction": partial(check_real, low=0, high=1, open_low=True, open_high=True),
-    "n_iter_no_change": partial(check_int, low=1),
-    "warm_start": check_bool,
-    "callbacks": lambda name, value: check_callbacks(value),
-}
+def _check_revision(name, value):
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} must be None or a str, got {value!r}")
+    return value
 
 
-def checked_parameters(estimator):
-    """The constructor parameters of `estimator` that depend neither on the data nor on the encoder, checked.
+_at_least_0, _at_least_1 = partial(check_int, low=0), partial(check_int, low=1)
+_not_negative = partial(check_real, low=0)
+
+PARAMETERS = (
+    Parameter("model", shape=str),
+    Parameter("revision", _check_revision, shape=to_json),
+    Parameter("layers", shape=as_list),
+    Parameter("layer_pooling", partial(check_choice, choices=tuple(LAYER_POOLINGS)), shape=to_json),
+    Parameter("token_pooling", partial(check_choice, choices=tuple(TOKEN_POOLINGS)), shape=to_json),
+    Parameter("n_heads", _at_least_1, shape=to_json),
+    Parameter("head", partial(check_choice, choices=tuple(TEXT_HEADS)), shape=to_json),
+    Parameter("layer_path", shape=as_list, recipe=True),
+    Parameter("freeze_layers", _at_least_0, recipe=True),
+    Parameter("reinit_layers", _at_least_0, shape=to_json, recipe=True),
+    Parameter("max_length", _or_none(partial(check_int, low=3)), shape=to_json),
+    Parameter("max_epochs", _at_least_1, recipe=True),
+    Parameter("batch_size", _at_least_1, recipe=True),
+    Parameter("learning_rate", _not_negative, recipe=True),
+    Parameter("head_learning_rate", _or_none(_not_negative), recipe=True),
+    Parameter("layer_decay", partial(check_real, low=0, high=1, open_low=True), recipe=True),
+    Parameter("warmup_ratio", partial(check_real, low=0, high=1), recipe=True),
+    Parameter("weight_decay", _not_negative, recipe=True),
+    Parameter("pretrained_decay", _not_negative, recipe=True),
+    # Whether there is mixout decides over the dropout of the model.
+    Parameter("mixout", partial(check_real, low=0, high=1, open_high=True), shape=bool, recipe=True),
+    Parameter("bias_correction", check_bool, recipe=True),
+    Parameter("max_grad_norm", _or_none(partial(check_real, low=0, open_low=True)), recipe=True),
+    Parameter("dropout", _or_none(partial(check_real, low=0, high=1, open_high=True)), shape=to_json, recipe=True),
+    Parameter("label_smoothing", partial(check_real, low=0, high=1, open_high=True)),
+    Parameter("class_weight"),
+    Parameter("early_stopping", check_bool),
+    Parameter("validation_fraction", partial(check_real, low=0, high=1, open_low=True, open_high=True)),
+    Parameter("n_iter_no_change", _at_least_1),
+    Parameter("warm_start", check_bool),
+    Parameter("callbacks", lambda name, value: check_callbacks(value)),
+    Parameter("random_state"),
+    Parameter("init_seed"),
+    Parameter("order_seed"),
+    Parameter("device"),
+    Parameter("precision"),
+    Parameter("verbose", lambda name, value: check_verbose(value)),
+)
+
+RECIPE_PARAMETERS = tuple(parameter.name for parameter in PARAMETERS if parameter.recipe)
+
+
+def checked_parameters(estimator, names=None):
+    """The constructor parameters of `estimator` that can be checked without data and encoder.
+
+    Parameters
+    ----------
+    estimator : estimator
+        It may lack some of the parameters.
+    names : collection of str, default=None
+        Only these; None means all.
 
     Returns
     -------
@@ -55,16 +123,31 @@ def checked_parameters(estimator):
     ValueError
         One of them is out of its range.
     """
-    checked = {name: check(name, getattr(estimator, name)) for name, check in _CHECKS.items()}
-    if checked["mixout"] and checked["dropout"] is None:
-        # Mixout takes the place of dropout, as in its authors' code.
-        checked["dropout"] = 0.0
-    return checked
+    return {
+        parameter.name: parameter.check(parameter.name, getattr(estimator, parameter.name))
+        for parameter in PARAMETERS
+        if parameter.check and hasattr(estimator, parameter.name) and (names is None or parameter.name in names)
+    }
 
 
-def fine_tune_settings(checked, device, precision, verbose):
+def dropout_asked(checked):
+    """The probability that replaces every dropout of the encoder and of the head, or None."""
+    # Mixout takes the place of dropout, as in its authors' code.
+    return 0.0 if checked["mixout"] and checked["dropout"] is None else checked["dropout"]
+
+
+def model_asked(estimator):
+    """The parameters that shape the model of `estimator`, as JSON types."""
+    return {
+        parameter.name: parameter.shape(getattr(estimator, parameter.name))
+        for parameter in PARAMETERS
+        if parameter.shape
+    }
+
+
+def fine_tune_settings(checked, device, precision):
     """`FineTuneSettings` from checked parameters, a torch device and a resolved precision."""
-    given = {**checked, "device": device, "precision": precision, "verbose": verbose}
+    given = {**checked, "device": device, "precision": precision}
     if given["head_learning_rate"] is None:
         given["head_learning_rate"] = given["learning_rate"]
     given["patience"] = given["n_iter_no_change"] if given["early_stopping"] else None

@@ -7,6 +7,7 @@ import warnings
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._shared import from_json, to_json
+from skbert.estimators._blueprint import Blueprint
 from skbert.estimators._fitted_model import FittedModel
 from skbert.saving import read_folder, write_folder
 
@@ -73,7 +74,7 @@ class PersistenceMixin:
         state = {
             "parameters": parameters,
             "attributes": attributes,
-            "facts": fitted.facts,
+            "blueprint": fitted.blueprint.to_json(),
             # latin-1 maps every byte to one character, so any tokenizer file survives the way through JSON.
             "tokenizer_files": {name: content.decode("latin-1") for name, content in fitted.tokenizer_files.items()},
         }
@@ -101,5 +102,7 @@ class PersistenceMixin:
         for name, value in state["attributes"].items():
             setattr(estimator, name, from_json(value))
         files = {name: content.encode("latin-1") for name, content in state["tokenizer_files"].items()}
-        estimator._fitted = FittedModel.from_tensors(tensors, state["facts"], files)
+        # Called facts in folders that were saved before there were blueprints.
+        blueprint = Blueprint.from_json(state["blueprint"] if "blueprint" in state else state["facts"])
+        estimator._fitted = FittedModel.from_tensors(tensors, blueprint, files)
         return estimator

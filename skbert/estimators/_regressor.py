@@ -258,7 +258,7 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
 
     _as_target = staticmethod(as_numbers)
 
-    def _make_task(self, y, weights, warm):
+    def _make_task(self, y, weights, checked, warm):
         if warm:
             return RegressionTask(y, weights, self._target_mean, self._target_scale)
         return RegressionTask(y, weights)

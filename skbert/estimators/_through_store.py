@@ -38,8 +38,8 @@ def run_through_store(store, encoder, module, tokens, device, precision):
         rows.setdefault(key, []).append(row)
     firsts = np.array([same[0] for same in rows.values()])
     distinct = tokens.take(firsts)
-    point = module.layers, module.layer_pooling, module.token_pooling.mode
-    parts = parts_for(point[0], point[1].mode, point[2])
+    point = module.layers, module.layer_pooling, module.token_pooling
+    parts = parts_for(*point)
 
     def pooled(found):
         vectors = pool_records(list(found.values()), *point)

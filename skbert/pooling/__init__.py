@@ -11,24 +11,15 @@ encoders.
 """
 
 from skbert.pooling._from_stored import parts_for, pool_records, records_of
-from skbert.pooling._over_layers import LAYER_POOLINGS, LayerPooling, resolve_layers
-from skbert.pooling._over_tokens import (
-    TOKEN_POOLINGS,
-    ClsPooling,
-    MaxPooling,
-    MeanPooling,
-    MultiHeadAttentionPooling,
-    make_token_pooling,
-)
+from skbert.pooling._over_layers import LAYER_POOLINGS, LayerPooling, make_layer_pooling, resolve_layers
+from skbert.pooling._over_tokens import TOKEN_POOLINGS, TokenPooling, make_token_pooling
 
 __all__ = [
     "LAYER_POOLINGS",
     "TOKEN_POOLINGS",
-    "ClsPooling",
     "LayerPooling",
-    "MaxPooling",
-    "MeanPooling",
-    "MultiHeadAttentionPooling",
+    "TokenPooling",
+    "make_layer_pooling",
     "make_token_pooling",
     "parts_for",
     "pool_records",

@@ -13,12 +13,12 @@ from functools import reduce
 
 import torch
 
-from skbert.pooling._over_tokens import ClsPooling, MaxPooling, MeanPooling
+from skbert.pooling._over_tokens import TOKEN_POOLINGS
 from skbert.text import Layout
 
 SUMMARY = "summary"
 # In the order of the rows of a summary.
-_TOKEN_POOLINGS = {"cls": ClsPooling(), "mean": MeanPooling(), "max": MaxPooling()}
+_SUMMARISED = {name: pooling() for name, pooling in TOKEN_POOLINGS.items() if pooling.summarised}
 
 
 def _state(depth):
@@ -44,7 +44,7 @@ def records_of(states, layout):
     dtype = reduce(torch.promote_types, (state.dtype for state in states))
     states = [state.to(dtype) for state in states]
     padded = [layout.pad(state) for state in states]
-    summary = torch.stack([pool(state, layout.mask) for state in padded for pool in _TOKEN_POOLINGS.values()], dim=1)
+    summary = torch.stack([pool(state, layout.mask) for state in padded for pool in _SUMMARISED.values()], dim=1)
     summary = summary[layout.order].cpu()
     split = [state.cpu().split(layout.lengths) for state in states]
     return [
@@ -60,11 +60,11 @@ def parts_for(layers, layer_pooling, token_pooling):
     ----------
     layers : sequence of int
         Indices of hidden states.
-    layer_pooling : {"max", "mean", "sum", "concat"}
-    token_pooling : {"cls", "mean", "max"}
+    layer_pooling : LayerPooling
+    token_pooling : TokenPooling
+        Neither may learn.
     """
-    commuting = {"cls": ("max", "mean", "sum"), "mean": ("mean", "sum"), "max": ("max",)}[token_pooling]
-    if len(layers) == 1 or layer_pooling == "concat" or layer_pooling in commuting:
+    if token_pooling.summarised and (len(layers) == 1 or token_pooling.name in layer_pooling.commutes_with):
         return [SUMMARY]
     return [_state(depth) for depth in layers]
 
@@ -78,18 +78,18 @@ def pool_records(records, layers, layer_pooling, token_pooling):
         Parts of each text.
     layers : sequence of int
     layer_pooling : LayerPooling
-    token_pooling : {"cls", "mean", "max"}
+    token_pooling : TokenPooling
 
     Returns
     -------
     float32 tensor (n_texts, width)
     """
-    if parts_for(layers, layer_pooling.mode, token_pooling) == [SUMMARY]:
-        row = list(_TOKEN_POOLINGS).index(token_pooling)
-        rows = [len(_TOKEN_POOLINGS) * depth + row for depth in layers]
+    if parts_for(layers, layer_pooling, token_pooling) == [SUMMARY]:
+        row = list(_SUMMARISED).index(token_pooling.name)
+        rows = [len(_SUMMARISED) * depth + row for depth in layers]
         return layer_pooling([torch.stack([record[0][row] for record in records]).float() for row in rows])
     lengths = torch.tensor([len(record[0]) for record in records])
     order = torch.argsort(lengths, stable=True)
     layout = Layout(tuple(lengths[order].tolist()), order)
     states = [torch.cat([records[i][k] for i in order.tolist()]).float() for k in range(len(layers))]
-    return _TOKEN_POOLINGS[token_pooling](layout.pad(layer_pooling(states)), layout.mask)
+    return token_pooling(layout.pad(layer_pooling(states)), layout.mask)

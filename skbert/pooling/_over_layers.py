@@ -1,4 +1,8 @@
-"""Pooling over layers: several hidden states become one, position by position."""
+"""Pooling over layers: several hidden states become one, position by position.
+
+Each value of the parameter `layer_pooling` is one class; what the rest of the package knows of it (the choices of
+the estimators, what a feature store must keep for it, whose share is counted) comes from the class alone.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import nn
-
-LAYER_POOLINGS = ("max", "mean", "sum", "concat", "weighted")
 
 
 def resolve_layers(layers, n_layers):
@@ -60,45 +62,150 @@ def resolve_layers(layers, n_layers):
 
 
 class LayerPooling(nn.Module):
-    """Pool several hidden states into one, position by position.
+    """Base of the poolings over layers.
+
+    A subclass sets `name` and implements `pool`; the rest where it differs.
 
     Parameters
     ----------
-    mode : {"max", "mean", "sum", "concat", "weighted"}
-        Element-wise maximum, mean or sum; concatenation along the width; or
-        ``weighted``, a learned mix with softmax weights that starts as the mean.
     n_states : int
         How many hidden states will come in.
 
-    Notes
-    -----
-    Where two layers tie for the maximum, the gradient is split evenly among them.
+    Attributes
+    ----------
+    name : str
+        The value of `layer_pooling` that asks for it.
+    learns : bool
+        Whether it has parameters, which only training can set.
+    commutes_with : tuple of str
+        Names of the poolings over tokens that may as well come first: then the pooled tokens of each hidden state
+        suffice, and the states themselves need not be read. Taking one token commutes with anything that is done
+        position by position.
     """
 
-    def __init__(self, mode, n_states):
+    name = None
+    learns = False
+    commutes_with = ("cls",)
+
+    def __init__(self, n_states):
         super().__init__()
-        if mode not in LAYER_POOLINGS:
-            raise ValueError(f"layer_pooling must be one of {LAYER_POOLINGS}, got {mode!r}")
-        self.mode = mode
         self.n_states = n_states
-        self.mix = nn.Parameter(torch.zeros(n_states)) if mode == "weighted" else None
 
     def forward(self, states):
-        """Pool `states`, a sequence of tensors of one shape (..., width)."""
+        """Pool `states`, a sequence of tensors of one shape (..., width); one state alone comes back as it is."""
         if len(states) != self.n_states:
             raise ValueError(f"expected {self.n_states} hidden states, got {len(states)}")
-        if self.mode == "concat":
-            return torch.cat(list(states), dim=-1)
-        if len(states) == 1:
-            return states[0]
-        if self.mode == "weighted":
-            weights = torch.softmax(self.mix, dim=0).to(states[0].dtype)
-            return sum(weight * state for weight, state in zip(weights, states, strict=True))
-        if self.mode == "max":
-            return torch.stack(list(states)).amax(dim=0)
-        total = sum(states[1:], start=states[0])
-        return total / len(states) if self.mode == "mean" else total
+        return states[0] if len(states) == 1 else self.pool(states)
+
+    def pool(self, states):
+        """The pooled state (..., width) of two or more `states`."""
+        raise NotImplementedError
 
     def out_width(self, width):
-        """Width of the pooled state, given the encoder's `width`."""
-        return width * self.n_states if self.mode == "concat" else width
+        """Width of the pooled state, given the `width` of the hidden states."""
+        return width
+
+    def shares(self, states):
+        """How many elements of the pooled state come from each of `states`; tensor (n_states,)."""
+        return torch.full((len(states),), states[0].numel() / len(states))
+
+
+class MaxOverLayers(LayerPooling):
+    """Element-wise maximum. Where layers tie for it, the gradient and the share are split evenly among them."""
+
+    name = "max"
+    commutes_with = ("cls", "max")
+
+    def pool(self, states):
+        """The largest of each element."""
+        return torch.stack(list(states)).amax(dim=0)
+
+    def shares(self, states):
+        """How many elements each state is the largest in; tensor (n_states,)."""
+        stacked = torch.stack(list(states))
+        wins = (stacked == stacked.amax(dim=0)).float()
+        return (wins / wins.sum(dim=0)).flatten(1).sum(dim=1)
+
+
+class MeanOverLayers(LayerPooling):
+    """Element-wise mean."""
+
+    name = "mean"
+    commutes_with = ("cls", "mean")
+
+    def pool(self, states):
+        """The mean of each element."""
+        return sum(states[1:], start=states[0]) / len(states)
+
+
+class SumOverLayers(LayerPooling):
+    """Element-wise sum."""
+
+    name = "sum"
+    commutes_with = ("cls", "mean")
+
+    def pool(self, states):
+        """The sum of each element."""
+        return sum(states[1:], start=states[0])
+
+
+class ConcatOverLayers(LayerPooling):
+    """The states side by side: the width is multiplied by their number."""
+
+    name = "concat"
+    commutes_with = ("cls", "mean", "max")
+
+    def pool(self, states):
+        """The states side by side, (..., n_states * width)."""
+        return torch.cat(list(states), dim=-1)
+
+    def out_width(self, width):
+        """`width` times the number of states."""
+        return width * self.n_states
+
+
+class WeightedOverLayers(LayerPooling):
+    """A learned mix: the weights are a softmax, and start as those of the mean."""
+
+    name = "weighted"
+    learns = True
+
+    def __init__(self, n_states):
+        super().__init__(n_states)
+        self.mix = nn.Parameter(torch.zeros(n_states))
+
+    def pool(self, states):
+        """The weighted sum of each element."""
+        weights = torch.softmax(self.mix, dim=0).to(states[0].dtype)
+        return sum(weight * state for weight, state in zip(weights, states, strict=True))
+
+    def shares(self, states):
+        """The learned weight of each state, times the number of elements; tensor (n_states,)."""
+        return torch.softmax(self.mix, dim=0) * states[0].numel()
+
+
+# Every value of `layer_pooling`, in the order in which messages list them.
+LAYER_POOLINGS = {pooling.name: pooling for pooling in LayerPooling.__subclasses__()}
+
+
+def make_layer_pooling(name, n_states):
+    """The module for one value of `layer_pooling`.
+
+    Parameters
+    ----------
+    name : {"max", "mean", "sum", "concat", "weighted"}
+    n_states : int
+        How many hidden states will come in.
+
+    Returns
+    -------
+    LayerPooling
+
+    Raises
+    ------
+    ValueError
+        There is no pooling of this name.
+    """
+    if name not in LAYER_POOLINGS:
+        raise ValueError(f"layer_pooling must be one of {tuple(LAYER_POOLINGS)}, got {name!r}")
+    return LAYER_POOLINGS[name](n_states)

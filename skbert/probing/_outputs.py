@@ -171,7 +171,7 @@ class SkippingEstimator:
             pooled = self._module.pool_skipping(batch, plan, at_once)
             if not has_head:
                 return pooled
-            return self._module.head_output(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
+            return self._module.head(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
 
         # The bound is on the states of all batches that run at once.
         budget = max(1, _ALIVE * at_once // self._module.skip_states(plan) // n_compute_threads(self._device))

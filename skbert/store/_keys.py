@@ -12,13 +12,17 @@ FORMAT = 1
 _IRRELEVANT = ("_name_or_path", "architectures", "transformers_version", "id2label", "label2id")
 
 
-def encoder_key(facts, precision):
+def encoder_key(weights_sha256, config, path, precision):
     """Hash of an encoder and of how it is run.
 
     Parameters
     ----------
-    facts : dict
-        Of a `FittedModel`: ``weights_sha256``, ``config``, and the layer path.
+    weights_sha256 : str
+        Hash of the file of the weights.
+    config : dict
+        Of the transformers model.
+    path : list of int or None
+        The layers that run; None means all, once.
     precision : {"fp32", "bf16"}
 
     Returns
@@ -31,11 +35,8 @@ def encoder_key(facts, precision):
     ``max_length`` through the token ids that `text_keys` adds. So two names of one
     encoder, and two limits that cut a text alike, share what is stored.
     """
-    config = {
-        name: value for name, value in facts["config"].items() if name not in _IRRELEVANT and "dropout" not in name
-    }
-    path = facts["head"].get("path") or facts.get("own_path")
-    content = [FORMAT, facts["weights_sha256"], config, path, precision]
+    config = {name: value for name, value in config.items() if name not in _IRRELEVANT and "dropout" not in name}
+    content = [FORMAT, weights_sha256, config, path, precision]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).digest()
 
 

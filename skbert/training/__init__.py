@@ -7,10 +7,9 @@ from skbert.training._objectives import BinaryCrossEntropy, CrossEntropy, MeanSq
 from skbert.training._optimizers import BertAdam, linear_schedule, parameter_groups
 from skbert.training._pretrained import Mixout
 from skbert.training._settings import FineTuneSettings
-from skbert.training._verdict import ADVICE, training_status
+from skbert.training._verdict import judge
 
 __all__ = [
-    "ADVICE",
     "BertAdam",
     "BinaryCrossEntropy",
     "CrossEntropy",
@@ -19,8 +18,8 @@ __all__ = [
     "Mixout",
     "TextDataset",
     "fine_tune",
+    "judge",
     "linear_schedule",
     "parameter_groups",
     "prefix_cache_limit",
-    "training_status",
 ]

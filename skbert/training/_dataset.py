@@ -28,6 +28,10 @@ class TextDataset(torch.utils.data.Dataset):
         self.weight = weight
         self.prefixes = prefixes
 
+    def with_prefixes(self, prefixes):
+        """The same texts with states of their frozen layers, a `PrefixCache` or None."""
+        return TextDataset(self.tokens, self.target, self.weight, prefixes)
+
     def __len__(self):
         return len(self.tokens)
 

@@ -10,19 +10,32 @@ import numpy as np
 
 from skbert.compute import giving_up
 from skbert.training._callbacks import Progress
-from skbert.training._frozen_prefix import cache_prefixes
+from skbert.training._frozen_prefix import PrefixCache, cache_prefixes
 from skbert.training._net import Diverged, FineTuneNet, StopTraining, too_large
 from skbert.training._occurring_rows import occurring_rows
-from skbert.training._pretrained import PretrainedDecay, mixed
+from skbert.training._pretrained import mixed
 
 
 @dataclass(frozen=True)
 class FineTuneResult:
-    """What a training run leaves behind, besides the trained module."""
+    """What a training run leaves behind, besides the trained module.
+
+    Attributes
+    ----------
+    history : list of dict
+        One row per epoch.
+    best_epoch : int
+        1-based.
+    diverged : bool
+        Whether a non-finite loss or gradient stopped the training.
+    prefixes : PrefixCache or None
+        States of the frozen layers for the training texts, from which a forward may go on.
+    """
 
     history: list[dict]
     best_epoch: int
     diverged: bool
+    prefixes: PrefixCache | None = None
 
 
 def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encoder=None, pretrained=None):
@@ -62,12 +75,20 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
         train, valid = vocabulary.datasets
         present = [dataset for dataset in (train, valid) if dataset is not None]
         prefixes = cache_prefixes(module.eval(), present, settings.device, settings.precision, notice, encoder)
-        for dataset in present:
-            dataset.prefixes = prefixes
-        net = FineTuneNet(module, objective, settings, seeds, n_train=len(train), valid=valid)
-        net.note_step, net.notice = vocabulary.note_step, notice
+        train = train.with_prefixes(prefixes)
+        valid = None if valid is None else valid.with_prefixes(prefixes)
+        net = FineTuneNet(
+            module,
+            objective,
+            settings,
+            seeds,
+            len(train),
+            valid,
+            notice,
+            targets=targets,
+            note_step=vocabulary.note_step,
+        )
         net.initialize()
-        net.pretrained_decay = PretrainedDecay(net.optimizer_, targets, settings.pretrained_decay)
         try:
             net.notify("on_train_begin", X=train, y=None)
             diverged = _run_loop(net, train)
@@ -80,7 +101,7 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
             module.zero_grad(set_to_none=True)
     history = [_plain(row) for row in net.history.to_list()]
     module.eval()
-    return FineTuneResult(history, _best_epoch(net, history), diverged)
+    return FineTuneResult(history, _best_epoch(net, history), diverged, prefixes)
 
 
 def _table_name(module):

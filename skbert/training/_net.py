@@ -29,6 +29,7 @@ from skbert.errors import OutOfMemoryError
 from skbert.training._callbacks import Progress, Schedule, silent
 from skbert.training._dataset import OrderedBatches, Rows, ShuffledBatches
 from skbert.training._optimizers import BertAdam, parameter_groups
+from skbert.training._pretrained import PretrainedDecay
 
 # eps of the recipe of Mosbach et al. (2021), whose training parameters are our defaults.
 _BETAS, _EPS = (0.9, 0.999), 1e-6
@@ -54,9 +55,26 @@ def too_large(module, settings, longest=None):
 
 
 class FineTuneNet(NeuralNet):
-    """A skorch net that trains a `PooledEncoder` on a `TextDataset`."""
+    """A skorch net that trains a `PooledEncoder` on a `TextDataset`.
 
-    def __init__(self, module, criterion, settings, seeds, n_train, valid):
+    Parameters
+    ----------
+    module : PooledEncoder
+    criterion : Objective
+    settings : FineTuneSettings
+    seeds : Seeds
+    n_train : int
+        Number of training texts.
+    valid : TextDataset or None
+    notice : MemoryNotice
+        Warns when memory runs out.
+    targets : dict of parameter id to tensor
+        Pretrained weights, for `pretrained_decay`.
+    note_step : callable
+        Called at every step that trains the table of token embeddings; see `Vocabulary`.
+    """
+
+    def __init__(self, module, criterion, settings, seeds, n_train, valid, notice, *, targets, note_step):
         callbacks = [("schedule", Schedule()), *settings.callbacks]
         if settings.verbose == 1:
             callbacks.append(("progress", Progress()))
@@ -78,6 +96,9 @@ class FineTuneNet(NeuralNet):
             verbose=max(0, settings.verbose - 1),
         )
         self.settings = settings
+        self.notice = notice
+        self.targets = targets
+        self.note_step = note_step
         self.n_steps = settings.max_epochs * -(-n_train // settings.batch_size)
         self.micro_batch = settings.batch_size
         self.order = np.random.default_rng(seeds.order)
@@ -102,6 +123,7 @@ class FineTuneNet(NeuralNet):
         # None where the table is frozen.
         holders = (group for group in self.optimizer_.param_groups if any(p is table for p in group["params"]))
         self._table_group = next(holders, None)
+        self.pretrained_decay = PretrainedDecay(self.optimizer_, self.targets, settings.pretrained_decay)
         return self
 
     def get_iterator(self, dataset, training=False):

@@ -6,6 +6,8 @@ import math
 
 import torch
 
+from skbert.encoder import parameter_depths
+
 
 def parameter_groups(module, learning_rate, head_learning_rate, weight_decay, layer_decay=1.0):
     """Parameters of a `PooledEncoder` in groups for an optimizer.
@@ -28,8 +30,7 @@ def parameter_groups(module, learning_rate, head_learning_rate, weight_decay, la
     -------
     list of dict with keys ``params``, ``lr``, ``weight_decay`` and ``name``
     """
-    depths = module.depths() if layer_decay != 1.0 else {}
-    top = max(depths.values(), default=0)
+    depths, top = (parameter_depths(module.runner), module.runner.n_layers + 1) if layer_decay != 1.0 else ({}, 0)
     groups = {}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:

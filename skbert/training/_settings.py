@@ -9,7 +9,12 @@ import torch
 
 @dataclass(frozen=True)
 class FineTuneSettings:
-    """How to train; every field is the constructor parameter of the same name, already checked."""
+    """How to train, in plain Python types.
+
+    Each field is the constructor parameter of the same name, checked, except four: `patience` is
+    `n_iter_no_change`, or None without early stopping; `device` and `precision` are what "auto" came to; and
+    `head_learning_rate` is never None.
+    """
 
     max_epochs: int
     batch_size: int

@@ -310,7 +310,7 @@ class RaisesInForward(Callback):
             if len(calls) == 2:
                 raise Broken("forward")
 
-        net.module_.classifier.register_forward_hook(raising)
+        net.module_.head.classifier.register_forward_hook(raising)
 
 
 def test_global_state__raises_inside_the_forward_pass__untouched(parameters, texts, labels, untouched, first):
@@ -448,7 +448,7 @@ def test_init_seed__changed__other_initial_head_same_order(parameters, texts, la
     (a, first), (b, second) = runs
     assert first.order == second.order
     assert len(first.order) == 6
-    head = "classifier.weight"
+    head = "head.classifier.weight"
     assert first.initial[head].shape == (3, 32)
     assert not np.array_equal(first.initial[head], second.initial[head])
     assert first.initial[head].std() > 0
@@ -491,7 +491,7 @@ def test_both_seeds_given__random_state_changed__only_dropout_moves(parameters, 
     runs = [recorded(MaxPoolBERTClassifier, texts, labels, make, random_state=i) for i in (0, 1)]
     (a, first), (b, second) = runs
     assert first.order == second.order
-    np.testing.assert_array_equal(first.initial["classifier.weight"], second.initial["classifier.weight"])
+    np.testing.assert_array_equal(first.initial["head.classifier.weight"], second.initial["head.classifier.weight"])
     assert differ(a, b) == (dropout > 0)
 
 
@@ -510,7 +510,7 @@ def test_one_seed_given__same_random_state__same_bits(parameters, texts, labels,
 def test_random_state__alone__moves_initialisation_and_order(parameters, texts, labels):
     (_, a), (_, b) = (recorded(MaxPoolBERTClassifier, texts, labels, parameters, random_state=i) for i in (0, 1))
     assert a.order != b.order
-    assert not np.array_equal(a.initial["classifier.weight"], b.initial["classifier.weight"])
+    assert not np.array_equal(a.initial["head.classifier.weight"], b.initial["head.classifier.weight"])
 
 
 def test_order__every_epoch__a_new_permutation_of_all_rows(parameters, texts, labels):
@@ -527,7 +527,7 @@ def test_order__number_of_epochs_changed__starts_the_same(parameters, texts, lab
         for n in (1, 2)
     )
     assert long.order[:3] == short.order
-    np.testing.assert_array_equal(long.initial["classifier.weight"], short.initial["classifier.weight"])
+    np.testing.assert_array_equal(long.initial["head.classifier.weight"], short.initial["head.classifier.weight"])
 
 
 def streams(seeds):

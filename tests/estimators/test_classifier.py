@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 def _logits_by_hand(clf, X):
     tensors = clf._fitted.tensors()
-    return clf.transform(X) @ tensors["classifier.weight"].T + tensors["classifier.bias"]
+    return clf.transform(X) @ tensors["head.classifier.weight"].T + tensors["head.classifier.bias"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from transformers import (
 
 from skbert.encoder import load_encoder
 from skbert.networks import PooledEncoder
+from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
 from skbert.text import TextInput, collate, tokenize
 from tests.helpers.tiny import FAMILIES, WORDS
 
@@ -109,8 +110,6 @@ LAYERS = [
     ([-1, 0, 2], (4, 0, 2)),
     (np.array([1, 2]), (1, 2)),
 ]
-LAYER_POOLINGS = ("max", "mean", "sum", "concat", "weighted")
-TOKEN_POOLINGS = ("cls", "mean", "max", "mha")
 
 
 @torch.no_grad()
@@ -122,7 +121,7 @@ def check_point(loaded, states, mask, layers, resolved, layer_pooling, token_poo
     expected = pooled_by_hand(module, states, mask, resolved, layer_pooling, token_pooling)
     assert expected.shape == (len(TEXTS), module.width)
     torch.testing.assert_close(module.pool(batch), expected, rtol=1e-5, atol=1e-5)
-    logits = expected @ module.classifier.weight.T + module.classifier.bias
+    logits = expected @ module.head.classifier.weight.T + module.head.classifier.bias
     torch.testing.assert_close(module(batch), logits, rtol=1e-5, atol=1e-5)
 
 
@@ -156,10 +155,10 @@ def test_forward__defaults__maxpoolbert(tiny):
     loaded = load_encoder(tiny())
     module = PooledEncoder(loaded.copy_model(), N_OUTPUTS)
     assert module.layers == (2, 3, 4)
-    assert module.layer_pooling.mode == "max"
+    assert module.layer_pooling.name == "max"
     assert module.token_pooling.attention.num_heads == 4
-    assert module.head == "linear"
-    assert not module.classifier.bias.any()
+    assert module.head.name == "linear"
+    assert not module.head.classifier.bias.any()
 
 
 @pytest.mark.parametrize("layer_pooling", LAYER_POOLINGS)
@@ -222,13 +221,13 @@ def test_forward__pooler_head__equals_sequence_classification_of_transformers(ti
     loaded = load_encoder(tmp_path)
     assert loaded.has_pooler
     ours = built(loaded.copy_model(), layers=1, token_pooling="cls", head="pooler")
-    ours.classifier.weight.copy_(theirs.classifier.weight)
-    ours.classifier.bias.copy_(theirs.classifier.bias)
+    ours.head.classifier.weight.copy_(theirs.classifier.weight)
+    ours.head.classifier.bias.copy_(theirs.classifier.bias)
     expected = theirs(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits
     torch.testing.assert_close(ours(batch_of(TEXTS, tokenizer)), expected, rtol=0, atol=1e-5)
     # Without the pooler it is another function.
-    ours.head = "linear"
-    assert (ours(batch_of(TEXTS, tokenizer)) - expected).abs().max() > 0.01
+    without = ours.head.classifier(ours.pool(batch_of(TEXTS, tokenizer)))
+    assert (without - expected).abs().max() > 0.01
 
 
 @torch.no_grad()
@@ -238,7 +237,7 @@ def test_forward__pooler_head_on_mha__dense_and_tanh_over_the_pooled_vector(tiny
     batch = batch_of(TEXTS, loaded.tokenizer)
     dense = loaded.model.pooler.dense
     hidden = torch.tanh(module.pool(batch) @ dense.weight.T + dense.bias)
-    expected = hidden @ module.classifier.weight.T + module.classifier.bias
+    expected = hidden @ module.head.classifier.weight.T + module.head.classifier.bias
     torch.testing.assert_close(module(batch), expected, rtol=0, atol=1e-5)
 
 
@@ -303,12 +302,12 @@ def test_pooled_encoder__parameter_out_of_range__value_error(tiny, options, mess
 @pytest.mark.parametrize("token_pooling", TOKEN_POOLINGS)
 @pytest.mark.parametrize("family", ["bert", "modernbert"])
 @torch.no_grad()
-def test_forward_with_wins__max__counts_the_largest_layer(tiny, references, family, token_pooling):
+def test_forward_with_shares__max__counts_the_largest_layer(tiny, references, family, token_pooling):
     loaded = load_encoder(tiny(family))
     layers = (3, 0, 4)
     module = built(loaded.copy_model(), layers=layers, token_pooling=token_pooling)
     batch = batch_of(TEXTS, loaded.tokenizer)
-    outputs, wins = module.forward_with_wins(batch)
+    outputs, wins = module.forward_with_shares(batch)
     torch.testing.assert_close(outputs, module(batch), rtol=0, atol=0)
     states, mask = references(family)
     chosen = states[list(layers)].numpy()
@@ -322,7 +321,7 @@ def test_forward_with_wins__max__counts_the_largest_layer(tiny, references, fami
 
 
 @torch.no_grad()
-def test_forward_with_wins__max_of_equal_layers__shared_evenly(tiny):
+def test_forward_with_shares__max_of_equal_layers__shared_evenly(tiny):
     loaded = load_encoder(tiny("modernbert"))
     encoder = loaded.copy_model()
     # A ModernBERT layer adds to its input; without weights it adds nothing, so H_2 = H_3.
@@ -330,11 +329,11 @@ def test_forward_with_wins__max_of_equal_layers__shared_evenly(tiny):
     encoder.layers[2].mlp.Wo.weight.zero_()
     module = built(encoder, layers=[2, 3], token_pooling="mean")
     batch = batch_of(TEXTS, loaded.tokenizer)
-    _, wins = module.forward_with_wins(batch)
+    _, wins = module.forward_with_shares(batch)
     elements = len(batch.input_ids) * WIDTH
     np.testing.assert_allclose(wins.numpy(), [elements / 2, elements / 2])
     module = built(encoder, layers=[0, 2, 3], token_pooling="mean")
-    _, wins = module.forward_with_wins(batch)
+    _, wins = module.forward_with_shares(batch)
     assert wins[1] == wins[2]
     assert wins[0] > 0
     assert wins.sum().item() == pytest.approx(elements)
@@ -343,11 +342,11 @@ def test_forward_with_wins__max_of_equal_layers__shared_evenly(tiny):
 @pytest.mark.parametrize("token_pooling", ["cls", "mean"])
 @pytest.mark.parametrize("layer_pooling", ["mean", "sum", "concat", "weighted"])
 @torch.no_grad()
-def test_forward_with_wins__other_poolings__weights_of_the_layers(tiny, layer_pooling, token_pooling):
+def test_forward_with_shares__other_poolings__weights_of_the_layers(tiny, layer_pooling, token_pooling):
     loaded = load_encoder(tiny())
     module = built(loaded.copy_model(), layers=3, layer_pooling=layer_pooling, token_pooling=token_pooling)
     batch = batch_of(TEXTS, loaded.tokenizer)
-    outputs, wins = module.forward_with_wins(batch)
+    outputs, wins = module.forward_with_shares(batch)
     torch.testing.assert_close(outputs, module(batch), rtol=0, atol=0)
     elements = WIDTH * (len(TEXTS) if token_pooling == "cls" else len(batch.input_ids))
     share = np.full(3, 1 / 3)
@@ -377,7 +376,7 @@ def test_parameters__each_registered_once(tiny, family, head):
     attention = {f"token_pooling.attention.{name}" for name in (
         "in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias",
     )}  # fmt: skip
-    new = {"layer_pooling.mix", "classifier.weight", "classifier.bias", *attention}
+    new = {"layer_pooling.mix", "head.classifier.weight", "head.classifier.bias", *attention}
     assert set(names) == {f"encoder.{name}" for name in in_encoder} | new
     total = sum(parameter.numel() for parameter in module.parameters())
     of_encoder = sum(p.numel() for name, p in loaded.model.named_parameters() if name in in_encoder)
@@ -445,10 +444,10 @@ def test_copy_model__dropout__reaches_every_dropout_of_the_encoder(tiny, family)
 )
 def test_pooled_encoder__head_dropout__given_or_what_the_family_says(tiny, family, p):
     loaded = load_encoder(tiny(family))
-    assert built(loaded.copy_model()).dropout.p == p
-    assert built(loaded.copy_model(0.25)).dropout.p == 0.25
-    assert built(loaded.copy_model(0.25), head_dropout=0.5).dropout.p == 0.5
-    assert built(loaded.copy_model(0.25), head_dropout=0.0).dropout.p == 0.0
+    assert built(loaded.copy_model()).head.dropout.p == p
+    assert built(loaded.copy_model(0.25)).head.dropout.p == 0.25
+    assert built(loaded.copy_model(0.25), head_dropout=0.5).head.dropout.p == 0.5
+    assert built(loaded.copy_model(0.25), head_dropout=0.0).head.dropout.p == 0.0
 
 
 def test_head_output__training_mode__dropout_stands_before_the_linear_layer(tiny):
@@ -456,12 +455,12 @@ def test_head_output__training_mode__dropout_stands_before_the_linear_layer(tiny
     module = built(loaded.copy_model(), head_dropout=0.5).train()
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module.classifier.weight.zero_()
-        outputs = module.head_output(torch.ones(50, WIDTH))
+        module.head.classifier.weight.zero_()
+        outputs = module.head(torch.ones(50, WIDTH))
         # Nothing is dropped after the linear layer: its bias is always there in full.
-        assert torch.equal(outputs, module.classifier.bias.expand(50, -1))
-        module.classifier.weight.fill_(1.0)
-        kept = (module.head_output(torch.ones(50, WIDTH)) - module.classifier.bias) / 2
+        assert torch.equal(outputs, module.head.classifier.bias.expand(50, -1))
+        module.head.classifier.weight.fill_(1.0)
+        kept = (module.head(torch.ones(50, WIDTH)) - module.head.classifier.bias) / 2
     torch.testing.assert_close(kept, kept.round(), rtol=0, atol=1e-4)
     assert 0.4 * WIDTH < kept.mean() < 0.6 * WIDTH
 

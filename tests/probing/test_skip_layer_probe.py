@@ -213,7 +213,7 @@ def test_classifier__every_span_equals_transformers_with_a_cut_layer_list(tuned,
 
     def log_proba(skip):
         rows = cls_without(model, tokenizer, texts, skip)
-        logits = rows @ weights["classifier.weight"].numpy().T + weights["classifier.bias"].numpy()
+        logits = rows @ weights["head.classifier.weight"].numpy().T + weights["head.classifier.bias"].numpy()
         return log_softmax(logits.astype(float), axis=1)
 
     full, n = log_proba(()), np.arange(len(texts))

@@ -36,7 +36,9 @@ def _plain_fine_tuning(folder, texts, codes, recorder, *, lr, head_lr, n_epochs,
     model = AutoModel.from_pretrained(folder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     model.pooler = None
     head = torch.nn.Linear(model.config.hidden_size, 3)
-    head.load_state_dict({"weight": recorder.head["classifier.weight"], "bias": recorder.head["classifier.bias"]})
+    head.load_state_dict(
+        {"weight": recorder.head["head.classifier.weight"], "bias": recorder.head["head.classifier.bias"]}
+    )
     groups = []
     for module, rate in ((model, lr), (head, head_lr)):
         for matrices in (True, False):
@@ -113,7 +115,7 @@ def test_training__equals_a_plain_loop_of_torch_and_transformers(tiny, texts, la
     )
     np.testing.assert_allclose(clf.loss_curve_, losses, atol=1e-5)
     trained = clf._fitted.tensors()
-    np.testing.assert_allclose(trained["classifier.weight"], head.weight.detach(), atol=2e-5)
+    np.testing.assert_allclose(trained["head.classifier.weight"], head.weight.detach(), atol=2e-5)
     # The whole table of embeddings, with the rows of the many tokens that never occurred.
     for name, value in model.state_dict().items():
         np.testing.assert_allclose(trained[f"encoder.{name}"], value, atol=2e-5, err_msg=name)

@@ -13,6 +13,19 @@ class TransformersRunner(LayerRunner):
     """
 
     owns_forward = False
+    # The names of all families, for this may be any.
+    head_dropout_entries = (
+        *("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout"),
+        *("hidden_dropout_prob", "dropout"),
+    )
+
+    @property
+    def longest_input(self):
+        """As in `LayerRunner`; a table of positions that has a padding index is taken to be used as RoBERTa uses it."""
+        longest = super().longest_input
+        table = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)
+        padding_idx = getattr(table, "padding_idx", None)
+        return longest if longest is None or padding_idx is None else longest - padding_idx - 1
 
     @property
     def n_layers(self):

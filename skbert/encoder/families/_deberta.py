@@ -29,6 +29,8 @@ class DebertaV2Runner(LayerRunner):
     that layer: it is left out with it, and takes the output of the embeddings.
     """
 
+    head_dropout_entries = ("cls_dropout", "hidden_dropout_prob")
+
     def layer_modules(self):
         return list(self.model.encoder.layer)
 

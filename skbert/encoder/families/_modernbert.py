@@ -61,7 +61,11 @@ class ModernBertRunner(LayerRunner):
         return state + module.mlp(module.mlp_norm(state))
 
     def finish(self, packed, last):
-        return self.model.final_norm(packed) if last else packed
+        return self.final_norm(packed) if last else packed
+
+    @property
+    def final_norm(self):
+        return self.model.final_norm
 
 
 def _rotate(x, cos, sin, n_heads):

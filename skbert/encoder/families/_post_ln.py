@@ -191,6 +191,11 @@ class RobertaRunner(_PostLNRunner):
     def position_ids(self, batch):
         return batch.position_ids + self.model.embeddings.padding_idx + 1
 
+    @property
+    def longest_input(self):
+        # The table of positions holds those up to the padding index, too, which no token has.
+        return super().longest_input - self.model.embeddings.padding_idx - 1
+
 
 class ElectraRunner(_PostLNRunner):
     """ELECTRA: small models project their embeddings to the width of the layers."""
@@ -205,6 +210,7 @@ class DistilBertRunner(_PostLNRunner):
     """DistilBERT: no segment embeddings."""
 
     _parts = staticmethod(_distilbert_parts)
+    head_dropout_entries = ("seq_classif_dropout", "dropout")
 
     def layer_modules(self):
         return list(self.model.transformer.layer)
@@ -224,6 +230,15 @@ class AlbertRunner(_PostLNRunner):
     """ALBERT: one set of weights serves many layers; hidden state 0 is the projected embedding."""
 
     _parts = staticmethod(_albert_parts)
+    head_dropout_entries = ("classifier_dropout_prob", "hidden_dropout_prob")
+
+    @property
+    def pooler_dense(self):
+        return self.pooler
+
+    def apply_pooler(self, pooled):
+        # The activation lies beside the layer.
+        return self.model.pooler_activation(self.pooler(pooled))
 
     def layer_modules(self):
         config, groups = self.model.config, self.model.encoder.albert_layer_groups

@@ -1,0 +1,51 @@
+"""Texts with their targets and weights, checked, before they are tokenised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from skbert.estimators._targets import Target
+from skbert.text import TextInput, tokenize
+from skbert.training import TextDataset
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """One set of texts that a fit trains on, or validates on.
+
+    Attributes
+    ----------
+    texts : TextInput
+    target : Target
+    weight : float array (n,)
+        Sample weights.
+    """
+
+    texts: TextInput
+    target: Target
+    weight: np.ndarray
+
+    def __len__(self):
+        return len(self.texts)
+
+    def take(self, rows):
+        """The texts in `rows`, with their targets and weights."""
+        return LabelledTexts(self.texts.take(rows), self.target.take(rows), self.weight[rows])
+
+    def tokenized(self, tokenizer, max_length):
+        """The `TextDataset` of these texts; the weights of rows and classes together have mean 1.
+
+        Raises
+        ------
+        ValueError
+            No row has a weight above zero.
+        """
+        weight = self.weight * self.target.weight
+        if not weight.any():
+            raise ValueError("class_weight and sample_weight together leave no sample with a weight above zero.")
+        tokens = tokenize(self.texts, tokenizer, max_length)
+        weight = torch.from_numpy((weight / weight.mean()).astype(np.float32))
+        return TextDataset(tokens, torch.from_numpy(self.target.values), weight)

@@ -1,0 +1,104 @@
+"""Heads over the pooled vector of a text: what turns it into logits, or into the value of a regression.
+
+Each value of the parameter `head` is one class.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+class LinearHead(nn.Module):
+    """Dropout, then a linear layer: (n, width) → (n, n_outputs).
+
+    Parameters
+    ----------
+    runner : LayerRunner
+        Of the encoder below.
+    width : int
+        Width of the pooled vectors.
+    n_outputs : int
+    dropout : float, default=None
+        Probability; None takes what the encoder's config says.
+
+    Attributes
+    ----------
+    name : str
+        The value of `head` that asks for it.
+    reads_pooler : bool
+        Whether the encoder's own pooler is part of the way from pooled vectors to outputs.
+    """
+
+    name = "linear"
+    reads_pooler = False
+
+    def __init__(self, runner, width, n_outputs, dropout=None):
+        super().__init__()
+        self.dropout = nn.Dropout(runner.head_dropout if dropout is None else dropout)
+        self.classifier = nn.Linear(width, n_outputs)
+        nn.init.normal_(self.classifier.weight, std=runner.initializer_range)
+        nn.init.zeros_(self.classifier.bias)
+
+    @property
+    def n_outputs(self):
+        """Width of the outputs."""
+        return self.classifier.out_features
+
+    def forward(self, pooled):
+        """Outputs (n, n_outputs) for pooled vectors (n, width)."""
+        return self.classifier(self.dropout(pooled))
+
+
+class PoolerHead(LinearHead):
+    """The encoder's own pretrained dense layer and activation, then dropout and a linear layer.
+
+    Parameters
+    ----------
+    runner, width, n_outputs, dropout
+        As in `LinearHead`.
+
+    Raises
+    ------
+    ValueError
+        The encoder has no pooler, or one of another width.
+    """
+
+    name = "pooler"
+    reads_pooler = True
+
+    def __init__(self, runner, width, n_outputs, dropout=None):
+        dense = runner.pooler_dense
+        if dense is None:
+            raise ValueError(
+                "head='pooler' needs an encoder with a pretrained pooler, which this "
+                f"{runner.model.config.model_type!r} checkpoint does not have. Use head='linear'."
+            )
+        if dense.in_features != width:
+            raise ValueError(
+                f"head='pooler' takes vectors of width {dense.in_features}, but the pooled vectors have width {width} "
+                "(layer_pooling='concat' widens them). Use head='linear'."
+            )
+        super().__init__(runner, width, n_outputs, dropout)
+        # In a tuple, or else torch would register the encoder's weights a second time, as those of the head.
+        self._runner = (runner,)
+
+    def forward(self, pooled):
+        """Outputs (n, n_outputs) for pooled vectors (n, width)."""
+        return super().forward(self._runner[0].apply_pooler(pooled))
+
+
+# Every value of `head`.
+TEXT_HEADS = {head.name: head for head in (LinearHead, PoolerHead)}
+
+
+def make_text_head(name, runner, width, n_outputs, dropout=None):
+    """The module for one value of `head`; see `LinearHead` for the parameters.
+
+    Raises
+    ------
+    ValueError
+        There is no head of this name, or it does not fit the encoder.
+    """
+    if name not in TEXT_HEADS:
+        raise ValueError(f"head must be one of {tuple(TEXT_HEADS)}, got {name!r}")
+    return TEXT_HEADS[name](runner, width, n_outputs, dropout)
