@@ -88,7 +88,7 @@ class MaxPoolBERTBase(TextEstimator):
             fitted = self._model_to_go_on_with(train.texts)
         else:
             fitted = self._new_model(checked, task.n_outputs, train.texts, seeds)
-        result, verdict = self._train(fitted, train, valid, task.objective, settings, seeds, warm)
+        result, verdict = self._train(fitted, train, valid, task.objective, checked, settings, seeds, warm)
         self._set_fitted(fitted, train.texts)
         self._adopt(task)
         self._record(result, verdict, warm)
@@ -164,9 +164,10 @@ class MaxPoolBERTBase(TextEstimator):
         # A copy: should this fit fail, the last one still stands.
         return self._fitted.copy(texts)
 
-    def _freeze(self, module):
+    @staticmethod
+    def _freeze(module, checked):
         """Freeze the first `freeze_layers` layers of `module`, and no others."""
-        n_frozen, n_fresh, n_layers = int(self.freeze_layers), int(self.reinit_layers), module.runner.n_layers
+        n_frozen, n_fresh, n_layers = checked["freeze_layers"], checked["reinit_layers"], module.runner.n_layers
         if n_frozen:
             check_boundary(module.runner, "freeze_layers", n_frozen, n_frozen)
         if n_frozen + n_fresh > n_layers:
@@ -176,13 +177,13 @@ class MaxPoolBERTBase(TextEstimator):
             )
         module.freeze(n_frozen)
 
-    def _pretrained_weights(self, fitted, module, settings):
+    def _pretrained_weights(self, fitted, module, checked):
         """Weights of the encoder as they were pretrained, by name, without re-initialised ones; {} if nobody asks.
 
         They are read from the model's own files, also in a warm start: a fitted estimator
         that carried them would be twice as large.
         """
-        if not (settings.pretrained_decay or settings.mixout):
+        if not (checked["pretrained_decay"] or checked["mixout"]):
             return {}
         loaded = load_encoder(self.model, self.revision)
         if loaded.weights_sha256 != fitted.blueprint.weights_sha256:
@@ -192,22 +193,22 @@ class MaxPoolBERTBase(TextEstimator):
             )
         path = fitted.blueprint.own_path
         weights = (loaded.model if path is None else loaded.copy_model(path=path)).state_dict()
-        fresh = {id(p) for part in module.fresh_parts(int(self.reinit_layers)) for p in part.parameters()}
+        fresh = {id(p) for part in module.fresh_parts(checked["reinit_layers"]) for p in part.parameters()}
         names = [name for name, p in module.encoder.named_parameters() if id(p) not in fresh]
         return {f"encoder.{name}": weights[name] for name in names}
 
     # ------------------------------------------------------------- training, and what it leaves behind
 
-    def _train(self, fitted, train, valid, objective, settings, seeds, warm):
+    def _train(self, fitted, train, valid, objective, checked, settings, seeds, warm):
         """Train the module of `fitted` in place; returns the `FineTuneResult` and the `Verdict` over it."""
         module, notice = fitted.module(settings.device), MemoryNotice()
-        self._freeze(module)
+        self._freeze(module, checked)
         if settings.layer_decay != 1.0:
             check_own_family(module.runner, "layer_decay")
         train_set, valid_set = self._tokenized(train, valid, fitted)
         # The weights of a warm start are this estimator's own; nobody else has states of theirs.
         encoder = None if warm else fitted.encoder_key(settings.precision)
-        pretrained = self._pretrained_weights(fitted, module, settings)
+        pretrained = self._pretrained_weights(fitted, module, checked)
         data = train_set, valid_set, objective
         result = fine_tune(module, *data, settings, seeds, notice, encoder=encoder, pretrained=pretrained)
         return result, judge(module, train_set, objective, settings, notice, result)

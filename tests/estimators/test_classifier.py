@@ -17,6 +17,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from skorch.callbacks import Callback
 
 from skbert import MaxPoolBERTClassifier
+from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -247,8 +248,8 @@ def test_label_smoothing__lifts_the_loss_that_is_trained_on(tiny, texts, labels,
     assert smooth.predict_proba(texts).max() < sharp.predict_proba(texts).max()
 
 
-@pytest.mark.parametrize("layer_pooling", ["max", "mean", "sum", "concat", "weighted"])
-@pytest.mark.parametrize("token_pooling", ["cls", "mean", "max", "mha"])
+@pytest.mark.parametrize("layer_pooling", LAYER_POOLINGS)
+@pytest.mark.parametrize("token_pooling", TOKEN_POOLINGS)
 def test_plane__every_point_fits_and_transforms(tiny, texts, labels, quick, layer_pooling, token_pooling):
     clf = MaxPoolBERTClassifier(
         tiny(),

@@ -17,6 +17,7 @@ from transformers import AutoModel, AutoTokenizer
 from skbert import LayerPoolFeaturizer
 from skbert.encoder import load_encoder
 from skbert.networks import PooledEncoder
+from tests.helpers.pooled_by_hand import FIXED_OVER_LAYERS, FIXED_OVER_TOKENS, pooled_by_hand
 from tests.helpers.tiny import FAMILIES
 
 
@@ -28,18 +29,12 @@ def plain_features(folder, texts, layers, layer_pooling, token_pooling):
         with torch.no_grad():
             states = model(**tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states
         chosen = torch.stack([states[layer][0] for layer in layers])
-        pooled = {
-            "max": lambda s: s.amax(0),
-            "mean": lambda s: s.mean(0),
-            "sum": lambda s: s.sum(0),
-            "concat": lambda s: torch.cat(list(s), dim=-1),
-        }[layer_pooling](chosen)
-        rows.append({"cls": pooled[0], "mean": pooled.mean(0), "max": pooled.amax(0)}[token_pooling].numpy())
+        rows.append(pooled_by_hand(chosen, layer_pooling, token_pooling).numpy())
     return np.array(rows)
 
 
-@pytest.mark.parametrize("layer_pooling", ["max", "mean", "sum", "concat"])
-@pytest.mark.parametrize("token_pooling", ["cls", "mean", "max"])
+@pytest.mark.parametrize("layer_pooling", FIXED_OVER_LAYERS)
+@pytest.mark.parametrize("token_pooling", FIXED_OVER_TOKENS)
 def test_features__at_every_point_of_the_plane_equal_plain_transformers(tiny, texts, layer_pooling, token_pooling):
     featurizer = LayerPoolFeaturizer(
         tiny(), layers=(0, 2, -1), layer_pooling=layer_pooling, token_pooling=token_pooling, device="cpu"

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch.nn import functional as F
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -18,8 +17,8 @@ from transformers import (
 
 from skbert.encoder import load_encoder
 from skbert.networks import PooledEncoder
-from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
 from skbert.text import TextInput, collate, tokenize
+from tests.helpers.pooled_by_hand import OVER_LAYERS, OVER_TOKENS, pooled_by_hand
 from tests.helpers.tiny import FAMILIES, WORDS
 
 WIDTH, N_LAYERS, N_OUTPUTS = 32, 4, 3
@@ -69,37 +68,10 @@ def references(tiny):
     return get
 
 
-def pooled_by_hand(module, states, mask, layers, layer_pooling, token_pooling):
+def all_pooled_by_hand(module, states, mask, layers, layer_pooling, token_pooling):
     """The pooled vectors, text by text without pads, from states (L+1, n, longest, width)."""
-    chosen = states[list(layers)]
-    if layer_pooling == "max":
-        pooled = chosen.max(dim=0).values
-    elif layer_pooling == "mean":
-        pooled = chosen.mean(dim=0)
-    elif layer_pooling == "sum":
-        pooled = chosen.sum(dim=0)
-    elif layer_pooling == "concat":
-        pooled = torch.cat(list(chosen), dim=-1)
-    else:
-        share = module.layer_pooling.mix.exp() / module.layer_pooling.mix.exp().sum()
-        pooled = torch.einsum("l,lntw->ntw", share, chosen)
-    vectors = []
-    for rows, keep in zip(pooled, mask, strict=True):
-        rows = rows[keep]
-        if token_pooling == "cls":
-            vectors.append(rows[0])
-        elif token_pooling == "mean":
-            vectors.append(rows.mean(dim=0))
-        elif token_pooling == "max":
-            vectors.append(rows.max(dim=0).values)
-        else:
-            attention = module.token_pooling.attention
-            q, k, v = F.linear(rows, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
-            heads = attention.num_heads
-            q, k, v = (x.view(len(rows), heads, -1).transpose(0, 1) for x in (q, k, v))
-            weights = torch.softmax(q[:, :1] @ k.transpose(1, 2) / q.shape[-1] ** 0.5, dim=-1)
-            vectors.append(attention.out_proj((weights @ v).transpose(0, 1).reshape(-1)))
-    return torch.stack(vectors)
+    texts = zip(states[list(layers)].unbind(1), mask, strict=True)
+    return torch.stack([pooled_by_hand(rows[:, keep], layer_pooling, token_pooling, module) for rows, keep in texts])
 
 
 LAYERS = [
@@ -118,15 +90,15 @@ def check_point(loaded, states, mask, layers, resolved, layer_pooling, token_poo
     assert module.layers == resolved
     assert module.width == (WIDTH * len(resolved) if layer_pooling == "concat" else WIDTH)
     batch = batch_of(TEXTS, loaded.tokenizer)
-    expected = pooled_by_hand(module, states, mask, resolved, layer_pooling, token_pooling)
+    expected = all_pooled_by_hand(module, states, mask, resolved, layer_pooling, token_pooling)
     assert expected.shape == (len(TEXTS), module.width)
     torch.testing.assert_close(module.pool(batch), expected, rtol=1e-5, atol=1e-5)
     logits = expected @ module.head.classifier.weight.T + module.head.classifier.bias
     torch.testing.assert_close(module(batch), logits, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("token_pooling", TOKEN_POOLINGS)
-@pytest.mark.parametrize("layer_pooling", LAYER_POOLINGS)
+@pytest.mark.parametrize("token_pooling", OVER_TOKENS)
+@pytest.mark.parametrize("layer_pooling", OVER_LAYERS)
 @pytest.mark.parametrize(("layers", "resolved"), LAYERS, ids=[str(resolved) for _, resolved in LAYERS])
 def test_forward__every_point_of_the_plane__equals_transformers_and_plain_torch(
     tiny, references, layers, resolved, layer_pooling, token_pooling
@@ -161,7 +133,7 @@ def test_forward__defaults__maxpoolbert(tiny):
     assert not module.head.classifier.bias.any()
 
 
-@pytest.mark.parametrize("layer_pooling", LAYER_POOLINGS)
+@pytest.mark.parametrize("layer_pooling", OVER_LAYERS)
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
 def test_pool__one_layer_and_cls__baseline_whatever_the_layer_pooling(tiny, references, family, layer_pooling):
@@ -174,7 +146,7 @@ def test_pool__one_layer_and_cls__baseline_whatever_the_layer_pooling(tiny, refe
 @torch.no_grad()
 def test_forward__text_alone__as_in_the_batch(tiny):
     loaded = load_encoder(tiny())
-    for token_pooling in TOKEN_POOLINGS:
+    for token_pooling in OVER_TOKENS:
         module = built(loaded.copy_model(), token_pooling=token_pooling)
         together = module(batch_of(TEXTS, loaded.tokenizer))
         alone = torch.cat([module(batch_of([text], loaded.tokenizer)) for text in TEXTS])
@@ -195,9 +167,9 @@ def test_forward__family_that_skbert_does_not_run__equals_plain_torch(tiny):
     states = torch.stack(copy.deepcopy(encoder)(**inputs, output_hidden_states=True).hidden_states)
     mask = inputs["attention_mask"].bool()
     batch = batch_of(TEXTS, loaded.tokenizer)
-    for token_pooling in TOKEN_POOLINGS:
+    for token_pooling in OVER_TOKENS:
         module = built(encoder, token_pooling=token_pooling)
-        expected = pooled_by_hand(module, states, mask, (2, 3, 4), "max", token_pooling)
+        expected = all_pooled_by_hand(module, states, mask, (2, 3, 4), "max", token_pooling)
         torch.testing.assert_close(module.pool(batch), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -299,7 +271,7 @@ def test_pooled_encoder__parameter_out_of_range__value_error(tiny, options, mess
 # ------------------------------------------------------------------ which layer wins
 
 
-@pytest.mark.parametrize("token_pooling", TOKEN_POOLINGS)
+@pytest.mark.parametrize("token_pooling", OVER_TOKENS)
 @pytest.mark.parametrize("family", ["bert", "modernbert"])
 @torch.no_grad()
 def test_forward_with_shares__max__counts_the_largest_layer(tiny, references, family, token_pooling):

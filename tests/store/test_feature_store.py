@@ -24,12 +24,17 @@ from sklearn.pipeline import Pipeline
 from skbert import FeatureStore, LayerPoolFeaturizer
 from skbert.encoder import LayerRunner, load_encoder
 from skbert.encoder.families import _registry
-from skbert.pooling import records_of
+from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS, records_of
 from skbert.text import Layout
 from tests.helpers.tiny import FAMILIES
 
+# Every point of the plane that needs no training.
 POINTS = list(
-    itertools.product([1, 3, (0, 2), (-1, 1, 0)], ["max", "mean", "sum", "concat"], ["cls", "mean", "max"]),
+    itertools.product(
+        [1, 3, (0, 2), (-1, 1, 0)],
+        [name for name, pooling in LAYER_POOLINGS.items() if not pooling.learns],
+        [name for name, pooling in TOKEN_POOLINGS.items() if not pooling.learns],
+    )
 )
 
 
