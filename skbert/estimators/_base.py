@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -65,7 +67,8 @@ class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, Transform
             The pretrained layers that the encoder of `module` has; None means all.
         """
         blueprint = Blueprint(
-            config=module.encoder.config.to_dict(),
+            # Through JSON, which has no int as a key: so it is the same before a save and after it.
+            config=json.loads(json.dumps(module.encoder.config.to_dict())),
             module={**arguments, "layers": list(module.layers), "path": as_list(module.path)},
             own_path=as_list(own_path),
             width=module.width,

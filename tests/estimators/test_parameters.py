@@ -1,0 +1,64 @@
+"""The one list of constructor parameters: signatures, docstrings, settings and recipes follow it."""
+
+import ast
+import inspect
+import re
+from dataclasses import fields
+
+import pytest
+
+from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, recipes
+from skbert.estimators._parameters import PARAMETERS, RECIPE_PARAMETERS, checked_parameters, model_asked
+from skbert.training import FineTuneSettings
+
+NAMES = [parameter.name for parameter in PARAMETERS]
+OF_CLASSES = {"label_smoothing", "class_weight"}
+
+
+def documented(cls):
+    """Names in the Parameters section of a docstring, in their order, with the default that it states."""
+    section = re.search(r"Parameters\n-+\n(.*?)\nAttributes\n-+\n", inspect.getdoc(cls), re.DOTALL).group(1)
+    entries = re.findall(r"^(\w[\w, ]*) : (.*)$", section, re.MULTILINE)
+    return {name: kind.partition("default=")[2] for names, kind in entries for name in names.split(", ")}
+
+
+def test_list__is_the_signature_of_the_classifier():
+    assert list(inspect.signature(MaxPoolBERTClassifier).parameters) == NAMES
+
+
+def test_regressor__has_all_but_those_of_classes():
+    assert list(inspect.signature(MaxPoolBERTRegressor).parameters) == [n for n in NAMES if n not in OF_CLASSES]
+
+
+@pytest.mark.parametrize("cls", [MaxPoolBERTClassifier, MaxPoolBERTRegressor, LayerPoolFeaturizer])
+def test_docstring__names_every_parameter_with_its_default(cls):
+    signature = inspect.signature(cls).parameters
+    said = documented(cls)
+    assert sorted(said) == sorted(signature)
+    for name, parameter in signature.items():
+        assert ast.literal_eval(said[name]) == parameter.default, name
+
+
+def test_settings__are_parameters_and_what_early_stopping_makes_of_one():
+    assert {field.name for field in fields(FineTuneSettings)} - set(NAMES) == {"patience"}
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_recipe__sets_what_the_list_lets_it_set(name):
+    assert tuple(recipes.get(name)) == RECIPE_PARAMETERS
+
+
+def test_defaults__pass_every_check_unchanged():
+    clf = MaxPoolBERTClassifier()
+    checked = checked_parameters(clf)
+    # A missing list of callbacks is an empty one.
+    assert checked == {name: clf.get_params()[name] for name in checked} | {"callbacks": []}
+    unchecked = {"model", "layers", "layer_path", "class_weight", "random_state", "init_seed", "order_seed", "device"}
+    assert set(NAMES) - set(checked) == unchecked | {"precision"}
+
+
+def test_model_asked__tells_models_apart_and_not_ways_of_training():
+    asked = model_asked(MaxPoolBERTClassifier(layers=[1, 2], mixout=0.3))
+    assert asked == model_asked(MaxPoolBERTClassifier(layers=(1, 2), mixout=0.5, max_epochs=3, learning_rate=1.0))
+    for changed in ({"layers": 2}, {"head": "pooler"}, {"mixout": 0.0}, {"model": "another"}, {"dropout": 0.1}):
+        assert model_asked(MaxPoolBERTClassifier(**{"layers": [1, 2], "mixout": 0.3, **changed})) != asked
