@@ -14,7 +14,7 @@ from skbert.encoder._layer_runner import LayerRunner, Prefix
 from skbert.encoder._loading import CODE_KEYS, build_model, clear_cache, load_encoder, minilm_folder
 from skbert.encoder._skipping import SkipPlan, skip_hidden_states
 from skbert.encoder._tokenizers import longest_input, tokenizer_from_files
-from skbert.encoder.families._registry import make_runner
+from skbert.encoder.families import make_runner
 
 __all__ = [
     "CODE_KEYS",

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skbert.encoder.families._registry import make_runner
+from skbert.encoder.families import make_runner
 
 
 def resolve_path(layer_path, runner):

@@ -47,6 +47,8 @@ class LayerRunner:
         The base model, without a task head.
     """
 
+    # Values of ``config.model_type`` that this class runs.
+    model_types = ()
     # Whether the forward of the transformers model is never called.
     owns_forward = True
     # Entries of the config that say how much dropout comes before a classifier; the first that is set counts.

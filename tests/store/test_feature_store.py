@@ -78,7 +78,7 @@ def test_store__every_point_of_the_pooling_plane_from_one_forward(tiny, texts, s
 
 
 def test_store__a_family_of_unknown_layers_is_stored_too(tiny, texts, store, monkeypatch):
-    monkeypatch.setattr(_registry, "_RUNNERS", {})
+    monkeypatch.setattr(_registry, "_runners", dict)
     plain = LayerPoolFeaturizer(tiny(), layers=2, layer_pooling="max").fit_transform(texts)
     for _ in range(2):
         stored = LayerPoolFeaturizer(tiny(), layers=2, layer_pooling="max", store=store).fit_transform(texts)

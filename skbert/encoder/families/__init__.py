@@ -1,5 +1,10 @@
-"""Encoder families: how the embeddings of each are made, and what one of its layers does."""
+"""Encoder families: how the embeddings of each are made, and what one of its layers does.
 
-from skbert.encoder.families._registry import make_runner
+A family is one file, and one line here.
+"""
 
-__all__ = ["make_runner"]
+from skbert.encoder.families._any import TransformersRunner as TransformersRunner
+from skbert.encoder.families._deberta import DebertaV2Runner as DebertaV2Runner
+from skbert.encoder.families._modernbert import ModernBertRunner as ModernBertRunner
+from skbert.encoder.families._post_ln import BertRunner as BertRunner
+from skbert.encoder.families._registry import make_runner as make_runner

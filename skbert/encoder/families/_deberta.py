@@ -29,6 +29,7 @@ class DebertaV2Runner(LayerRunner):
     that layer: it is left out with it, and takes the output of the embeddings.
     """
 
+    model_types = ("deberta-v2",)
     head_dropout_entries = ("cls_dropout", "hidden_dropout_prob")
 
     def layer_modules(self):

@@ -21,6 +21,8 @@ class _Context:
 class ModernBertRunner(LayerRunner):
     """ModernBERT. The state after the last layer is read through the final LayerNorm, as in transformers."""
 
+    model_types = ("modernbert",)
+
     def layer_modules(self):
         return list(self.model.layers)
 

@@ -184,9 +184,13 @@ def _attend_from_first(parts, rows, state, layout, n_heads, dropout_p):
 class BertRunner(_PostLNRunner):
     """BERT."""
 
+    model_types = ("bert",)
+
 
 class RobertaRunner(_PostLNRunner):
     """RoBERTa, XLM-RoBERTa, CamemBERT: positions count from the padding index plus one."""
+
+    model_types = ("roberta", "xlm-roberta", "camembert")
 
     def position_ids(self, batch):
         return batch.position_ids + self.model.embeddings.padding_idx + 1
@@ -200,6 +204,8 @@ class RobertaRunner(_PostLNRunner):
 class ElectraRunner(_PostLNRunner):
     """ELECTRA: small models project their embeddings to the width of the layers."""
 
+    model_types = ("electra",)
+
     def embed(self, batch, layout):
         embedded = super().embed(batch, layout)
         project = getattr(self.model, "embeddings_project", None)
@@ -209,6 +215,7 @@ class ElectraRunner(_PostLNRunner):
 class DistilBertRunner(_PostLNRunner):
     """DistilBERT: no segment embeddings."""
 
+    model_types = ("distilbert",)
     _parts = staticmethod(_distilbert_parts)
     head_dropout_entries = ("seq_classif_dropout", "dropout")
 
@@ -229,6 +236,7 @@ class DistilBertRunner(_PostLNRunner):
 class AlbertRunner(_PostLNRunner):
     """ALBERT: one set of weights serves many layers; hidden state 0 is the projected embedding."""
 
+    model_types = ("albert",)
     _parts = staticmethod(_albert_parts)
     head_dropout_entries = ("classifier_dropout_prob", "hidden_dropout_prob")
 

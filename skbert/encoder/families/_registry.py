@@ -1,25 +1,20 @@
-"""Which `LayerRunner` runs which family, by ``config.model_type``."""
+"""Which `LayerRunner` runs which model."""
 
 from __future__ import annotations
 
+from skbert.encoder._layer_runner import LayerRunner
 from skbert.encoder.families._any import TransformersRunner
-from skbert.encoder.families._deberta import DebertaV2Runner
-from skbert.encoder.families._modernbert import ModernBertRunner
-from skbert.encoder.families._post_ln import AlbertRunner, BertRunner, DistilBertRunner, ElectraRunner, RobertaRunner
-
-_RUNNERS = {
-    "bert": BertRunner,
-    "roberta": RobertaRunner,
-    "xlm-roberta": RobertaRunner,
-    "camembert": RobertaRunner,
-    "electra": ElectraRunner,
-    "distilbert": DistilBertRunner,
-    "albert": AlbertRunner,
-    "deberta-v2": DebertaV2Runner,
-    "modernbert": ModernBertRunner,
-}
 
 
 def make_runner(model):
-    """The `LayerRunner` for `model`; families that are not ours go through their own forward."""
-    return _RUNNERS.get(model.config.model_type, TransformersRunner)(model)
+    """The `LayerRunner` for `model`, by ``config.model_type``; other families go through transformers' own forward."""
+    return _runners().get(model.config.model_type, TransformersRunner)(model)
+
+
+def _runners():
+    """Every runner by the model types that it names for its own; those that it inherits are its parent's."""
+    runners, found = [LayerRunner], {}
+    for runner in runners:
+        runners += runner.__subclasses__()
+        found |= dict.fromkeys(vars(runner).get("model_types", ()), runner)
+    return found
