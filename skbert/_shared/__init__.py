@@ -6,11 +6,15 @@ from skbert._shared._checks import (
     check_callbacks,
     check_choice,
     check_int,
+    check_not_a_string,
     check_not_empty,
     check_real,
+    check_targets_given,
     check_verbose,
     check_weights,
+    is_int,
 )
+from skbert._shared._optional import matplotlib_figure, pandas
 from skbert._shared._resampling import (
     N_BOOTSTRAP,
     bootstrap_means,
@@ -20,6 +24,7 @@ from skbert._shared._resampling import (
     permutations_within,
 )
 from skbert._shared._seeds import derive_seeds
+from skbert._shared._warn import warn
 
 __all__ = [
     "N_BOOTSTRAP",
@@ -29,15 +34,21 @@ __all__ = [
     "check_callbacks",
     "check_choice",
     "check_int",
+    "check_not_a_string",
     "check_not_empty",
     "check_real",
+    "check_targets_given",
     "check_verbose",
     "check_weights",
     "count_as_large",
     "derive_seeds",
     "from_json",
+    "is_int",
+    "matplotlib_figure",
+    "pandas",
     "percentile_interval",
     "permutation_pvalue",
     "permutations_within",
     "to_json",
+    "warn",
 ]

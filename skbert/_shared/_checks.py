@@ -7,9 +7,14 @@ import numbers
 import numpy as np
 
 
+def is_int(value):
+    """Whether `value` is a whole number of Python or numpy; True and False are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
+
+
 def check_int(name, value, low):
     """`value` as an int of at least `low`."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool_)) or value < low:
+    if not is_int(value) or value < low:
         raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
     return int(value)
 
@@ -36,6 +41,18 @@ def check_not_empty(n, who):
     """Raise ValueError, in scikit-learn's wording, where there are no rows."""
     if n == 0:
         raise ValueError(f"Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by {who}.")
+
+
+def check_not_a_string(X):
+    """Raise ValueError, in scikit-learn's wording, where one text stands in the place of many."""
+    if isinstance(X, str):
+        raise ValueError("Iterable over raw text documents expected, string object received.")
+
+
+def check_targets_given(y, who):
+    """Raise ValueError, in scikit-learn's wording, where `y` is None."""
+    if y is None:
+        raise ValueError(f"{who} requires y to be passed, but the target y is None.")
 
 
 def check_verbose(value):

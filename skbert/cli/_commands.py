@@ -251,6 +251,7 @@ def features(
     encoding: Encoding = "utf-8",
 ):
     """Write pooled hidden states of texts, without fine-tuning."""
+    from skbert._shared import pandas
     from skbert.estimators import LayerPoolFeaturizer
 
     _files.check_output(output, (".npy", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"))
@@ -272,7 +273,7 @@ def features(
     if output.suffix.lower() == ".npy":
         np.save(output, vectors)
     else:
-        _files.write_table(_files.pandas().DataFrame(vectors, columns=featurizer.get_feature_names_out()), output)
+        _files.write_table(pandas().DataFrame(vectors, columns=featurizer.get_feature_names_out()), output)
     typer.echo(f"{vectors.shape[0]} texts × {vectors.shape[1]} features: {output}")
 
 

@@ -67,7 +67,8 @@ def describe_probe(probe):
 
 def write_probe(probe, folder):
     """Tables and, where matplotlib is there, figures of a fitted `SkipLayerProbe`; yields what there is to say."""
-    from skbert.cli._files import pandas, write_table
+    from skbert._shared import pandas
+    from skbert.cli._files import write_table
     from skbert.plots import SkipLayerDisplay
 
     write_table(probe.to_frame(), folder / "spans.csv")

@@ -12,16 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from skbert._shared import pandas
+
 _FORMATS = ".csv, .tsv, .jsonl (or .ndjson) and .parquet"
-
-
-def pandas():
-    """The module pandas; ImportError that says how to get it."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError("Files need pandas: pip install 'skbert[study]'") from error
-    return pd
 
 
 def read_table(path, encoding="utf-8"):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from contextlib import contextmanager
 
 import torch
 
+from skbert._shared import warn
 from skbert.compute._threads import one_core_each
 from skbert.errors import OutOfMemoryError
 
@@ -37,11 +37,11 @@ class MemoryNotice:
     def __init__(self):
         self._given = False
 
-    def __call__(self, message, stacklevel=2):
+    def __call__(self, message):
         """Warn with `message`, the first time only."""
         if not self._given:
             self._given = True
-            warnings.warn(message, RuntimeWarning, stacklevel=stacklevel + 1)
+            warn(message, RuntimeWarning)
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def giving_up(message):
         raise OutOfMemoryError(message()) from error
 
 
-def in_parts(batches, compute, device, notice, give_up, stacklevel=4, n_threads=1):
+def in_parts(batches, compute, device, notice, give_up, n_threads=1):
     """Call `compute` on batches of rows, halving those for which memory does not suffice.
 
     Parameters
@@ -104,10 +104,7 @@ def in_parts(batches, compute, device, notice, give_up, stacklevel=4, n_threads=
             if failed:
                 del finish
                 free_cached_memory(device)
-                notice(
-                    f"Out of memory on {device}: batches are halved and tried again; the results do not change.",
-                    stacklevel=stacklevel,
-                )
+                notice(f"Out of memory on {device}: batches are halved and tried again; the results do not change.")
                 # Others may have held the memory: from here on each runs by itself.
                 ahead = 1
                 half = len(rows) // 2

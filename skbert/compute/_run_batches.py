@@ -67,7 +67,7 @@ def run_batches(function, tokens, device, precision, notice=None, prefixes=None,
     notice = MemoryNotice() if notice is None else notice
     if len(batches) < n_threads:
         n_threads = 1  # so few that some cores would have none
-    yield from in_parts(batches, compute, device, notice, give_up, stacklevel=5, n_threads=n_threads)
+    yield from in_parts(batches, compute, device, notice, give_up, n_threads=n_threads)
 
 
 def _even_budget(n_tokens, budget, n_threads):

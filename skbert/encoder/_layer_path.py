@@ -20,13 +20,13 @@ ICLR 2021. arXiv:2006.05987.
 from __future__ import annotations
 
 import copy
-import numbers
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
+from skbert._shared import is_int
 from skbert.encoder.families import make_runner
 
 
@@ -62,7 +62,7 @@ def resolve_path(layer_path, runner):
     if len(layer_path) == 0:
         raise ValueError(f"layer_path is empty; name at least one of the layers 0..{n_layers - 1}, or pass None.")
     for index in layer_path:
-        if not isinstance(index, numbers.Integral) or isinstance(index, (bool, np.bool_)):
+        if not is_int(index):
             raise TypeError(f"layer_path must hold ints, got {index!r:.80} of type {type(index).__name__}")
         if not 0 <= index < n_layers:
             more = f". Recipes are made for another depth by recipes.get(name, n_layers={n_layers})."

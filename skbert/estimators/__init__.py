@@ -2,7 +2,7 @@
 
 from skbert.estimators._base import TextEstimator
 from skbert.estimators._classifier import MaxPoolBERTClassifier
-from skbert.estimators._featurizer import LayerPoolFeaturizer, as_unit_vectors
+from skbert.estimators._featurizer import LayerPoolFeaturizer
 from skbert.estimators._parameters import RECIPE_PARAMETERS
 from skbert.estimators._regressor import MaxPoolBERTRegressor
 from skbert.estimators._targets import as_labels, as_numbers, class_codes
@@ -15,6 +15,5 @@ __all__ = [
     "TextEstimator",
     "as_labels",
     "as_numbers",
-    "as_unit_vectors",
     "class_codes",
 ]

@@ -12,13 +12,16 @@ from skbert._shared import as_list
 from skbert.compute import resolve_device, resolve_precision
 from skbert.encoder import longest_input
 from skbert.estimators._blueprint import Blueprint
+from skbert.estimators._encoder_access import EncoderAccessMixin
 from skbert.estimators._fitted_model import FittedModel
 from skbert.estimators._parameters import checked_parameters
 from skbert.estimators._persistence import PersistenceMixin
 from skbert.text import check_texts
 
 
-class TextEstimator(PersistenceMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class TextEstimator(
+    EncoderAccessMixin, PersistenceMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Base of the estimators; what is fitted lies in ``_fitted``, a `FittedModel`."""
 
     def __sklearn_tags__(self):

@@ -318,6 +318,11 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
 
     # ------------------------------------------------------------- targets
 
+    @property
+    def multilabel_(self):
+        """Whether the fit was on multi-label targets."""
+        return self._multilabel
+
     _as_target = staticmethod(as_labels)
 
     def _make_task(self, y, weights, checked, warm):

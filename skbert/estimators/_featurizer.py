@@ -168,7 +168,10 @@ class LayerPoolFeaturizer(TextEstimator):
         check_is_fitted(self)
         store = None if self.store is None else FeatureStore(self.store)
         features = self._run(X, "pooled", progress=self.verbose > 0, store=store)
-        return as_unit_vectors(features) if self.normalize else features
+        return self._given_out(features)
+
+    def _given_out(self, values):
+        return as_unit_vectors(values) if self.normalize else values
 
     def _check_parameters(self):
         if self.store is not None:
@@ -186,6 +189,6 @@ class LayerPoolFeaturizer(TextEstimator):
 
 
 def as_unit_vectors(features):
-    """Scale the rows of `features` (n, width) to Euclidean norm 1, in place; rows of zeros stay."""
-    features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    """Scale the vectors `features` (..., width) to Euclidean norm 1, in place; zeros stay."""
+    features /= np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
     return features

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length
 
-from skbert._shared import check_weights, derive_seeds
+from skbert._shared import check_targets_given, check_weights, derive_seeds, warn
 from skbert.compute import MemoryNotice, isolated
 from skbert.encoder import check_boundary, check_own_family, load_encoder, make_runner, resolve_path
 from skbert.estimators._base import TextEstimator
@@ -93,8 +91,7 @@ class MaxPoolBERTBase(TextEstimator):
         self._adopt(task)
         self._record(result, verdict, warm)
         if verdict.advice:
-            message = f"Fine-tuning failed ({verdict.status}): {verdict.advice}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=2)
+            warn(f"Fine-tuning failed ({verdict.status}): {verdict.advice}", ConvergenceWarning)
         return self
 
     # ------------------------------------------------------------- from input to checked data
@@ -102,8 +99,7 @@ class MaxPoolBERTBase(TextEstimator):
     def _read(self, X, y, sample_weight, checked, warm):
         """The training texts as `LabelledTexts`, and the task that their targets make."""
         name = type(self).__name__
-        if y is None:
-            raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+        check_targets_given(y, name)
         texts = check_texts(X, name)
         y = self._as_target(y, "y")
         check_consistent_length(texts.first, y)
@@ -220,7 +216,7 @@ class MaxPoolBERTBase(TextEstimator):
         valid = None if valid is None else valid.tokenized(fitted.tokenizer, fitted.max_length)
         present = [train] if valid is None else [train, valid]
         n_cut = sum(dataset.tokens.n_cut for dataset in present)
-        warn_of_cuts(n_cut, sum(map(len, present)), fitted.max_length, stacklevel=4)
+        warn_of_cuts(n_cut, sum(map(len, present)), fitted.max_length)
         return train, valid
 
     def _record(self, result, verdict, warm):

@@ -141,7 +141,7 @@ class FittedModel:
         -------
         float32 array (n, width)
         """
-        tokens, index = self.distinct_tokens(texts, stacklevel=5)
+        tokens, index = self.distinct_tokens(texts)
         module = self.module(device)
         if store is None:
             function = {"output": module.forward, "pooled": module.pool}[what]
@@ -158,14 +158,12 @@ class FittedModel:
                 bar.update(len(indices))
         return result if index is None else result[index]
 
-    def distinct_tokens(self, texts, stacklevel):
+    def distinct_tokens(self, texts):
         """Tokens of the distinct texts, with one warning that counts those of all that were cut.
 
         Parameters
         ----------
         texts : TextInput
-        stacklevel : int
-            Of the warning, counted from here.
 
         Returns
         -------
@@ -175,7 +173,7 @@ class FittedModel:
         """
         rows = texts.rows()
         tokens = tokenize(texts, self.tokenizer, self.max_length)
-        warn_of_cuts(tokens.n_cut, len(rows), self.max_length, stacklevel=stacklevel)
+        warn_of_cuts(tokens.n_cut, len(rows), self.max_length)
         place = {row: i for i, row in enumerate(dict.fromkeys(rows))}
         if len(place) == len(rows):
             return tokens, None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._shared import from_json, to_json
+from skbert._shared import from_json, to_json, warn
 from skbert.estimators._blueprint import Blueprint
 from skbert.estimators._fitted_model import FittedModel
 from skbert.saving import read_folder, write_folder
@@ -64,11 +62,9 @@ class PersistenceMixin:
             except TypeError:
                 dropped.append(name)
         if dropped:
-            warnings.warn(
+            warn(
                 f"Not saved, as JSON cannot hold them: {', '.join(dropped)}. Parameters come back as None, "
-                "attributes not at all.",
-                UserWarning,
-                stacklevel=2,
+                "attributes not at all."
             )
         fitted = self._fitted
         state = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+from skbert._shared import matplotlib_figure
+
 # Okabe and Ito's colours; markers help where colours do not.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A7A7A")
 MARKERS = "osD^vPXh"
@@ -28,18 +30,12 @@ class Picture:
 def new_figure(size):
     """A matplotlib Figure of a size in inches.
 
-    Not pyplot's: nothing is left open, and no window system is asked for.
-
     Raises
     ------
     ImportError
         matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install 'skbert[plots]'") from error
-    return Figure(figsize=size, layout="constrained")
+    return matplotlib_figure()(figsize=size, layout="constrained")
 
 
 def axes_for(ax, size):

@@ -6,12 +6,13 @@ the estimators, what a feature store must keep for it, whose share is counted) c
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import nn
+
+from skbert._shared import is_int
 
 
 def resolve_layers(layers, n_layers):
@@ -37,7 +38,7 @@ def resolve_layers(layers, n_layers):
     TypeError
         Neither an int nor a sequence of int.
     """
-    if isinstance(layers, numbers.Integral) and not isinstance(layers, (bool, np.bool_)):
+    if is_int(layers):
         if not 1 <= layers <= n_layers:
             raise ValueError(
                 f"layers={layers} asks for the last {layers} transformer layers, but the encoder runs {n_layers}; "
@@ -50,7 +51,7 @@ def resolve_layers(layers, n_layers):
         raise ValueError("layers is an empty sequence; name at least one hidden state.")
     resolved = []
     for layer in layers:
-        if not isinstance(layer, numbers.Integral) or isinstance(layer, (bool, np.bool_)):
+        if not is_int(layer):
             raise TypeError(f"layers must hold ints, got {layer!r} of type {type(layer).__name__}")
         if not -n_layers - 1 <= layer <= n_layers:
             raise ValueError(f"layers holds {layer}, but hidden states go from 0 (embeddings) to {n_layers}.")

@@ -6,19 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
-from tqdm.auto import tqdm
 
-from skbert.compute import n_compute_threads, resolve_device, resolve_precision, run_batches, token_budget
-from skbert.encoder import load_encoder, make_runner
-from skbert.estimators import LayerPoolFeaturizer, MaxPoolBERTClassifier, TextEstimator, as_unit_vectors
-from skbert.text import check_texts
-
-# Hidden states of all tokens that may be alive at once, in batches of inference.
-_ALIVE = 16
+from skbert.estimators import LayerPoolFeaturizer, MaxPoolBERTClassifier, TextEstimator
 
 # Probabilities under this count as this, as in scikit-learn's log loss.
 _LEAST_PROBABILITY = np.finfo(np.float64).eps
@@ -79,7 +72,7 @@ def split_estimator(estimator):
 
 
 def count_layers(estimator):
-    """L of the encoder that an unfitted estimator will have.
+    """L of the encoder that a fit of `estimator` would have, whether it is fitted or not.
 
     Raises
     ------
@@ -90,13 +83,7 @@ def count_layers(estimator):
     ModelNotFoundError
         The encoder is unknown, out of reach or damaged.
     """
-    reader = split_estimator(estimator).reader
-    runner = make_runner(load_encoder(reader.model, reader.revision).model)
-    if not runner.owns_forward:
-        raise NotImplementedError(
-            f"Layers can be skipped only in families that skbert runs layer by layer, not in {reader.model!r}."
-        )
-    return runner.n_layers if reader.layer_path is None else len(reader.layer_path)
+    return clone(split_estimator(estimator).reader).count_layers()
 
 
 class SkippingEstimator:
@@ -121,11 +108,8 @@ class SkippingEstimator:
     def __init__(self, estimator):
         self._parts = split_estimator(estimator)
         reader = self._parts.reader
-        self._device = resolve_device(reader.device)
-        self._precision = resolve_precision(reader.precision, self._device)
-        self._module = reader._fitted.module(self._device)
-        self.n_layers = self._module.n_layers
-        if getattr(reader, "_multilabel", False):
+        self.n_layers = reader.count_layers()
+        if getattr(reader, "multilabel_", False):
             raise ValueError("SkipLayerProbe compares single labels; this estimator was fitted on multi-label targets.")
         self.classes = estimator.classes_
 
@@ -146,46 +130,18 @@ class SkippingEstimator:
             Indices into ``classes``.
         log_proba : float64 array (n_skips, n, n_classes)
         """
-        tokens, index = self._parts.reader._fitted.distinct_tokens(self._texts(X), stacklevel=5)
-        predicted = np.empty((len(skips), len(tokens)), dtype=np.int64)
-        log_proba = np.empty((len(skips), len(tokens), len(self.classes)))
-        with tqdm(total=len(tokens), unit="text", leave=False, disable=not progress) as bar:
-            for batch, values in self._batches(tokens, skips):
-                decided, logs = self._decide(values.float().cpu().numpy())
-                predicted[:, batch], log_proba[:, batch] = decided.T, logs.swapaxes(0, 1)
-                bar.update(len(batch))
-        return (predicted, log_proba) if index is None else (predicted[:, index], log_proba[:, index])
-
-    def _texts(self, X):
         before, reader = self._parts.before, self._parts.reader
-        texts = check_texts(X if before is None else before.transform(X), type(reader).__name__)
-        reader._check_same_columns_as_fitted(texts)
-        return texts
-
-    def _batches(self, tokens, skips):
-        """Rows of each batch, with logits (n_rows, n_skips, n_classes) or features (n_rows, n_skips, width)."""
-        plan, at_once = self._module.skip_plan(skips), token_budget(self._device)
-        has_head = self._parts.after is None
-
-        def compute(batch):
-            pooled = self._module.pool_skipping(batch, plan, at_once)
-            if not has_head:
-                return pooled
-            return self._module.head(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
-
-        # The bound is on the states of all batches that run at once.
-        budget = max(1, _ALIVE * at_once // self._module.skip_states(plan) // n_compute_threads(self._device))
-        return run_batches(compute, tokens, self._device, self._precision, budget=budget)
+        X = X if before is None else before.transform(X)
+        predicted, log_proba = reader.outputs_without_layers(X, skips, self._decide, progress=progress)
+        return predicted.T, log_proba.swapaxes(0, 1)
 
     def _decide(self, values):
-        """Class indices (n, n_skips) and log-probabilities (n, n_skips, n_classes)."""
+        """Class indices (n, n_skips) and log-probabilities (n, n_skips, n_classes) for outputs of the reader."""
         after = self._parts.after
         if after is None:
             return values.argmax(axis=-1), log_softmax(values.astype(np.float64), axis=-1)
         shape = values.shape[:2]
         features = values.reshape(-1, values.shape[-1])
-        if self._parts.reader.normalize:
-            features = as_unit_vectors(features)
         place = {label: i for i, label in enumerate(self.classes.tolist())}
         decided = np.array([place[label] for label in after.predict(features).tolist()])
         logs = np.log(np.maximum(after.predict_proba(features), _LEAST_PROBABILITY, dtype=np.float64))

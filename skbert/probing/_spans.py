@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable, Set
 
 import numpy as np
+
+from skbert._shared import is_int
 
 
 def resolve_spans(spans, n_layers):
@@ -61,7 +62,7 @@ def _as_tuple(entry):
 
 def _layers(entry, n_layers):
     for value in entry:
-        if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool_)):
+        if not is_int(value):
             raise ValueError(f"spans must hold ints, got {value!r} in {entry!r}")
     if isinstance(entry, tuple) and len(entry) == 2:
         start, stop = map(int, entry)

@@ -11,10 +11,10 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import get_scorer
 from sklearn.utils import indexable
 
+from skbert._shared import check_not_a_string, check_targets_given, pandas
 from skbert.estimators import as_labels, as_numbers
 from skbert.stability import _draws as draws
-from skbert.stability._frames import DESIGN, OUTCOME
-from skbert.stability._summaries import pandas
+from skbert.stability._run import DESIGN, OUTCOME
 
 
 def resolve_scoring(scoring):
@@ -63,10 +63,8 @@ def check_store_name(store):
 
 def check_data(X, y, groups, regression):
     """`X`, `y` and `groups` checked, what tells rows apart, and the class of each row (all 0 for numbers)."""
-    if y is None:
-        raise ValueError("StabilityStudy requires y to be passed, but the target y is None.")
-    if isinstance(X, str):
-        raise ValueError("Iterable over raw text documents expected, string object received.")
+    check_targets_given(y, "StabilityStudy")
+    check_not_a_string(X)
     keys = draws.row_keys(X)
     y = as_numbers(y, "y") if regression else as_labels(y, "y")
     if y.ndim != 1:

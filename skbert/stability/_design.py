@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,37 +14,13 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skbert._shared import check_int
+from skbert._shared import check_int, warn
+from skbert.stability._run import SEEDS, Run
 from skbert.text import check_texts
 
 BASELINES = ("majority", "tfidf")
 # One tag a purpose, so that no two streams of random numbers are one.
 _DRAW, _RUN, _INIT, _ORDER, _CELL = range(5)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One fit and its evaluation.
-
-    Attributes
-    ----------
-    variant : str
-    size : int
-        Training rows.
-    draw : int
-        Number of the sample draw.
-    random_state : int or None
-        What every parameter ``random_state`` of the variant is set to; None where it has none.
-    init_seed, order_seed : int or None
-        What the parameters of these names are set to, in a crossed design.
-    """
-
-    variant: str
-    size: int
-    draw: int
-    random_state: int | None
-    init_seed: int | None = None
-    order_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -171,9 +146,7 @@ def resolve_baselines(baselines, taken, regression, texts):
     if both:
         raise ValueError(f"{both[0]!r} names a baseline and a variant; rename the variant, or leave the baseline out.")
     if "tfidf" in names and not texts:
-        warnings.warn(
-            "The null model 'tfidf' reads texts, and X holds none: it is left out.", UserWarning, stacklevel=3
-        )
+        warn("The null model 'tfidf' reads texts, and X holds none: it is left out.")
         names = [name for name in names if name != "tfidf"]
     return {name: _baseline(name, regression) for name in dict.fromkeys(names)}
 
@@ -190,13 +163,16 @@ def joined_texts(X):
     return [" ".join(row) if isinstance(row, tuple) else row for row in check_texts(X, "TF-IDF").rows()]
 
 
+def parts_of(estimator):
+    """An estimator, and the values of all its parameters, nested ones too: whatever takes part in a run."""
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    return [part for part in parts if not isinstance(part, type)]
+
+
 def seed_parameters(estimator):
     """Names of the parameters, nested ones too, that take a seed: a dict of kind to list of names."""
     names = list(estimator.get_params(deep=True))
-    return {
-        kind: [name for name in names if name.rpartition("__")[2] == kind]
-        for kind in ("random_state", "init_seed", "order_seed")
-    }
+    return {kind: [name for name in names if name.rpartition("__")[2] == kind] for kind in SEEDS}
 
 
 def with_seeds(estimator, run):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from skbert._shared import is_int
 from skbert.text import check_texts
 
 
@@ -212,7 +213,7 @@ def resolve_test_size(test_size, n, n_classes):
     ValueError
         Out of range, or fewer rows than classes on one side.
     """
-    if isinstance(test_size, numbers.Integral) and not isinstance(test_size, bool):
+    if is_int(test_size):
         n_test = int(test_size)
     elif isinstance(test_size, numbers.Real) and not isinstance(test_size, bool) and 0 < test_size < 1:
         n_test = round(float(test_size) * n)
@@ -257,7 +258,7 @@ def resolve_train_sizes(train_sizes, n_pool, n_classes):
 
 
 def _train_size(size, n_pool, n_classes):
-    if isinstance(size, numbers.Integral) and not isinstance(size, (bool, np.bool_)):
+    if is_int(size):
         n = int(size)
     elif isinstance(size, numbers.Real) and not isinstance(size, (bool, np.bool_)) and 0 < size <= 1:
         n = round(float(size) * n_pool)

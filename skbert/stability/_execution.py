@@ -23,6 +23,8 @@ from sklearn.metrics import check_scoring, get_scorer
 from sklearn.pipeline import Pipeline
 from threadpoolctl import ThreadpoolController
 
+from skbert.stability._design import parts_of
+
 
 class Job:
     """One run with all that it needs.
@@ -268,18 +270,11 @@ def _gpu_of(estimator):
     """The GPU that an estimator of ours would compute on, or None."""
     import torch
 
-    from skbert.compute import resolve_device
-
     if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         return None
-    parameters = estimator.get_params(deep=True)
-    # Those of other libraries may have a `device` of their own kind; they look after themselves.
-    for owner in [estimator, *parameters.values()]:
-        if type(owner).__module__.partition(".")[0] == "skbert" and hasattr(owner, "device"):
-            device = resolve_device(owner.device)
-            if device.type != "cpu":
-                return device
-    return None
+    # Those of other libraries look after themselves.
+    devices = (part.compute_device() for part in parts_of(estimator) if hasattr(part, "compute_device"))
+    return next((device for device in devices if device.type != "cpu"), None)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator
 
 from skbert._shared import to_json
 from skbert._version import __version__
-from skbert.encoder import load_encoder
+from skbert.stability._design import parts_of
 
 _PACKAGES = ("torch", "transformers", "scikit-learn", "skorch", "numpy", "scipy")
 
@@ -96,21 +96,20 @@ def encoder_facts(estimators):
     """
     facts = {}
     for estimator in estimators.values():
-        for part in [estimator, *estimator.get_params(deep=True).values()]:
-            if type(part).__module__.partition(".")[0] != "skbert" or not hasattr(part, "model"):
+        for part in parts_of(estimator):
+            if not hasattr(part, "encoder_hashes"):
                 continue
             name = str(part.model) if part.revision is None else f"{part.model} @ {part.revision}"
             if name not in facts:
-                facts[name] = _encoder_digest(part.model, part.revision)
+                facts[name] = _encoder_digest(part)
     return facts
 
 
-def _encoder_digest(model, revision):
+def _encoder_digest(estimator):
     try:
-        loaded = load_encoder(model, revision)
+        return _digest(estimator.encoder_hashes())
     except Exception:
         return None
-    return _digest([loaded.weights_sha256, loaded.tokenizer_sha256])
 
 
 # ---------------------------------------------------------------- parameters

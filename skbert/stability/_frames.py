@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from skbert._shared import pandas
+from skbert.stability._run import DESIGN, OUTCOME, SEEDS, key_of
 from skbert.stability._run_store import RunStore, read_store
-from skbert.stability._summaries import pandas
-
-DESIGN = ["variant", "size", "draw", "random_state", "init_seed", "order_seed"]
-OUTCOME = ["status", "reason", "seconds", "n_iter"]
 
 
 def read_runs(path):
@@ -65,14 +63,14 @@ def as_frame(runs, scores, order=None):
     """Runs of a store as a data frame, in the order of the plan."""
     pd = pandas()
     if order is not None:
-        place = {tuple(getattr(run, name) for name in DESIGN): i for i, run in enumerate(order)}
-        runs = sorted(runs, key=lambda run: place[tuple(run[name] for name in DESIGN)])
+        place = {run.key(): i for i, run in enumerate(order)}
+        runs = sorted(runs, key=lambda run: place[key_of(run)])
     rows = [
         [*(run[name] for name in DESIGN), *(run["scores"].get(name) for name in scores), *(run[n] for n in OUTCOME)]
         for run in runs
     ]
     frame = pd.DataFrame(rows, columns=[*DESIGN, *scores, *OUTCOME])
     # Seeds that were not set are missing, and ints beside them stay ints.
-    for name in ("random_state", "init_seed", "order_seed", "n_iter"):
+    for name in (*SEEDS, "n_iter"):
         frame[name] = frame[name].astype("Int64")
     return frame.astype(dict.fromkeys([*scores, "seconds"], float))

@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skbert._shared import pandas
 from skbert.stability._comparison import check_size, compare_pairs, correct_pvalues
-from skbert.stability._summaries import expected_max, pandas, summarize
+from skbert.stability._summaries import expected_max, summarize
 from skbert.stability._variance import variance_components
 
 # Columns of the factors of a crossed design, by the name of the source of variance.

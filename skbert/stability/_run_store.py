@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from skbert.errors import RunStoreError
+from skbert.stability._run import DESIGN, OUTCOME
 
 # Of the layout of the tables; a file of another number is refused.
 FORMAT = 1
@@ -17,8 +18,7 @@ FORMAT = 1
 _PATIENCE = 60
 # "skbt", in the header of the file: what else SQLite has written is not ours to touch.
 _APPLICATION_ID = 0x736B6274
-_KEY = ("variant", "size", "draw", "random_state", "init_seed", "order_seed")
-_OUTCOME = ("status", "reason", "seconds", "n_iter", "scores", "finished")
+_COLUMNS = (*DESIGN, *OUTCOME, "scores", "finished")
 _TABLES = f"""
 CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE runs (
@@ -135,16 +135,15 @@ class RunStore:
         Parameters
         ----------
         key : dict
-            ``variant``, ``size``, ``draw``, ``random_state``, ``init_seed``, ``order_seed``.
+            What tells the run from all others; see `Run.as_dict`.
         outcome : dict
             ``status``, ``reason``, ``seconds``, ``n_iter``, ``scores`` (a dict; None for a score that could not be
             computed) and ``finished``.
         """
         outcome = {**outcome, "scores": json.dumps(outcome["scores"])}
-        names = (*_KEY, *_OUTCOME)
-        row = [{**key, **outcome}[name] for name in names]
-        places = ", ".join("?" for _ in names)
-        self._connection.execute(f"INSERT OR IGNORE INTO runs ({', '.join(names)}) VALUES ({places})", row)
+        row = [{**key, **outcome}[name] for name in _COLUMNS]
+        places = ", ".join("?" for _ in row)
+        self._connection.execute(f"INSERT OR IGNORE INTO runs ({', '.join(_COLUMNS)}) VALUES ({places})", row)
 
     def runs(self):
         """All runs, as dicts of the entries that `add` takes, in the order in which they were stored."""
@@ -202,9 +201,8 @@ def _facts(connection):
 
 
 def _runs(connection):
-    names = (*_KEY, *_OUTCOME)
-    rows = connection.execute(f"SELECT {', '.join(names)} FROM runs ORDER BY rowid")
-    found = [dict(zip(names, row, strict=True)) for row in rows]
+    rows = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM runs ORDER BY rowid")
+    found = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
     for run in found:
         run["scores"] = json.loads(run["scores"])
     return found

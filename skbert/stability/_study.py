@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import closing
 
 from sklearn.base import BaseEstimator
@@ -10,7 +9,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skbert._shared import check_verbose, derive_seeds
+from skbert._shared import check_verbose, derive_seeds, pandas, warn
 from skbert.errors import RunStoreError
 from skbert.estimators import MaxPoolBERTClassifier
 from skbert.stability import _draws as draws
@@ -27,10 +26,11 @@ from skbert.stability._design import (
 )
 from skbert.stability._execution import Job, execute_all
 from skbert.stability._fingerprint import code_facts, data_facts, describe, differences, encoder_facts, unknown_in
-from skbert.stability._frames import DESIGN, as_frame, forget_failed, read_runs
+from skbert.stability._frames import as_frame, forget_failed, read_runs
 from skbert.stability._results import StudyResults
+from skbert.stability._run import key_of
 from skbert.stability._run_store import RunStore
-from skbert.stability._summaries import expected_max, pandas, summarize
+from skbert.stability._summaries import expected_max, summarize
 
 __all__ = ["Comparison", "StabilityStudy", "expected_max", "forget_failed", "read_runs", "summarize"]
 
@@ -224,7 +224,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
         n_test = draws.resolve_test_size(self.test_size, len(y), n_classes)
         found = draws.describe_copies(copies, strata)
         if found:
-            warnings.warn(found, UserWarning, stacklevel=2)
+            warn(found)
 
         with closing(RunStore(self.store)) as store:
             root = self._root(store)
@@ -266,11 +266,9 @@ class StabilityStudy(StudyResults, BaseEstimator):
     def _claim(self, store, facts):
         unknown = sorted({*unknown_in(facts["variants"]), *unknown_in(facts["design"])})
         if unknown and self.store is not None:
-            warnings.warn(
+            warn(
                 f"Objects of {', '.join(unknown)} cannot be told from others of their kind: should they change, the "
-                "store will not notice.",
-                UserWarning,
-                stacklevel=3,
+                "store will not notice."
             )
         store.adopt(facts)
         # An encoder that was out of reach had no hash, and runs that say so; now it is what the store belongs to.
@@ -291,8 +289,8 @@ class StabilityStudy(StudyResults, BaseEstimator):
             )
 
     def _run(self, store, runs, X, y, scoring):
-        done = {tuple(run[name] for name in DESIGN) for run in store.runs()}
-        todo = [run for run in runs if tuple(getattr(run, name) for name in DESIGN) not in done]
+        done = set(map(key_of, store.runs()))
+        todo = [run for run in runs if run.key() not in done]
 
         def jobs():
             for run in todo:
@@ -304,7 +302,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
         with tqdm(total=len(runs), initial=n_done, unit="run", smoothing=0, disable=not self.verbose) as bar:
             # Without any job, workers would be started for nothing.
             for run, outcome in execute_all(jobs(), self.n_jobs) if todo else ():
-                store.add({name: getattr(run, name) for name in DESIGN}, outcome)
+                store.add(run.as_dict(), outcome)
                 bar.set_postfix_str(f"{run.variant}, {run.size} texts")
                 bar.update()
 
@@ -339,8 +337,7 @@ def _warn_of_failures(results):
     if len(failed):
         reasons = failed["reason"].value_counts()
         shown = "; ".join(f"{count} × {reason:.200}" for reason, count in reasons.head(3).items())
-        warnings.warn(
+        warn(
             f"{len(failed)} of {len(results)} runs failed: {shown}. They are in results_ with their reasons.",
             RuntimeWarning,
-            stacklevel=3,
         )

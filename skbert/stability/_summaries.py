@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbert._shared import N_BOOTSTRAP, check_int, check_real, percentile_interval
+from skbert._shared import N_BOOTSTRAP, check_int, check_real, pandas, percentile_interval
 
 # Of runs that did what they should; anything else in a column of statuses counts as failed.
 _GOOD = ("ok", "converged")
-
-
-def pandas():
-    """The module pandas; ImportError that says how to get it."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError("Studies need pandas: pip install 'skbert[study]'") from error
-    return pd
 
 
 def summarize(

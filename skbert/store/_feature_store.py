@@ -6,10 +6,9 @@ import json
 import os
 import secrets
 import threading
-import warnings
 from pathlib import Path
 
-from skbert._shared import check_int
+from skbert._shared import check_int, warn
 from skbert.store._in_folder import FolderBlocks
 from skbert.store._in_memory import MemoryBlocks
 
@@ -115,13 +114,12 @@ class FeatureStore:
 
     def _warn(self, what, error):
         # What was computed is not lost with the store: the caller has it already.
-        warnings.warn(
+        warn(
             # Without the name of the file, which is another one each time: so Python warns once.
             f"The feature store {str(self.where)!r} cannot be {what} ({error.strerror or type(error).__name__}); its "
             "texts are computed anew each time. "
             "Free space there, or give another folder as store.",
             RuntimeWarning,
-            stacklevel=2,
         )
 
 

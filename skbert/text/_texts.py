@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbert._shared import check_not_empty
+from skbert._shared import check_not_a_string, check_not_empty
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,7 @@ def check_texts(X, estimator_name="this estimator"):
     TypeError
         Something other than ``str`` stands where a text should, or `X` is no container of texts.
     """
-    if isinstance(X, str):
-        raise ValueError("Iterable over raw text documents expected, string object received.")
+    check_not_a_string(X)
     columns, names = _columns(X)
     check_not_empty(len(columns[0]), estimator_name)
     for k, column in enumerate(columns):

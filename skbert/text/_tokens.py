@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-import warnings
 import weakref
 from dataclasses import dataclass
 
 import numpy as np
+
+from skbert._shared import warn
 
 _encoding = threading.Lock()
 # Token ids by tokenizer and text, or pair of texts.
@@ -52,14 +53,10 @@ class TokenizedTexts:
         return np.fromiter((len(ids) for ids in self.input_ids), dtype=np.int64, count=len(self))
 
 
-def warn_of_cuts(n_cut, n_texts, max_length, stacklevel=2):
+def warn_of_cuts(n_cut, n_texts, max_length):
     """Say once how many texts were cut; nothing where none was."""
     if n_cut:
-        warnings.warn(
-            f"{n_cut} of {n_texts} texts are longer than max_length={max_length} tokens and were cut.",
-            UserWarning,
-            stacklevel=stacklevel + 1,
-        )
+        warn(f"{n_cut} of {n_texts} texts are longer than max_length={max_length} tokens and were cut.")
 
 
 def tokenize(texts, tokenizer, max_length):

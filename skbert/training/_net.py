@@ -235,8 +235,7 @@ class FineTuneNet(NeuralNet):
         self.micro_batch = max(1, min(self.micro_batch, n_rows) // 2)
         self.notice(
             f"Out of memory on {self.settings.device}: training goes on in smaller micro-batches (now "
-            f"{self.micro_batch}); the effective batch_size stays {self.settings.batch_size}.",
-            stacklevel=3,
+            f"{self.micro_batch}); the effective batch_size stays {self.settings.batch_size}."
         )
 
     def _give_up(self, rows):

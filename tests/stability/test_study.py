@@ -25,6 +25,7 @@ from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, StabilityStudy
+from skbert.estimators import TextEstimator
 from skbert.stability import _execution
 from tests.helpers.study_models import DESIGN, Constant, Guesser, Killer, same, study
 
@@ -398,7 +399,7 @@ def test_runs__compute_on_one_core_each_and_give_the_others_back():
 def test_runs_on_one_gpu__take_turns(data, tiny, tmp_path, monkeypatch):
     # There is no GPU to be had here: the lock is tested with a device that only has the name of one.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("skbert.compute.resolve_device", lambda device: torch.device("cuda", 0))
+    monkeypatch.setattr(TextEstimator, "compute_device", lambda self: torch.device("cuda", 0))
     assert _execution._gpu_of(Guesser()) is None
     assert _execution._gpu_of(make_pipeline(LayerPoolFeaturizer(tiny()), LogisticRegression())).type == "cuda"
     emptied, inside = [], []

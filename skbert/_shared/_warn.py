@@ -1,0 +1,66 @@
+"""Warnings that name the user's line, however many of our own and of scikit-learn's functions lie between."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def _folder(path):
+    return os.path.join(path, "")
+
+
+_OURS = _folder(Path(__file__).parents[1])
+# What calls us on the user's behalf: pipelines, searches, workers and training loops. Found without an import, for
+# torch is a slow one.
+_CALLERS = tuple(_folder(Path(find_spec(name).origin).parent) for name in ("sklearn", "joblib", "skorch", "torch"))
+_STANDARD_LIBRARY = _folder(sysconfig.get_paths()["stdlib"])
+# Where packages are installed, which may be inside the folder of the standard library.
+_PACKAGES = ("site-packages", "dist-packages")
+
+
+def warn(message, category=UserWarning):
+    """Warn at the line of the user's code that led here.
+
+    That is the innermost line outside skbert, scikit-learn, joblib, skorch, torch and the standard library. Where
+    there is none, as in a worker process, it is the innermost line outside skbert.
+
+    Parameters
+    ----------
+    message : str
+    category : type, default=UserWarning
+    """
+    frame = _frame_of_user(sys._getframe(1))
+    code, names = frame.f_code, frame.f_globals
+    # By hand, for a stacklevel that is counted breaks with the next function in between.
+    warnings.warn_explicit(
+        message,
+        category,
+        filename=code.co_filename,
+        lineno=frame.f_lineno,
+        module=names.get("__name__", "<unknown>"),
+        registry=names.setdefault("__warningregistry__", {}),
+    )
+
+
+def _frame_of_user(frame):
+    nearest = None
+    while frame is not None:
+        last, path = frame, frame.f_code.co_filename
+        if not path.startswith(_OURS):
+            nearest = nearest or frame
+            if not (path.startswith(_CALLERS) or _is_standard(path)):
+                return frame
+        frame = frame.f_back
+    return nearest or last
+
+
+def _is_standard(path):
+    """Whether a file belongs to Python itself; ``<frozen runpy>`` does, ``<stdin>`` is the user's."""
+    if path.startswith("<frozen "):
+        return True
+    return path.startswith(_STANDARD_LIBRARY) and not any(f"{os.sep}{name}{os.sep}" in path for name in _PACKAGES)

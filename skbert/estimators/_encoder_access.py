@@ -1,0 +1,128 @@
+"""What probes and studies may ask of an estimator over an encoder, so that they need not know how it is made."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from skbert.compute import n_compute_threads, resolve_device, resolve_precision, run_batches, token_budget
+from skbert.encoder import load_encoder, make_runner
+from skbert.text import check_texts
+
+# Hidden states of all tokens that may be alive at once, in batches of inference.
+_ALIVE = 16
+
+
+class EncoderAccessMixin:
+    """Layers, device and files of the encoder, and what the estimator gives when layers are left out."""
+
+    def compute_device(self):
+        """The device that the parameter `device` stands for on this machine.
+
+        Returns
+        -------
+        torch.device
+        """
+        return resolve_device(self.device)
+
+    def encoder_hashes(self):
+        """What tells the encoder that `model` names from another that may take its name.
+
+        Returns
+        -------
+        tuple of str
+            SHA-256 of the pretrained weights, and of the tokenizer.
+
+        Raises
+        ------
+        ModelNotFoundError
+            The encoder is unknown, out of reach or damaged.
+        """
+        loaded = load_encoder(self.model, self.revision)
+        return loaded.weights_sha256, loaded.tokenizer_sha256
+
+    def count_layers(self):
+        """L, the transformer layers that are run along the layer path.
+
+        Returns
+        -------
+        int
+            Of the fitted model; before a fit, of the one that it would make.
+
+        Raises
+        ------
+        NotImplementedError
+            skbert does not run the layers of this encoder's family itself, so that none could be left out.
+        ModelNotFoundError
+            Before a fit: the encoder is unknown, out of reach or damaged.
+        """
+        if self.__sklearn_is_fitted__():
+            module = self._fitted.module(self.compute_device())
+            runner, n_layers = module.runner, module.n_layers
+        else:
+            runner = make_runner(load_encoder(self.model, self.revision).model)
+            n_layers = runner.n_layers if self.layer_path is None else len(self.layer_path)
+        if not runner.owns_forward:
+            raise NotImplementedError(
+                f"Layers can be skipped only in families that skbert runs layer by layer, not in {self.model!r}."
+            )
+        return n_layers
+
+    def outputs_without_layers(self, X, skips, function, *, progress=False):
+        """What the fitted estimator gives for texts when layers of its encoder are left out.
+
+        A layer that is left out is the identity. Nothing is trained again, and a layer runs once on every
+        distinct state below it, however many sets of layers there are.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str, (n,)
+            Texts, or pairs of texts where the fit was on pairs.
+        skips : sequence of collections of int, (n_skips,)
+            Layers to leave out, 0-based, along the layer path; an empty one is the full model.
+        function : callable
+            What to keep of the outputs. Takes a float32 array (k, n_skips, width) of some of the texts: logits of a
+            classifier, values of a regressor, features of a featurizer. Returns a tuple of arrays (k, ...).
+        progress : bool, default=False
+            Show a progress bar.
+
+        Returns
+        -------
+        tuple of arrays (n, ...)
+            What `function` returned, for all texts.
+        """
+        check_is_fitted(self)
+        texts = check_texts(X, type(self).__name__)
+        self._check_same_columns_as_fitted(texts)
+        tokens, index = self._fitted.distinct_tokens(texts)
+        kept = None
+        with tqdm(total=len(tokens), unit="text", leave=False, disable=not progress) as bar:
+            for rows, values in self._batches_without_layers(tokens, skips):
+                found = function(self._given_out(values.float().cpu().numpy()))
+                if kept is None:
+                    kept = tuple(np.empty((len(tokens), *part.shape[1:]), dtype=part.dtype) for part in found)
+                for whole, part in zip(kept, found, strict=True):
+                    whole[rows] = part
+                bar.update(len(rows))
+        return kept if index is None else tuple(part[index] for part in kept)
+
+    def _given_out(self, values):
+        """Outputs or pooled vectors (..., width) in the form in which the estimator gives them; may change them."""
+        return values
+
+    def _batches_without_layers(self, tokens, skips):
+        """Rows of each batch, and outputs or pooled vectors (n_rows, n_skips, width)."""
+        device = self.compute_device()
+        module = self._fitted.module(device)
+        plan, at_once = module.skip_plan(skips), token_budget(device)
+
+        def compute(batch):
+            pooled = module.pool_skipping(batch, plan, at_once)
+            if module.head is None:
+                return pooled
+            return module.head(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
+
+        # The bound is on the states of all batches that run at once.
+        budget = max(1, _ALIVE * at_once // module.skip_states(plan) // n_compute_threads(device))
+        return run_batches(compute, tokens, device, resolve_precision(self.precision, device), budget=budget)

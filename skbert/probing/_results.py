@@ -1,0 +1,193 @@
+"""What the outputs under skipped layers say: by label, by layer, and how sure that is."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skbert._shared import check_int, pandas, warn
+from skbert.probing._spans import as_triangle
+from skbert.probing._statistics import (
+    analyse_errors,
+    change_intervals,
+    cluster_signatures,
+    label_distance,
+    label_means,
+    layer_importance,
+    pattern_test,
+)
+
+
+class ProbeResults:
+    """The numbers of a `SkipLayerProbe`.
+
+    Uses ``classes_``, ``n_layers_``, ``skipped_layers_``, ``spans_`` and ``n_permutations``, and of the fit ``_seed``,
+    ``_gold`` (gold labels as indices into ``classes_``) and ``_parts`` (the number of the model that saw each sample).
+    """
+
+    def triangle(self, values=None, label=None):
+        """Values by first skipped layer and stop.
+
+        Parameters
+        ----------
+        values : array (n_spans,), or (n_classes, n_spans) with `label`; default=None
+            None is ``scores_``, or with `label` its row of ``label_recall_``.
+        label : one of ``classes_``, default=None
+
+        Returns
+        -------
+        float array (n_layers, n_layers + 1)
+            Row = start, column = stop; NaN where no contiguous span was skipped.
+        """
+        check_is_fitted(self)
+        if values is None:
+            values = self.scores_ if label is None else self.label_recall_
+        values = np.asarray(values, dtype=float)
+        if label is not None and values.ndim == 2:
+            values = values[self._index_of(label)]
+        if values.shape != (len(self.skipped_layers_),):
+            raise ValueError(
+                f"values must have one number for each of the {len(self.skipped_layers_)} spans, got shape "
+                f"{values.shape}. Give label= as well to take a row by label."
+            )
+        return as_triangle(values, self.skipped_layers_, self.n_layers_)
+
+    def _index_of(self, label):
+        found = np.flatnonzero(self.classes_ == label)
+        if len(found) != 1:
+            raise ValueError(f"label={label!r} is not among the classes {self.classes_.tolist()}.")
+        return int(found[0])
+
+    def to_frame(self):
+        """One row a span and label.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``span`` (name), ``start``, ``stop``, ``label``, ``n`` (samples), ``recall``, ``change`` (against the full
+            model), ``low`` and ``high`` (95 % interval of the change), ``drop`` (mean fall of the gold
+            log-probability, nats), ``constant``.
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        check_is_fitted(self)
+        n_classes, n_spans = self.label_recall_.shape
+        # Span by span, and within a span label by label.
+        return pandas().DataFrame(
+            {
+                "span": np.repeat(self.get_feature_names_out(), n_classes),
+                "start": np.repeat(self.spans_[:, 0], n_classes),
+                "stop": np.repeat(self.spans_[:, 1], n_classes),
+                "label": np.tile(self.classes_, n_spans),
+                "n": np.tile(self.label_counts_, n_spans),
+                "recall": self.label_recall_.T.ravel(),
+                "change": (self.label_recall_ - self.label_baseline_[:, None]).T.ravel(),
+                "low": self.recall_interval_[..., 0].T.ravel(),
+                "high": self.recall_interval_[..., 1].T.ravel(),
+                "drop": self.label_drop_.T.ravel(),
+                "constant": np.repeat(self.constant_, n_classes),
+            }
+        )
+
+    def signature_clusters(self, n):
+        """Cluster the samples by their own skip signature, and compare with the gold labels.
+
+        Parameters
+        ----------
+        n : int
+            Number of clusters, by k-means on ``signatures_``, constant spans left out.
+
+        Returns
+        -------
+        SignatureClusters
+            ``labels``, ``agreement`` (adjusted mutual information with the gold labels),
+            ``pvalue`` and ``null`` (agreement with permuted gold labels).
+
+        Notes
+        -----
+        Signatures of different folds come from different models; clusters can follow folds.
+        """
+        check_is_fitted(self)
+        check_int("n", n, 1)
+        if n > len(self._gold):
+            raise ValueError(f"n={n} clusters asked for, but there are {len(self._gold)} samples.")
+        return cluster_signatures(
+            self._usable_signatures(), self._gold, self._blocks(), int(n), self.n_permutations, self._rng("clusters")
+        )
+
+    def error_analysis(self):
+        """Whether the skip signature tells the full model's wrong predictions from its right ones.
+
+        Returns
+        -------
+        ErrorAnalysis
+            ``auc`` of a logistic regression on ``signatures_`` (cross-validated), and ``confidence_auc`` of
+            the model's own confidence to hold it against.
+        """
+        check_is_fitted(self)
+        wrong = self.baseline_predictions_ != self.classes_[self._gold]
+        return analyse_errors(self._usable_signatures(), wrong, self._confidence, self._rng("errors"))
+
+    def _usable_signatures(self):
+        if self.constant_.all():
+            raise ValueError(
+                "Under every span one class is predicted for all samples; no signature is left to look at."
+            )
+        return self.signatures_[:, ~self.constant_]
+
+    # ---------------------------------------------------------------- computing them, at the end of `fit`
+
+    def _adopt_outputs(self, predicted, log_proba):
+        rows = np.arange(len(self._gold))
+        self.baseline_predictions_, self.predictions_ = self.classes_[predicted[0]], self.classes_[predicted[1:]]
+        gold = log_proba[:, rows, self._gold]
+        own = log_proba[:, rows, predicted[0]]
+        self.proba_drop_ = gold[0] - gold[1:]
+        self.signatures_ = (own[0] - own[1:]).T.astype(np.float32)
+        self._confidence = np.exp(own[0])
+        constant = self._predicts_one_class(predicted)
+        self.constant_ = constant[1:]
+        if constant[0]:
+            warn("The full model predicts one class for all samples; what its layers do for a label cannot be seen.")
+
+    def _predicts_one_class(self, predicted):
+        constant = np.ptp(predicted, axis=1) == 0
+        parts = [rows for rows in map(self._rows_of, np.unique(self._parts)) if np.ptp(self._gold[rows])]
+        if parts:
+            constant |= np.all([np.ptp(predicted[:, rows], axis=1) == 0 for rows in parts], axis=0)
+        return constant
+
+    def _rows_of(self, part):
+        return np.flatnonzero(self._parts == part)
+
+    def _adopt_label_patterns(self):
+        gold, n_classes = self._gold, len(self.classes_)
+        right = self.predictions_ == self.classes_[gold]
+        right_before = self.baseline_predictions_ == self.classes_[gold]
+        self.label_counts_ = np.bincount(gold, minlength=n_classes)
+        self.label_drop_ = label_means(self.proba_drop_, gold, n_classes)
+        self.label_baseline_ = label_means(right_before, gold, n_classes)
+        self.label_recall_ = label_means(right, gold, n_classes)
+        changes = right.astype(float) - right_before
+        self.recall_interval_ = change_intervals(changes, gold, n_classes, self._rng("bootstrap"))
+        usable = np.flatnonzero(~self.constant_)
+        patterns = self.label_drop_[:, usable]
+        self.layer_importance_ = layer_importance(patterns, [self.skipped_layers_[i] for i in usable], self.n_layers_)
+        self.label_distance_ = label_distance(patterns)
+        self.pattern_test_ = pattern_test(
+            self.proba_drop_[usable], gold, self._blocks(), self.n_permutations, self._rng("pattern")
+        )
+
+    def _blocks(self):
+        """Samples among which labels may be permuted: those scored by one model, where that leaves any choice."""
+        if any(np.ptp(self._gold[self._rows_of(part)]) for part in np.unique(self._parts)):
+            return self._parts
+        return np.zeros_like(self._parts)
+
+    def _rng(self, purpose):
+        """A stream of its own for each statistic, so that asking for one does not move another."""
+        purposes = ("bootstrap", "pattern", "clusters", "errors")
+        return np.random.default_rng([self._seed, purposes.index(purpose)])
