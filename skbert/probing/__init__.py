@@ -1,6 +1,5 @@
 """Which layers matter for which label."""
 
-from skbert.probing._outputs import SkippingEstimator
 from skbert.probing._skip_layer_probe import SkipLayerProbe
 
-__all__ = ["SkipLayerProbe", "SkippingEstimator"]
+__all__ = ["SkipLayerProbe"]

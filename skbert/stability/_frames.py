@@ -20,7 +20,7 @@ def read_runs(path):
     Returns
     -------
     pandas.DataFrame
-        As ``results_`` of the study; `summarize` takes it.
+        As ``results_`` of the study; `summarize` takes it. Without rows where the study has only begun.
 
     Raises
     ------
@@ -54,7 +54,9 @@ def forget_failed(path):
     RunStoreError
         There is no store at `path`.
     """
-    read_store(path)  # which refuses what is none
+    _, runs = read_store(path)
+    if not runs:  # perhaps a store that another process is just making
+        return 0
     with closing(RunStore(path)) as store:
         return store.drop_failed()
 

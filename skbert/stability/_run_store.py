@@ -78,7 +78,8 @@ class RunStore:
         n_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if n_tables and connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
             raise RunStoreError(f"{self.path} is a database of something else; name another file as store.")
-        _use_write_ahead_log(connection)
+        # SQLite does not wait by itself for others who do the same at this moment.
+        _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
         # A run that was told to be stored is still there after a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         if not n_tables:
@@ -160,21 +161,22 @@ class RunStore:
         return dropped
 
 
-def _use_write_ahead_log(connection):
-    """Switch to WAL; SQLite does not wait for others by itself who do the same at this moment."""
+def _patiently(attempt):
+    """What `attempt` returns, once no other process is in its way."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
+            return attempt()
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
-            time.sleep(0.02)
+        time.sleep(0.02)
 
 
 def read_store(path):
     """Facts and runs of the store in a file, which is not written to; see `RunStore`.
+
+    A store that another process is just making, and a file in which there is nothing yet, are empty stores.
 
     Raises
     ------
@@ -184,16 +186,48 @@ def read_store(path):
     path = Path(path)
     if not path.is_file():
         raise RunStoreError(f"There is no store of runs at {path}.")
-    # A store that nobody has open can be read without a trace, and on a medium that takes no writing.
-    nobody_writes = not path.with_name(path.name + "-wal").exists()
-    address = f"file:{quote(str(path.resolve()))}?mode=ro{'&immutable=1' if nobody_writes else ''}"
     try:
-        with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE)) as connection:
-            if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-                raise RunStoreError(f"{path} is no store of runs.")
-            return _facts(connection), _runs(connection)
-    except sqlite3.Error as error:
+        found = _patiently(lambda: _read_settled(path))
+    except (sqlite3.Error, OSError) as error:
         raise RunStoreError(f"{path} cannot be read as a store of runs: {error}") from error
+    if found is None:
+        raise RunStoreError(f"{path} is no store of runs.")
+    return found
+
+
+def _read_settled(path):
+    """As `_read`; OperationalError where somebody changed the file under a reader who asked for no lock."""
+    before = _state(path)
+    # A store that nobody has open can be read without a trace, and on a medium that takes no writing.
+    nobody_writes = not before[0]
+    try:
+        found, error = _read(path, immutable=nobody_writes), None
+    except sqlite3.Error as raised:
+        found, error = None, raised
+    if (nobody_writes or error) and _state(path) != before:
+        raise sqlite3.OperationalError(f"{path} was locked by another process") from error
+    if error:
+        raise error
+    return found
+
+
+def _state(path):
+    """What changes when a process opens a store to write, or writes to its file."""
+    found = path.stat()
+    return path.with_name(path.name + "-wal").exists(), found.st_size, found.st_mtime_ns
+
+
+def _read(path, immutable):
+    """Facts and runs; nothing of either where there are no tables yet; None for a database of something else."""
+    address = f"file:{quote(str(path.resolve()))}?mode=ro{'&immutable=1' if immutable else ''}"
+    with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE, isolation_level=None)) as connection:
+        # All that is read is of one moment.
+        connection.execute("BEGIN")
+        n_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        owner = connection.execute("PRAGMA application_id").fetchone()[0]
+        if not n_tables and owner in (0, _APPLICATION_ID):
+            return {}, []
+        return (_facts(connection), _runs(connection)) if owner == _APPLICATION_ID else None
 
 
 def _facts(connection):

@@ -155,6 +155,9 @@ def test_file_of_something_else__is_refused_and_left_alone(data, tmp_path, conte
     path.write_bytes(content)
     with pytest.raises(RunStoreError, match="cannot be used as a store of runs"):
         study(store=path).fit(*data)
+    for read in (read_runs, forget_failed):
+        with pytest.raises(RunStoreError, match="cannot be read as a store of runs"):
+            read(path)
     assert path.read_bytes() == content
 
 
@@ -165,6 +168,9 @@ def test_database_of_something_else__is_refused_and_left_alone(data, tmp_path):
     before = path.read_bytes()
     with pytest.raises(RunStoreError, match="is a database of something else"):
         study(store=path).fit(*data)
+    for read in (read_runs, forget_failed):
+        with pytest.raises(RunStoreError, match="is no store of runs"):
+            read(path)
     assert path.read_bytes() == before
 
 
@@ -270,7 +276,7 @@ def _scorer(value):
 )
 def test_stores__tell_functions_and_objects_by_what_they_do(data, tmp_path, monkeypatch, first, second):
     monkeypatch.setattr("tests.helpers.study_models.time.sleep", lambda seconds: None)
-    monkeypatch.setattr("skbert._study._execution.execute", lambda job: (job.run, _execution._outcome(job, 0, "")))
+    monkeypatch.setattr("skbert.stability._execution.execute", lambda job: (job.run, _execution._outcome(job, 0, "")))
     store = tmp_path / "runs.sqlite"
     study(store=store, **first).fit(*data)
     # The same in other words is the same.
@@ -340,9 +346,6 @@ def test_store_on_a_read_only_medium__can_be_read(data, tmp_path):
         assert sorted(path.name for path in folder.iterdir()) == ["runs.sqlite"]
     finally:
         folder.chmod(0o755)
-    (folder / "empty").touch()
-    with pytest.raises(RunStoreError, match="is no store of runs"):
-        read_runs(folder / "empty")
 
 
 def test_store_of_another_format__is_refused(data, tmp_path):
