@@ -18,6 +18,7 @@ from skorch.callbacks import Callback
 from skbert import MaxPoolBERTClassifier, MaxPoolBERTRegressor
 from skbert._shared._seeds import derive_seeds
 from skbert.compute._random_streams import TorchStream, isolated
+from tests.helpers.waiting import LIMIT
 
 # Few epochs may not converge; what is tested here is not whether they do.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -355,9 +356,9 @@ def test_stream__block_left_by_an_exception__state_put_back_and_lock_free(untouc
         with isolated(3):
             drawn.append(torch.rand(1))
 
-    thread = threading.Thread(target=draw)
+    thread = threading.Thread(target=draw, daemon=True)
     thread.start()
-    thread.join(20)
+    thread.join(LIMIT)
     assert len(drawn) == 1
 
 

@@ -650,7 +650,6 @@ def test_load__fresh_process_without_encoder_and_network__same_predictions(tiny,
         [sys.executable, "-c", _FRESH, str(ROOT), str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=200,
         check=False,
         env=environment,
     )

@@ -1,7 +1,7 @@
 """Several batches at once give what one after another gives, and leave torch as it was."""
 
+import itertools
 import threading
-import time
 from contextlib import nullcontext
 
 import numpy as np
@@ -12,6 +12,7 @@ from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier
 from skbert.compute import _run_batches
 from skbert.encoder import LayerRunner
 from skbert.errors import OutOfMemoryError
+from tests.helpers.waiting import LIMIT
 
 
 @pytest.fixture
@@ -108,14 +109,16 @@ def test_threads__memory_for_one_batch_at_a_time__goes_on_one_by_one(
     featurizer = LayerPoolFeaturizer(tiny(), device="cpu").fit(texts)
     expected = featurizer.transform(texts)
     hidden_states, running, at_work = LayerRunner.hidden_states, [0], threading.Lock()
+    calls, meeting = itertools.count(), threading.Barrier(2)
 
     def with_room_for_one(self, batch, *arguments, **options):
         with at_work:
             running[0] += 1
-            crowded = running[0] > 1
         try:
-            time.sleep(0.01)
-            if crowded:
+            # The first two wait for each other, so that both are at work.
+            if next(calls) < 2:
+                meeting.wait(LIMIT)
+            if running[0] > 1:
                 raise MemoryError
             return hidden_states(self, batch, *arguments, **options)
         finally:

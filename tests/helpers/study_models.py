@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skbert import StabilityStudy
+from tests.helpers.waiting import wait_until
 
 DESIGN = ["variant", "size", "draw", "random_state", "init_seed", "order_seed"]
 
@@ -75,6 +78,50 @@ class Killer(Guesser):
         if self.random_state % 4 in self.fails_on:
             os._exit(9)
         return super().fit(X, y)
+
+
+class Gated(Guesser):
+    """Holds its fits, in all processes, at a gate that the first `n_free` of them may pass, and all once it is open.
+
+    Parameters
+    ----------
+    gate : str
+        An empty folder; see `open_gate`.
+    n_free : int
+    luck, random_state
+        As in `Guesser`.
+    """
+
+    seconds, fails_on, init_seed, order_seed = 0, (), None, None
+
+    def __init__(self, gate=None, n_free=0, luck=0.5, random_state=None):
+        self.gate = gate
+        self.n_free = n_free
+        self.luck = luck
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        if self._take_ticket() >= self.n_free:
+            wait_until((Path(self.gate) / "open").exists)
+        return super().fit(X, y)
+
+    def _take_ticket(self):
+        for number in itertools.count():
+            try:
+                (Path(self.gate) / f"ticket-{number}").touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            return number
+
+
+def open_gate(gate):
+    """Let all fits of a `Gated` pass."""
+    (Path(gate) / "open").touch()
+
+
+def n_at_gate(gate):
+    """How many fits of a `Gated` have begun."""
+    return len(list(Path(gate).glob("ticket-*")))
 
 
 def labelled_texts(n, n_classes=2, seed=0):

@@ -2,11 +2,9 @@
 
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +19,8 @@ from sklearn.pipeline import make_pipeline
 
 from skbert import LayerPoolFeaturizer, RunStoreError, StabilityStudy
 from skbert.stability import _execution, _fingerprint, forget_failed, read_runs
-from tests.helpers.study_models import DESIGN, Constant, Guesser, same, study
+from tests.helpers.study_models import DESIGN, Constant, Gated, Guesser, n_at_gate, open_gate, same, study
+from tests.helpers.waiting import LIMIT, wait_until
 
 
 def test_study_that_was_stopped__goes_on_with_what_is_missing(data, diary, tmp_path, monkeypatch):
@@ -51,49 +50,51 @@ def test_study_that_was_stopped__goes_on_with_what_is_missing(data, diary, tmp_p
 
 _SCRIPT = """
 import sys
-from skbert import StabilityStudy
-from tests.helpers.study_models import DESIGN, Guesser, labelled_texts
+from tests.helpers.study_models import Gated, labelled_texts, study
 
-store, n_jobs = sys.argv[1], int(sys.argv[2])
-StabilityStudy(
-    Guesser(seconds=0.3),
-    {"a": {}, "b": {"luck": 0.9}},
-    seeds=8,
-    baselines=(),
-    random_state=0,
-    store=store,
-    n_jobs=n_jobs,
-).fit(*labelled_texts(60))
+store, gate, n_free, n_jobs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+gated = Gated(gate, n_free)
+study(estimator=gated, variants={"a": {}, "b": {"luck": 0.9}}, seeds=8, store=store, n_jobs=n_jobs).fit(
+    *labelled_texts(60)
+)
 """
+
+
+def start_gated(store, gate, n_free, n_jobs, **options):
+    """A process in which a study of 16 runs goes on until `n_free` of them have passed the gate."""
+    gate.mkdir(exist_ok=True)
+    root = Path(__file__).parents[2]
+    arguments = map(str, (store, gate, n_free, n_jobs))
+    return subprocess.Popen(
+        [sys.executable, "-c", _SCRIPT, *arguments], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, **options
+    )
+
+
+def wait_for_runs(process, store, n):
+    """Wait until `n` runs are in the store of a study in another process."""
+
+    def there():
+        assert process.poll() is None, "the study ended by itself"
+        return store.exists() and len(read_runs(store)) >= n
+
+    wait_until(there)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_process_that_is_killed__loses_no_finished_run(data, tmp_path, n_jobs):
-    store = tmp_path / "runs.sqlite"
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SCRIPT, str(store), str(n_jobs)], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and (not store.exists() or _n_runs(store) < 3):
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    store, gate = tmp_path / "runs.sqlite", tmp_path / "gate"
+    process = start_gated(store, gate, 3, n_jobs)
+    wait_for_runs(process, store, 3)
+    process.kill()
     process.wait()
     kept = read_runs(store)
-    assert 3 <= len(kept) < 16
-    parameters = {"estimator": Guesser(seconds=0.3), "variants": {"a": {}, "b": {"luck": 0.9}}, "seeds": 8}
+    assert len(kept) == 3
+    open_gate(gate)
+    parameters = {"estimator": Gated(str(gate), 3), "variants": {"a": {}, "b": {"luck": 0.9}}, "seeds": 8}
     resumed = study(**parameters, store=store, n_jobs=n_jobs).fit(*data).results_
     # What was stored is taken as it is, its times too.
     assert resumed.merge(kept, how="inner").shape[0] == len(kept)
     same(resumed, study(**parameters).fit(*data).results_)
-
-
-def _n_runs(path):
-    try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-            return connection.execute("SELECT count(*) FROM runs").fetchone()[0]
-    except sqlite3.Error:
-        return 0
 
 
 def test_other_studies__are_refused_and_the_difference_is_named(data, tmp_path):
@@ -357,16 +358,13 @@ def test_store_of_another_format__is_refused(data, tmp_path):
         study(store=path).fit(*data)
 
 
-def test_two_processes_on_one_store__keep_every_run_once(data, tmp_path):
-    store = tmp_path / "runs.sqlite"
-    root = Path(__file__).parents[2]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", _SCRIPT, str(store), "1"], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}
-        )
-        for _ in range(2)
-    ]
-    assert [process.wait(timeout=180) for process in processes] == [0, 0]
+def test_two_processes_on_one_store__keep_every_run_once(tmp_path):
+    store, gate = tmp_path / "runs.sqlite", tmp_path / "gate"
+    processes = [start_gated(store, gate, 0, 1) for _ in range(2)]
+    # From here on both do the same runs.
+    wait_until(lambda: n_at_gate(gate) == 2)
+    open_gate(gate)
+    assert [process.wait() for process in processes] == [0, 0]
     runs = read_runs(store)
     assert len(runs) == 16
     assert not runs.duplicated(DESIGN).any()
@@ -389,16 +387,11 @@ def test_encoder_that_was_out_of_reach__may_come_later(tiny, texts, labels, tmp_
 
 
 def test_workers__end_with_the_study_that_was_killed(tmp_path):
-    store, root = tmp_path / "runs.sqlite", Path(__file__).parents[2]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SCRIPT, str(store), "2"],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        stdout=subprocess.PIPE,
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and (not store.exists() or _n_runs(store) < 3):
-        time.sleep(0.02)
+    store, gate = tmp_path / "runs.sqlite", tmp_path / "gate"
+    process = start_gated(store, gate, 3, 2, stdout=subprocess.PIPE)
+    wait_for_runs(process, store, 3)
+    wait_until(lambda: n_at_gate(gate) == 5)
     process.kill()
-    # Whoever reads the output of the study waits until all who might write to it are gone.
-    process.communicate(timeout=30)
+    # Whoever reads the output of the study waits until all who might write to it are gone; the workers are at the
+    # gate, which nobody opens.
+    process.communicate(timeout=LIMIT / 2)

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 
 import joblib
 import pandas as pd
@@ -11,7 +10,8 @@ import pytest
 
 from skbert import MaxPoolBERTClassifier, StabilityStudy
 from skbert.stability import read_runs
-from tests.helpers.study_models import Guesser, labelled_texts
+from tests.helpers.study_models import Gated, labelled_texts, open_gate
+from tests.helpers.waiting import wait_until
 
 distributed = pytest.importorskip("distributed", reason="test needs distributed; make test installs it")
 
@@ -26,24 +26,27 @@ def client():
 
 
 def test_study__on_a_cluster_survives_the_death_of_a_worker(client, tmp_path):
-    slow = Guesser(seconds=0.3)
+    # Four fits pass, then both workers wait until one of them has been killed.
+    gated = Gated(str(tmp_path), n_free=4)
     X, y = labelled_texts(60)
     given = {"variants": {"a": {}, "b": {"luck": 0.9}}, "seeds": 10, "baselines": ("tfidf",), "random_state": 0}
     store = tmp_path / "runs.sqlite"
     victim = next(iter(client.run(os.getpid).values()))
 
     def kill():
-        while not store.exists() or len(read_runs(store)) < 4:
-            time.sleep(0.05)
-        os.kill(victim, signal.SIGKILL)
+        try:
+            wait_until(lambda: store.exists() and len(read_runs(store)) >= 4)
+            os.kill(victim, signal.SIGKILL)
+        finally:
+            open_gate(tmp_path)
 
     killer = threading.Thread(target=kill)
     killer.start()
     with joblib.parallel_config(backend="dask"):
-        results = StabilityStudy(slow, **given, store=store).fit(X, y).results_
+        results = StabilityStudy(gated, **given, store=store).fit(X, y).results_
     killer.join()
     assert victim not in client.run(os.getpid).values()
-    alone = StabilityStudy(slow, **given).fit(X, y).results_
+    alone = StabilityStudy(gated, **given).fit(X, y).results_
     pd.testing.assert_frame_equal(results.drop(columns="seconds"), alone.drop(columns="seconds"))
 
 
