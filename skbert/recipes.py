@@ -196,7 +196,7 @@ _RECIPES = {
         by_depth=_repeat_top_quarter,
     ),
     "few_data": _Recipe(
-        paper="None; chosen by measurement (docs/few_data.md, benchmarks/few_data.py).",
+        paper="None; chosen by measurement (docs/reports/few_data.md, benchmarks/few_data.py).",
         reproduced=(
             "What did best with MiniLM, a 6-layer encoder, out of twelve variations of mosbach2021 on five draws each "
             "of TREC questions and movie reviews; on CoLA none of them was better than chance. It is mosbach2021 at "
