@@ -37,6 +37,8 @@ bench: $(VENV)/.bench
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/mypy
 
 # What a user installs: a wheel in an environment of its own, away from the sources.
 wheel-test: $(VENV)/.test

@@ -22,6 +22,7 @@ import copy
 import inspect
 import textwrap
 from dataclasses import dataclass
+from typing import Any
 
 # Zhang et al. (2021), from the authors' repository; their remedies differ from it in one parameter each.
 _ZHANG = {
@@ -211,7 +212,7 @@ _RECIPES = {
 }
 
 
-def names():
+def names() -> list[str]:
     """Names of the recipes, in the order of their years.
 
     Returns
@@ -221,7 +222,7 @@ def names():
     return list(_RECIPES)
 
 
-def get(name, *, n_layers=12):
+def get(name: str, *, n_layers: int = 12) -> dict[str, Any]:
     """The constructor parameters of a recipe.
 
     Parameters
@@ -248,7 +249,7 @@ def get(name, *, n_layers=12):
     return copy.deepcopy({**_defaults(), **own})
 
 
-def describe(name):
+def describe(name: str) -> str:
     """What a recipe is: the paper, what of it is reproduced, what is not, and the parameters that it sets.
 
     Parameters

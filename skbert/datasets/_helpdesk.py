@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from importlib.resources import files
 
 import numpy as np
@@ -39,7 +40,7 @@ estimator copes with few texts; they are no benchmark of the literature.
 """
 
 
-def load_helpdesk(lang="en", return_X_y=False):
+def load_helpdesk(lang: str = "en", return_X_y: bool = False) -> Bunch | tuple[np.ndarray, np.ndarray]:
     """Load the helpdesk intents: short customer messages in six classes.
 
     Parameters
@@ -72,8 +73,8 @@ def load_helpdesk(lang="en", return_X_y=False):
     if lang not in ("en", "ja"):
         raise ValueError(f"lang must be 'en' or 'ja', got {lang!r}")
     filename = f"helpdesk_{lang}.csv"
-    with files(__package__).joinpath(filename).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    with files(__package__).joinpath(filename).open("rb") as file:
+        rows = list(csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", newline="")))
     data = np.array([row["text"] for row in rows], dtype=object)
     target = np.array([row["label"] for row in rows], dtype=object)
     if return_X_y:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,6 +14,13 @@ from skbert.networks import PooledEncoder
 from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
 from skbert.store import FeatureStore, check_store
 from skbert.text import check_texts
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
 
 
 class LayerPoolFeaturizer(TextEstimator):
@@ -88,20 +97,20 @@ class LayerPoolFeaturizer(TextEstimator):
 
     def __init__(
         self,
-        model="bert-base-uncased",
+        model: str | os.PathLike[str] = "bert-base-uncased",
         *,
-        revision=None,
-        layers=1,
-        layer_pooling="mean",
-        token_pooling="mean",
-        layer_path=None,
-        max_length=None,
-        normalize=False,
-        store=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-    ):
+        revision: str | None = None,
+        layers: int | Sequence[int] = 1,
+        layer_pooling: str = "mean",
+        token_pooling: str = "mean",
+        layer_path: Sequence[int] | None = None,
+        max_length: int | None = None,
+        normalize: bool = False,
+        store: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        verbose: int = 0,
+    ) -> None:
         self.model = model
         self.revision = revision
         self.layers = layers
@@ -115,7 +124,7 @@ class LayerPoolFeaturizer(TextEstimator):
         self.precision = precision
         self.verbose = verbose
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Check the parameters and load the encoder; the texts themselves teach it nothing.
 
         Parameters
@@ -152,7 +161,7 @@ class LayerPoolFeaturizer(TextEstimator):
         self.n_features_out_ = module.width
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Pooled vectors of texts.
 
         Parameters

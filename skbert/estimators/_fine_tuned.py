@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length
@@ -17,6 +19,10 @@ from skbert.networks import PooledEncoder
 from skbert.text import check_texts, warn_of_cuts
 from skbert.training import fine_tune, judge
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
+
 
 class MaxPoolBERTBase(TextEstimator):
     """Base of `MaxPoolBERTClassifier` and `MaxPoolBERTRegressor`.
@@ -31,7 +37,7 @@ class MaxPoolBERTBase(TextEstimator):
         tags.target_tags.required = True
         return tags
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Pooled vectors of texts, as they go into the head.
 
         Parameters
@@ -46,7 +52,16 @@ class MaxPoolBERTBase(TextEstimator):
         """
         return self._run(X, "pooled")
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
         """Fine-tune the encoder and the new head on labelled texts.
 
         Parameters

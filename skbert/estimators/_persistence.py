@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._shared import from_json, to_json, warn
 from skbert.estimators._blueprint import Blueprint
 from skbert.estimators._fitted_model import FittedModel
 from skbert.saving import read_folder, write_folder
+
+if TYPE_CHECKING:
+    import os
+
+    from typing_extensions import Self
 
 
 class PersistenceMixin:
@@ -25,7 +32,7 @@ class PersistenceMixin:
             state["_fitted"] = FittedModel.from_state(state["_fitted"])
         super().__setstate__(state)
 
-    def save(self, folder):
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Save the fitted estimator as JSON and safetensors.
 
         An estimator already in `folder` is replaced in one step: after a crash
@@ -77,7 +84,7 @@ class PersistenceMixin:
         write_folder(folder, type(self).__name__, state, fitted.tensors())
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Load an estimator that `save` wrote; nothing is ever unpickled.
 
         Parameters

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sklearn.base import RegressorMixin
 
 from skbert.estimators._fine_tuned import MaxPoolBERTBase
 from skbert.estimators._targets import RegressionTask, as_numbers
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import ArrayLike
 
 
 class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
@@ -168,42 +177,42 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
 
     def __init__(
         self,
-        model="bert-base-uncased",
+        model: str | os.PathLike[str] = "bert-base-uncased",
         *,
-        revision=None,
-        layers=3,
-        layer_pooling="max",
-        token_pooling="mha",
-        n_heads=4,
-        head="linear",
-        layer_path=None,
-        freeze_layers=0,
-        reinit_layers=0,
-        max_length=None,
-        max_epochs=20,
-        batch_size=16,
-        learning_rate=2e-5,
-        head_learning_rate=None,
-        layer_decay=1.0,
-        warmup_ratio=0.1,
-        weight_decay=0.01,
-        pretrained_decay=0.0,
-        mixout=0.0,
-        bias_correction=True,
-        max_grad_norm=1.0,
-        dropout=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=3,
-        warm_start=False,
-        callbacks=None,
-        random_state=None,
-        init_seed=None,
-        order_seed=None,
-        device="auto",
-        precision="auto",
-        verbose=0,
-    ):
+        revision: str | None = None,
+        layers: int | Sequence[int] = 3,
+        layer_pooling: str = "max",
+        token_pooling: str = "mha",
+        n_heads: int = 4,
+        head: str = "linear",
+        layer_path: Sequence[int] | None = None,
+        freeze_layers: int = 0,
+        reinit_layers: int = 0,
+        max_length: int | None = None,
+        max_epochs: int = 20,
+        batch_size: int = 16,
+        learning_rate: float = 2e-5,
+        head_learning_rate: float | None = None,
+        layer_decay: float = 1.0,
+        warmup_ratio: float = 0.1,
+        weight_decay: float = 0.01,
+        pretrained_decay: float = 0.0,
+        mixout: float = 0.0,
+        bias_correction: bool = True,
+        max_grad_norm: float | None = 1.0,
+        dropout: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 3,
+        warm_start: bool = False,
+        callbacks: Sequence[Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        init_seed: int | None = None,
+        order_seed: int | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        verbose: int = 0,
+    ) -> None:
         self.model = model
         self.revision = revision
         self.layers = layers
@@ -239,7 +248,7 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         self.precision = precision
         self.verbose = verbose
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Predicted value of each text, in the units of `y`.
 
         Parameters

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from skbert.plots._style import BLUE, GREY, RED, Picture, axes_for, finish, rows_of_names, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from typing_extensions import Self
 
 
 class CVScoresDisplay(Picture):
@@ -25,12 +33,18 @@ class CVScoresDisplay(Picture):
     figure_ : matplotlib Figure
     """
 
-    def __init__(self, scores, *, score_name="score", reference=None):
+    def __init__(
+        self,
+        scores: Mapping[str, Sequence[float] | np.ndarray],
+        *,
+        score_name: str = "score",
+        reference: str | None = None,
+    ) -> None:
         self.scores = scores
         self.score_name = score_name
         self.reference = reference
 
-    def plot(self, ax=None, *, title=None):
+    def plot(self, ax: Axes | None = None, *, title: str | None = None) -> Self:
         """Draw the display.
 
         Parameters

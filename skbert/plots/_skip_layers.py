@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skbert.plots._style import COLOURS, MARKERS, RED, Picture, new_figure, open_sides
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from typing_extensions import Self
 
 _MOST_LINES = len(COLOURS)
 _PALE = "#BDBDBD"
@@ -52,7 +59,16 @@ class SkipLayerDisplay(Picture):
     2
     """
 
-    def __init__(self, triangles, importance, classes, *, value_name="change of recall", counts=None, constant=None):
+    def __init__(
+        self,
+        triangles: np.ndarray,
+        importance: np.ndarray,
+        classes: Sequence[Any],
+        *,
+        value_name: str = "change of recall",
+        counts: Sequence[int] | None = None,
+        constant: np.ndarray | None = None,
+    ) -> None:
         self.triangles = triangles
         self.importance = importance
         self.classes = classes
@@ -61,7 +77,15 @@ class SkipLayerDisplay(Picture):
         self.constant = constant
 
     @classmethod
-    def from_estimator(cls, probe, *, value="recall", ax=None, labels=None, title=None):
+    def from_estimator(
+        cls,
+        probe: Any,
+        *,
+        value: str = "recall",
+        ax: Axes | Sequence[Axes] | None = None,
+        labels: Sequence[Any] | None = None,
+        title: str | None = None,
+    ) -> Self:
         """The display of a fitted probe, with its triangles drawn.
 
         Parameters
@@ -109,7 +133,9 @@ class SkipLayerDisplay(Picture):
 
     # ------------------------------------------------------------- triangles
 
-    def plot(self, ax=None, *, labels=None, title=None):
+    def plot(
+        self, ax: Axes | Sequence[Axes] | None = None, *, labels: Sequence[Any] | None = None, title: str | None = None
+    ) -> Self:
         """Draw one triangle a label, all on one colour scale.
 
         Parameters
@@ -150,7 +176,7 @@ class SkipLayerDisplay(Picture):
             self._explain_crosses(axes, host)
         return self._finish(axes, host, title)
 
-    def plot_difference(self, first, second, ax=None, *, title=None):
+    def plot_difference(self, first: Any, second: Any, ax: Axes | None = None, *, title: str | None = None) -> Self:
         """Draw the triangle of one label less that of another.
 
         Red, below zero: skipping the span hurts `first` more than `second`.
@@ -178,7 +204,9 @@ class SkipLayerDisplay(Picture):
 
     # ------------------------------------------------------------- importance
 
-    def plot_importance(self, ax=None, *, labels=None, title=None):
+    def plot_importance(
+        self, ax: Axes | Sequence[Axes] | None = None, *, labels: Sequence[Any] | None = None, title: str | None = None
+    ) -> Self:
         """Draw the importance of each layer, one line a label.
 
         More than eight labels get small axes of their own, each with the others in grey

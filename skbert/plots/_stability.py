@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from skbert.plots._style import (
@@ -17,6 +19,13 @@ from skbert.plots._style import (
     rows_of_names,
     shown,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+    from typing_extensions import Self
 
 
 class StabilityDisplay(Picture):
@@ -60,7 +69,16 @@ class StabilityDisplay(Picture):
     'training texts'
     """
 
-    def __init__(self, runs, summary, expected_max, comparisons, *, score, baselines=()):
+    def __init__(
+        self,
+        runs: DataFrame,
+        summary: DataFrame,
+        expected_max: DataFrame,
+        comparisons: Sequence[Any],
+        *,
+        score: str,
+        baselines: Collection[str] = (),
+    ) -> None:
         self.runs = runs
         self.summary = summary
         self.expected_max = expected_max
@@ -69,7 +87,16 @@ class StabilityDisplay(Picture):
         self.baselines = baselines
 
     @classmethod
-    def from_estimator(cls, study, *, score=None, reference=None, ax=None, size=None, title=None):
+    def from_estimator(
+        cls,
+        study: Any,
+        *,
+        score: str | None = None,
+        reference: str | None = None,
+        ax: Axes | None = None,
+        size: int | None = None,
+        title: str | None = None,
+    ) -> Self:
         """The display of a finished study, with its runs drawn.
 
         Parameters
@@ -116,7 +143,7 @@ class StabilityDisplay(Picture):
 
     # ------------------------------------------------------------- pictures
 
-    def plot(self, ax=None, *, size=None, title=None):
+    def plot(self, ax: Axes | None = None, *, size: int | None = None, title: str | None = None) -> Self:
         """Draw every run of one training size, with quartiles, a row a variant.
 
         Parameters
@@ -171,7 +198,7 @@ class StabilityDisplay(Picture):
         finish(ax, own, title)
         return self._done(ax)
 
-    def plot_learning_curve(self, ax=None, *, title=None):
+    def plot_learning_curve(self, ax: Axes | None = None, *, title: str | None = None) -> Self:
         """Draw the mean score over training sizes, with the bootstrap interval of the mean as a band.
 
         Parameters
@@ -198,7 +225,7 @@ class StabilityDisplay(Picture):
         finish(ax, own, title)
         return self._done(ax)
 
-    def plot_expected_max(self, ax=None, *, size=None, title=None):
+    def plot_expected_max(self, ax: Axes | None = None, *, size: int | None = None, title: str | None = None) -> Self:
         """Draw the expected best score of n runs.
 
         Parameters
@@ -228,7 +255,7 @@ class StabilityDisplay(Picture):
         finish(ax, own, title)
         return self._done(ax)
 
-    def plot_differences(self, ax=None, *, size=None, title=None):
+    def plot_differences(self, ax: Axes | None = None, *, size: int | None = None, title: str | None = None) -> Self:
         """Draw the paired differences of every variant to the reference, with the interval of their mean.
 
         Parameters

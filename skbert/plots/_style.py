@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from skbert._shared import matplotlib_figure
 
@@ -16,7 +17,8 @@ GREY = "#595959"
 class Picture:
     """Base of the displays: what was drawn last is what a notebook shows."""
 
-    figure_ = None
+    # A matplotlib Figure, once something is drawn.
+    figure_: Any = None
 
     def _repr_png_(self):
         # The figures are not pyplot's, so notebooks would not show them by themselves.

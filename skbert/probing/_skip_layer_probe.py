@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import _safe_indexing, indexable
@@ -21,6 +23,12 @@ from skbert.probing._outputs import SkippingEstimator, count_layers, split_estim
 from skbert.probing._results import ProbeResults
 from skbert.probing._spans import bounds, resolve_spans, span_names
 from skbert.text import check_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
 
 
 class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -155,15 +163,15 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        spans="contiguous",
-        cv=5,
-        scoring="accuracy",
-        n_permutations=999,
-        random_state=None,
-        verbose=0,
-    ):
+        spans: str | Sequence[Any] = "contiguous",
+        cv: Any = 5,
+        scoring: str | Callable[..., float] = "accuracy",
+        n_permutations: int = 999,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.estimator = estimator
         self.spans = spans
         self.cv = cv
@@ -186,7 +194,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
 
     # ---------------------------------------------------------------- fit
 
-    def fit(self, X, y, groups=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Probe the estimator on labelled texts.
 
         Parameters
@@ -280,17 +288,17 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
 
     # ---------------------------------------------------------------- estimator
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Predicted labels, by ``estimator_`` with all its layers."""
         check_is_fitted(self)
         return self.estimator_.predict(X)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probabilities (n, n_classes), by ``estimator_`` with all its layers."""
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Skip signatures of texts.
 
         Parameters
@@ -309,7 +317,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         own = log_proba[:, np.arange(log_proba.shape[1]), predicted[0]]
         return (own[0] - own[1:]).T.astype(np.float32)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Names of the columns of `transform`: ``skip_0_3`` for layers 0 to 2, ``skip_layers_0_3`` for 0 and 3."""
         check_is_fitted(self)
         return np.array(span_names(self.skipped_layers_), dtype=object)

@@ -91,7 +91,7 @@ class Comparison:
     corrected_pvalue: float
     smallest_pvalue: float
 
-    def seeds_needed(self, difference=None, *, power=0.8, alpha=0.05):
+    def seeds_needed(self, difference: float | None = None, *, power: float = 0.8, alpha: float = 0.05) -> float:
         """Pairs of runs needed to see a difference, if differences vary as much as these do.
 
         Parameters
@@ -113,7 +113,7 @@ class Comparison:
         spread = self.differences.std(ddof=1) if self.n > 1 else float("nan")
         return pairs_needed(difference, spread, power=power, alpha=alpha)
 
-    def sentence(self, alpha=0.05, *, pvalue=None, n_comparisons=1):
+    def sentence(self, alpha: float = 0.05, *, pvalue: float | None = None, n_comparisons: int = 1) -> str:
         """What may be said, in one sentence that can be quoted.
 
         Parameters

@@ -80,7 +80,7 @@ def execute(job):
     return job.run, _outcome(job, start, reason, scores, n_iter)
 
 
-_ended_with = set()
+_ended_with: set[int] = set()
 
 
 def _end_with(owner):

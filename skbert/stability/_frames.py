@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from skbert._shared import pandas
 from skbert.stability._run import DESIGN, OUTCOME, SEEDS, key_of
 from skbert.stability._run_store import RunStore, read_store
 
+if TYPE_CHECKING:
+    import os
 
-def read_runs(path):
+    from pandas import DataFrame
+
+
+def read_runs(path: str | os.PathLike[str]) -> DataFrame:
     """The runs in the store of a study, finished or not.
 
     Parameters
@@ -33,7 +39,7 @@ def read_runs(path):
     return as_frame(runs, names)
 
 
-def forget_failed(path):
+def forget_failed(path: str | os.PathLike[str]) -> int:
     """Take runs that raised out of a store, so that the study does them again.
 
     For failures whose cause lay outside and is mended: a full disk, a GPU that others used, a model that was not

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -11,6 +12,13 @@ from skbert._shared import pandas
 from skbert.stability._comparison import check_size, compare_pairs, correct_pvalues
 from skbert.stability._summaries import expected_max, summarize
 from skbert.stability._variance import variance_components
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pandas import DataFrame
+
+    from skbert.stability._comparison import Comparison
 
 # Columns of the factors of a crossed design, by the name of the source of variance.
 _FACTORS = {"draw": "draw", "init": "init_seed", "order": "order_seed"}
@@ -22,7 +30,7 @@ class StudyResults:
     Uses ``results_``, ``variants_``, ``baselines_``, ``train_sizes_``, ``scores_``, ``splits_`` and ``crossed_``.
     """
 
-    def summary(self, score=None):
+    def summary(self, score: str | None = None) -> DataFrame:
         """Summary statistics of every variant and size.
 
         Parameters
@@ -35,13 +43,13 @@ class StudyResults:
         pandas.DataFrame
             See `summarize`. In a crossed design the bootstrap resamples draws, initialisations and orders.
         """
-        score, frame, units = self._score(score), self.results_, "draw"
+        score, frame, units = self._score(score), self.results_, ["draw"]
         if self.crossed_:
             # Variants without seeds of their own have one run a draw, and one level of the other factors.
             frame, units = frame.fillna({"init_seed": -1, "order_seed": -1}), list(_FACTORS.values())
         return summarize(frame, by=["variant", "size"], score=score, unit=units, random_state=self._seed32)
 
-    def expected_max(self, n=None, score=None):
+    def expected_max(self, n: int | Sequence[int] | None = None, score: str | None = None) -> DataFrame:
         """Expected best score of n runs (Dodge et al. 2020).
 
         Parameters
@@ -66,7 +74,9 @@ class StudyResults:
 
     # ---------------------------------------------------------------- comparisons
 
-    def compare(self, a, b, *, size=None, score=None, level=0.95):
+    def compare(
+        self, a: str, b: str, *, size: int | None = None, score: str | None = None, level: float = 0.95
+    ) -> Comparison:
         """Paired comparison of two variants.
 
         Parameters
@@ -113,7 +123,15 @@ class StudyResults:
             on = ["draw"]
         return first.merge(second, on=on, suffixes=("_a", "_b"))
 
-    def comparisons(self, *, size=None, score=None, reference=None, correction="holm", level=0.95):
+    def comparisons(
+        self,
+        *,
+        size: int | None = None,
+        score: str | None = None,
+        reference: str | None = None,
+        correction: str | None = "holm",
+        level: float = 0.95,
+    ) -> DataFrame:
         """All paired comparisons of one training size, with p-values adjusted for their number.
 
         Parameters
@@ -149,7 +167,7 @@ class StudyResults:
         frame["seeds_needed"] = [c.seeds_needed() for c in found]
         return frame
 
-    def conclusions(self, *, size=None, score=None):
+    def conclusions(self, *, size: int | None = None, score: str | None = None) -> list[str]:
         """What may be said, in sentences that can be quoted.
 
         The variant with the best mean is held against each of the others and against the best null model. One
@@ -190,7 +208,7 @@ class StudyResults:
 
     # ---------------------------------------------------------------- variance
 
-    def variance_components(self, score=None):
+    def variance_components(self, score: str | None = None) -> DataFrame:
         """Where the variance of a crossed design comes from.
 
         Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
@@ -31,6 +32,16 @@ from skbert.stability._results import StudyResults
 from skbert.stability._run import key_of
 from skbert.stability._run_store import RunStore
 from skbert.stability._summaries import expected_max, summarize
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import ArrayLike
+    from sklearn.model_selection import ParameterGrid
+    from typing_extensions import Self
 
 __all__ = ["Comparison", "StabilityStudy", "expected_max", "forget_failed", "read_runs", "summarize"]
 
@@ -151,19 +162,19 @@ class StabilityStudy(StudyResults, BaseEstimator):
 
     def __init__(
         self,
-        estimator=None,
-        variants=None,
+        estimator: BaseEstimator | None = None,
+        variants: Mapping[str, Any] | Sequence[Any] | ParameterGrid | None = None,
         *,
-        seeds=20,
-        train_sizes=None,
-        test_size=0.25,
-        scoring=("accuracy", "f1_macro"),
-        baselines=("majority", "tfidf"),
-        store=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        seeds: int | Mapping[str, int] = 20,
+        train_sizes: int | float | Sequence[int | float] | None = None,
+        test_size: float | int = 0.25,
+        scoring: str | Sequence[str] | Callable[..., float] | Mapping[str, Any] | None = ("accuracy", "f1_macro"),
+        baselines: Sequence[str] | None = ("majority", "tfidf"),
+        store: str | os.PathLike[str] | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.estimator = estimator
         self.variants = variants
         self.seeds = seeds
@@ -181,7 +192,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
 
     # ---------------------------------------------------------------- running
 
-    def fit(self, X, y, groups=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Do all runs that are not in the store yet.
 
         Parameters
@@ -306,7 +317,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
                 bar.set_postfix_str(f"{run.variant}, {run.size} texts")
                 bar.update()
 
-    def report(self, path, *, title="Stability study"):
+    def report(self, path: str | os.PathLike[str], *, title: str = "Stability study") -> Path:
         """Write the study as one self-contained HTML page.
 
         Parameters

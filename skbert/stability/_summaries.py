@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, overload
+
 import numpy as np
 
 from skbert._shared import N_BOOTSTRAP, check_int, check_real, pandas, percentile_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+    from pandas import DataFrame
 
 # Of runs that did what they should; anything else in a column of statuses counts as failed.
 _GOOD = ("ok", "converged")
 
 
 def summarize(
-    frame, *, by=("variant", "size"), score="accuracy", unit=None, status="status", level=0.95, random_state=0
-):
+    frame: Any,
+    *,
+    by: str | Sequence[str] = ("variant", "size"),
+    score: str = "accuracy",
+    unit: str | Sequence[str] | None = None,
+    status: str | None = "status",
+    level: float = 0.95,
+    random_state: int = 0,
+) -> DataFrame:
     """Summary statistics of runs, one row a group.
 
     Parameters
@@ -155,7 +170,15 @@ def mean_interval(values, levels, level, rng):
     return float(low), float(high)
 
 
-def expected_max(scores, n):
+@overload
+def expected_max(scores: ArrayLike, n: int) -> float: ...
+
+
+@overload
+def expected_max(scores: ArrayLike, n: Sequence[int]) -> np.ndarray: ...
+
+
+def expected_max(scores: ArrayLike, n: int | Sequence[int]) -> float | np.ndarray:
     """Expected best score of `n` runs (Dodge et al. 2020).
 
     Parameters
@@ -185,7 +208,8 @@ def expected_max(scores, n):
     values = np.sort(np.asarray(scores, dtype=float))
     values = values[~np.isnan(values)]
     many = np.ndim(n) > 0
-    counts = [check_int("n", item, 1) for item in (n if many else [n])]
+    items: Any = n if many else [n]
+    counts = [check_int("n", item, 1) for item in items]
     if not len(values):
         return np.full(len(counts), np.nan) if many else float("nan")
     shares = np.arange(len(values) + 1) / len(values)

@@ -7,10 +7,16 @@ import os
 import secrets
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skbert._shared import check_int, warn
 from skbert.store._in_folder import FolderBlocks
 from skbert.store._in_memory import MemoryBlocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import torch
 
 MEMORY = "memory"
 _MEMORY_BYTES = 1024**3
@@ -62,7 +68,7 @@ class FeatureStore:
     0
     """
 
-    def __init__(self, where=MEMORY, *, max_bytes=None):
+    def __init__(self, where: str | os.PathLike[str] = MEMORY, *, max_bytes: int | None = None) -> None:
         self.where = check_store(where)
         self._blocks = _memory if self.where == MEMORY else _open_folder(self.where)
         if max_bytes is not None:
@@ -72,32 +78,32 @@ class FeatureStore:
         return f"FeatureStore({str(self.where)!r}, max_bytes={self.max_bytes})"
 
     @property
-    def max_bytes(self):
+    def max_bytes(self) -> int:
         """Most bytes that the store may take."""
         return self._blocks.max_bytes
 
     @max_bytes.setter
-    def max_bytes(self, value):
+    def max_bytes(self, value: int) -> None:
         value = check_int("max_bytes", value, 1)
-        if self.where != MEMORY:
+        if isinstance(self._blocks, FolderBlocks):
             _write_bound(self._blocks.folder, value)
         self._blocks.max_bytes = value
         self._blocks.evict()
 
     @property
-    def n_bytes(self):
+    def n_bytes(self) -> int:
         """Bytes that the store takes now."""
         return self._blocks.n_bytes
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Number of stored texts, counted once for every encoder and precision."""
         return len(self._blocks)
 
-    def clear(self):
+    def clear(self) -> None:
         """Remove all that is stored."""
         self._blocks.clear()
 
-    def get(self, keys, parts):
+    def get(self, keys: Iterable[bytes], parts: Sequence[str]) -> dict[bytes, list[torch.Tensor]]:
         """The tensors called `parts` of those `keys` that have them all; a dict of key to list."""
         try:
             return self._blocks.get(keys, parts)
@@ -105,7 +111,7 @@ class FeatureStore:
             self._warn("read from", error)
             return {}
 
-    def put(self, records):
+    def put(self, records: Mapping[bytes, Mapping[str, torch.Tensor]]) -> None:
         """Keep `records`, a dict of key to dict of part to tensor (n_rows, width)."""
         try:
             self._blocks.put(records)

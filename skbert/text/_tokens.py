@@ -12,7 +12,7 @@ from skbert._shared import warn
 
 _encoding = threading.Lock()
 # Token ids by tokenizer and text, or pair of texts.
-_recent = weakref.WeakKeyDictionary()
+_recent: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _MOST_RECENT = 5000
 # Longer ones are not kept: together, they would take more memory than they save time.
 _LONGEST_RECENT = 512
