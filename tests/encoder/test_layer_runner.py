@@ -24,7 +24,7 @@ from transformers import (
 
 from skbert.encoder import make_runner
 from skbert.encoder.families._any import TransformersRunner
-from skbert.text import Layout, TextInput, collate, tokenize
+from skbert.text import TextInput, collate, tokenize
 from tests.helpers.tiny import FAMILIES, WORDS
 
 N_LAYERS = 4
@@ -424,77 +424,3 @@ def test_hidden_states__other_family_and_a_path__not_implemented(stranger):
         run(runner, batch, [2], path=[0, 2])
     with pytest.raises(NotImplementedError, match=model.config.model_type):
         runner.layer_modules()
-
-
-# ------------------------------------------------------------------ layout
-
-
-LENGTHS = pytest.mark.parametrize(
-    "lengths", [(1,), (7,), (3, 3, 3), (1, 2, 3, 4), (2, 2, 5, 5, 5, 9), (1, 1, 4, 6, 6, 6, 6, 11)], ids=str
-)
-
-
-def layout_of(lengths):
-    order = np.random.default_rng(len(lengths)).permutation(len(lengths))
-    return Layout(lengths, torch.from_numpy(order)), order
-
-
-@LENGTHS
-def test_layout__pad_and_mask__equal_a_plain_loop(lengths):
-    layout, order = layout_of(lengths)
-    packed = torch.randn(sum(lengths), 3, generator=torch.Generator().manual_seed(0))
-    padded = torch.zeros(len(lengths), max(lengths), 3)
-    mask = torch.zeros(len(lengths), max(lengths), dtype=torch.bool)
-    start = 0
-    for text, length in enumerate(lengths):
-        padded[order[text], :length] = packed[start : start + length]
-        mask[order[text], :length] = True
-        start += length
-    assert torch.equal(layout.pad(packed), padded)
-    assert torch.equal(layout.mask, mask)
-    # One value a token, and whole numbers, work as well.
-    ids = torch.arange(1, sum(lengths) + 1)
-    assert torch.equal(layout.pad(ids)[layout.mask].sort().values, ids)
-    assert layout.pad(ids).dtype == torch.int64
-
-
-@LENGTHS
-def test_layout__pack__undoes_pad(lengths):
-    layout, _ = layout_of(lengths)
-    packed = torch.randn(sum(lengths), 2, 3, generator=torch.Generator().manual_seed(0))
-    padded = layout.pad(packed)
-    assert torch.equal(layout.pack(padded), packed)
-    # What stands at the pads is never read.
-    padded[~layout.mask] = torch.nan
-    assert torch.equal(layout.pack(padded), packed)
-
-
-@LENGTHS
-def test_layout__restore_and_cls_index__equal_a_plain_loop(lengths):
-    layout, order = layout_of(lengths)
-    per_text = torch.randn(len(lengths), 3, generator=torch.Generator().manual_seed(0))
-    expected = torch.empty_like(per_text)
-    for text in range(len(lengths)):
-        expected[order[text]] = per_text[text]
-    assert torch.equal(layout.restore(per_text), expected)
-    assert layout.cls_index.tolist() == [sum(lengths[:text]) for text in range(len(lengths))]
-
-
-@LENGTHS
-def test_layout__groups__cover_the_batch_once_with_equal_lengths(lengths):
-    layout, _ = layout_of(lengths)
-    seen, token = [], 0
-    for text, first_token, n, length in layout.groups:
-        assert text == len(seen)
-        assert first_token == token
-        seen += [length] * n
-        token += n * length
-    assert tuple(seen) == lengths
-    assert len(layout.groups) == len(set(lengths))
-
-
-def test_layout__pad__gradient_flows_to_every_token_once():
-    layout, _ = layout_of((2, 2, 5))
-    packed = torch.randn(9, 3, requires_grad=True)
-    layout.pad(packed).sum().backward()
-    assert torch.equal(packed.grad, torch.ones(9, 3))

@@ -10,12 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from scipy.stats import loguniform
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import make_scorer
-from sklearn.pipeline import make_pipeline
 
 from skbert import LayerPoolFeaturizer, RunStoreError, StabilityStudy
 from skbert.stability import _execution, _fingerprint, forget_failed, read_runs
@@ -368,22 +362,6 @@ def test_two_processes_on_one_store__keep_every_run_once(tmp_path):
     runs = read_runs(store)
     assert len(runs) == 16
     assert not runs.duplicated(DESIGN).any()
-
-
-def test_encoder_that_was_out_of_reach__may_come_later(tiny, texts, labels, tmp_path):
-    store, model = tmp_path / "runs.sqlite", tmp_path / "model"
-    pipeline = make_pipeline(LayerPoolFeaturizer(str(model)), LogisticRegression())
-    given = {"estimator": pipeline, "seeds": 2, "test_size": 6, "store": store}
-    with pytest.warns(RuntimeWarning, match="2 of 2 runs failed"):
-        study(**given).fit(texts, labels)
-    shutil.copytree(tiny(), model)
-    assert forget_failed(store) == 2
-    assert study(**given).fit(texts, labels).results_["accuracy"].notna().all()
-    # From now on it is known.
-    shutil.rmtree(model)
-    shutil.copytree(tiny(seed=1), model)
-    with pytest.raises(RunStoreError, match="encoders"):
-        study(**given).fit(texts, labels)
 
 
 def test_workers__end_with_the_study_that_was_killed(tmp_path):
