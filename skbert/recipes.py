@@ -218,6 +218,12 @@ def names() -> list[str]:
     Returns
     -------
     list of str
+
+    Examples
+    --------
+    >>> from skbert import recipes
+    >>> "mosbach2021" in recipes.names(), "few_data" in recipes.names()
+    (True, True)
     """
     return list(_RECIPES)
 
@@ -241,6 +247,15 @@ def get(name: str, *, n_layers: int = 12) -> dict[str, Any]:
     ------
     ValueError
         There is no such recipe, or `n_layers` is no positive int.
+
+    Examples
+    --------
+    >>> from skbert import recipes
+    >>> recipe = recipes.get("zhang2021_llrd")
+    >>> recipe["layer_decay"], recipe["max_epochs"]
+    (0.95, 3)
+    >>> set(recipe) == set(recipes.get("few_data", n_layers=6))
+    True
     """
     recipe = _find(name)
     if not isinstance(n_layers, int) or isinstance(n_layers, bool) or n_layers < 1:
@@ -260,6 +275,15 @@ def describe(name: str) -> str:
     Returns
     -------
     str
+
+    Examples
+    --------
+    >>> from skbert import recipes
+    >>> text = recipes.describe("mosbach2021")
+    >>> text.splitlines()[0]
+    'mosbach2021'
+    >>> all(part in text for part in ("Paper: ", "Reproduced: ", "Not reproduced: "))
+    True
     """
     recipe, defaults = _find(name), _defaults()
     own = {key: value for key, value in get(name).items() if value != defaults[key]}

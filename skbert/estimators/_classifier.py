@@ -278,6 +278,17 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         -------
         float32 array (n, n_classes), or (n,) for two classes
             With two classes: the logit of ``classes_[1]`` less that of ``classes_[0]``.
+
+        Examples
+        --------
+        >>> from skbert import MaxPoolBERTClassifier
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> clf = MaxPoolBERTClassifier("minilm", freeze_layers=4, learning_rate=1e-3, max_epochs=5, random_state=0)
+        >>> clf = clf.fit(texts, labels)
+        >>> logit = clf.decision_function(["please refund my speaker", "my parcel is late"])
+        >>> logit.shape, (logit > 0).tolist()  # above zero speaks for classes_[1]
+        ((2,), [True, False])
         """
         logits = self._run(X, "output")
         if self._multilabel or logits.shape[1] > 2:
@@ -285,7 +296,19 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         return logits[:, 1] - logits[:, 0]
 
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
-        """Logarithms of `predict_proba`."""
+        """Logarithms of `predict_proba`.
+
+        Examples
+        --------
+        >>> from skbert import MaxPoolBERTClassifier
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> clf = MaxPoolBERTClassifier("minilm", freeze_layers=4, learning_rate=1e-3, max_epochs=5, random_state=0)
+        >>> clf = clf.fit(texts, labels)
+        >>> log_proba = clf.predict_log_proba(["please refund my speaker"])
+        >>> bool((log_proba < 0).all())
+        True
+        """
         logits = self._run(X, "output")
         if self._multilabel:
             return -np.logaddexp(0, -logits)
@@ -304,6 +327,17 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         float32 array (n, n_classes)
             Columns in the order of ``classes_``. Rows sum to 1, save for multi-label
             targets, where each label has a probability of its own.
+
+        Examples
+        --------
+        >>> from skbert import MaxPoolBERTClassifier
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> clf = MaxPoolBERTClassifier("minilm", freeze_layers=4, learning_rate=1e-3, max_epochs=5, random_state=0)
+        >>> clf = clf.fit(texts, labels)
+        >>> proba = clf.predict_proba(["please refund my speaker", "my parcel is late"])
+        >>> proba.shape, proba.sum(axis=1).round(3).tolist()
+        ((2, 2), [1.0, 1.0])
         """
         return np.exp(self.predict_log_proba(X))
 
@@ -318,6 +352,16 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         Returns
         -------
         array (n,) of the type of the labels, or int array (n, n_labels) for multi-label targets
+
+        Examples
+        --------
+        >>> from skbert import MaxPoolBERTClassifier
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> clf = MaxPoolBERTClassifier("minilm", freeze_layers=4, learning_rate=1e-3, max_epochs=5, random_state=0)
+        >>> clf = clf.fit(texts, labels)
+        >>> clf.predict(["please refund my speaker", "my parcel is late"]).tolist()
+        ['refund', 'order']
         """
         logits = self._run(X, "output")
         if self._multilabel:

@@ -144,6 +144,13 @@ class LayerPoolFeaturizer(TextEstimator):
             Wrong input or a parameter out of its range.
         ModelNotFoundError
             The encoder is unknown, out of reach or damaged.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer
+        >>> featurizer = LayerPoolFeaturizer("minilm", layers=2, layer_pooling="concat").fit(["where is my parcel"])
+        >>> featurizer.n_features_out_
+        768
         """
         self._check_parameters()
         texts = check_texts(X, type(self).__name__)
@@ -173,6 +180,18 @@ class LayerPoolFeaturizer(TextEstimator):
         -------
         float32 array (n, width)
             The width is ``n_features_out_``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skbert import LayerPoolFeaturizer
+        >>> texts = ["where is my parcel", "is my parcel lost", "two eggs and some milk"]
+        >>> features = LayerPoolFeaturizer("minilm", normalize=True).fit(texts).transform(texts)
+        >>> features.shape, features.dtype
+        ((3, 384), dtype('float32'))
+        >>> parcel, lost, eggs = features
+        >>> bool(parcel @ lost > parcel @ eggs)
+        True
         """
         check_is_fitted(self)
         store = None if self.store is None else FeatureStore(self.store)

@@ -49,6 +49,18 @@ class MaxPoolBERTBase(TextEstimator):
         -------
         float32 array (n, width)
             ``layer_pooling="concat"`` multiplies the encoder's width by the number of layers.
+
+        Examples
+        --------
+        >>> from skbert import MaxPoolBERTClassifier
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> clf = MaxPoolBERTClassifier("minilm", freeze_layers=4, learning_rate=1e-3, max_epochs=5, random_state=0)
+        >>> clf = clf.fit(texts, labels)
+        >>> clf.transform(["please refund my speaker"]).shape
+        (1, 384)
+        >>> clf.get_feature_names_out()[:2].tolist()
+        ['maxpoolbertclassifier0', 'maxpoolbertclassifier1']
         """
         return self._run(X, "pooled")
 
@@ -88,6 +100,25 @@ class MaxPoolBERTBase(TextEstimator):
             The encoder is unknown, out of reach or damaged.
         OutOfMemoryError
             One single text does not fit into memory.
+
+        Examples
+        --------
+        >>> from skbert import MaxPoolBERTClassifier
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> clf = MaxPoolBERTClassifier("minilm", freeze_layers=4, learning_rate=1e-3, max_epochs=5, random_state=0)
+        >>> clf = clf.fit(texts, labels)
+        >>> clf.training_status_, clf.n_iter_, clf.classes_.tolist()
+        ('converged', 5, ['order', 'refund'])
+        >>> clf.loss_curve_[-1] < clf.loss_curve_[0]
+        True
+
+        With validation data, early stopping keeps the epoch that did best on them:
+
+        >>> clf = clf.set_params(early_stopping=True)
+        >>> clf = clf.fit(texts, labels, X_val=["a lost parcel", "refund it"], y_val=["order", "refund"])
+        >>> sorted(clf.history_[0])
+        ['dur', 'epoch', 'learning_rate', 'train_loss', 'valid_loss']
         """
         device, precision = self._check_encoder_parameters()
         checked = checked_parameters(self)

@@ -51,6 +51,17 @@ class PersistenceMixin:
             There is nothing to save yet.
         NotADirectoryError
             `folder` is a file.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from skbert import LayerPoolFeaturizer
+        >>> featurizer = LayerPoolFeaturizer("minilm", layers=2).fit(["where is my parcel"])
+        >>> with TemporaryDirectory() as folder:
+        ...     featurizer.save(Path(folder) / "model")
+        ...     sorted({path.suffix for path in (Path(folder) / "model").iterdir()})
+        ['.json', '.safetensors']
         """
         check_is_fitted(self)
         parameters, dropped = {}, []
@@ -99,6 +110,18 @@ class PersistenceMixin:
         ------
         SavedEstimatorError
             Nothing was saved there, the folder is damaged or incomplete, or holds another class.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from skbert import LayerPoolFeaturizer
+        >>> texts = ["where is my parcel"]
+        >>> featurizer = LayerPoolFeaturizer("minilm", layers=2).fit(texts)
+        >>> with TemporaryDirectory() as folder:
+        ...     featurizer.save(folder)
+        ...     again = LayerPoolFeaturizer.load(folder)
+        >>> bool((again.transform(texts) == featurizer.transform(texts)).all())
+        True
         """
         state, tensors = read_folder(folder, cls.__name__)
         estimator = cls(**{name: from_json(value) for name, value in state["parameters"].items()})

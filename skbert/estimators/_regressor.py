@@ -259,6 +259,16 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         Returns
         -------
         float64 array (n,)
+
+        Examples
+        --------
+        >>> from skbert import MaxPoolBERTRegressor
+        >>> texts = ["it is broken and I am angry", "it never worked", "it works well", "I love this lamp"]
+        >>> reg = MaxPoolBERTRegressor("minilm", freeze_layers=4, learning_rate=1e-3, max_epochs=10, random_state=0)
+        >>> reg = reg.fit(texts, [1, 2, 4, 5])
+        >>> bad, good = reg.predict(["it is broken", "I love it"])
+        >>> bool(bad < good)
+        True
         """
         standardised = self._run(X, "output")[:, 0].astype("float64")
         return standardised * self._target_scale + self._target_mean

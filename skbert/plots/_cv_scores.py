@@ -31,6 +31,14 @@ class CVScoresDisplay(Picture):
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skbert.plots import CVScoresDisplay
+    >>> scores = {"TF-IDF": [0.3, 0.2, 0.4], "MaxPoolBERT": [0.6, 0.5, 0.7]}
+    >>> display = CVScoresDisplay(scores, score_name="accuracy", reference="TF-IDF").plot()
+    >>> display.ax_.get_xlabel()
+    'accuracy'
     """
 
     def __init__(
@@ -61,6 +69,15 @@ class CVScoresDisplay(Picture):
         ------
         ImportError
             matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from matplotlib.figure import Figure
+        >>> from skbert.plots import CVScoresDisplay
+        >>> display = CVScoresDisplay({"TF-IDF": [0.3, 0.2, 0.4]})
+        >>> ax = Figure().subplots()
+        >>> display.plot(ax, title="Three folds").ax_ is ax
+        True
         """
         names = list(self.scores)
         ax, own = axes_for(ax, (7.5, 1.4 + 0.45 * len(names)))

@@ -109,6 +109,20 @@ class SkipLayerDisplay(Picture):
             An unknown `value`.
         NotFittedError
             The probe is not fitted.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer, SkipLayerProbe
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> model = make_pipeline(LayerPoolFeaturizer("minilm"), LogisticRegression()).fit(texts, labels)
+        >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
+        >>> from skbert.plots import SkipLayerDisplay
+        >>> display = SkipLayerDisplay.from_estimator(probe, value="log_proba", title="Two labels")
+        >>> [ax.get_title() for ax in display.ax_]
+        ['order (n = 2)', 'refund (n = 2)']
         """
         from sklearn.utils.validation import check_is_fitted
 
@@ -156,6 +170,16 @@ class SkipLayerDisplay(Picture):
             matplotlib is not installed.
         ValueError
             An unknown label, or neither one axes nor as many as labels.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skbert.plots import SkipLayerDisplay
+        >>> triangle = np.array([[np.nan, -0.2, -0.5], [np.nan, np.nan, -0.1]])
+        >>> importance = np.array([[0.3, 0.1], [0.1, 0.2]])
+        >>> display = SkipLayerDisplay(np.stack([triangle, triangle / 2]), importance, ["order", "refund"])
+        >>> display.plot(labels=["refund"]).ax_.get_title()
+        'refund'
         """
         labels = list(self.classes if labels is None else labels)
         grids = [self.triangles[self._index_of(label)] for label in labels]
@@ -192,6 +216,16 @@ class SkipLayerDisplay(Picture):
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skbert.plots import SkipLayerDisplay
+        >>> triangle = np.array([[np.nan, -0.2, -0.5], [np.nan, np.nan, -0.1]])
+        >>> importance = np.array([[0.3, 0.1], [0.1, 0.2]])
+        >>> display = SkipLayerDisplay(np.stack([triangle, triangle / 2]), importance, ["order", "refund"])
+        >>> display.plot_difference("order", "refund").ax_.get_title()
+        'order less refund'
         """
         grid = self.triangles[self._index_of(first)] - self.triangles[self._index_of(second)]
         axes, figure, host = _axes_for(ax, 1, _triangle_size(self._n_layers, 1))
@@ -224,6 +258,16 @@ class SkipLayerDisplay(Picture):
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skbert.plots import SkipLayerDisplay
+        >>> triangle = np.array([[np.nan, -0.2, -0.5], [np.nan, np.nan, -0.1]])
+        >>> importance = np.array([[0.3, 0.1], [0.1, 0.2]])
+        >>> display = SkipLayerDisplay(np.stack([triangle, triangle / 2]), importance, ["order", "refund"])
+        >>> display.plot_importance().ax_.get_xlabel()
+        'layer'
         """
         labels = list(self.classes if labels is None else labels)
         rows = np.array([self.importance[self._index_of(label)] for label in labels])

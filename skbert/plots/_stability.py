@@ -122,6 +122,22 @@ class StabilityDisplay(Picture):
             The study has not run.
         ValueError
             An unknown score or variant, or a study of which no run has finished.
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> from skbert.plots import StabilityDisplay
+        >>> display = StabilityDisplay.from_estimator(study, reference="flat", size=8)
+        >>> [comparison.a for comparison in display.comparisons if comparison.size == 8]
+        ['sharp']
         """
         from sklearn.utils.validation import check_is_fitted
 
@@ -164,6 +180,22 @@ class StabilityDisplay(Picture):
             matplotlib is not installed.
         ValueError
             There is no such size.
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> from skbert.plots import StabilityDisplay
+        >>> display = StabilityDisplay.from_estimator(study)
+        >>> display.plot(size=8, title="Eight training texts").figure_ is display.ax_.figure
+        True
         """
         size = self._size(size)
         chosen = self.runs[self.runs["size"] == size]
@@ -210,6 +242,22 @@ class StabilityDisplay(Picture):
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> from skbert.plots import StabilityDisplay
+        >>> ax = StabilityDisplay.from_estimator(study).plot_learning_curve().ax_
+        >>> [tick.get_text() for tick in ax.get_xticklabels()]
+        ['4', '8']
         """
         ax, own = axes_for(ax, (7.5, 4.6))
         for name in self._names:
@@ -239,6 +287,21 @@ class StabilityDisplay(Picture):
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> from skbert.plots import StabilityDisplay
+        >>> StabilityDisplay.from_estimator(study).plot_expected_max(size=8).ax_.get_ylabel()
+        'expected best accuracy, 8 training texts'
         """
         size = self._size(size)
         ax, own = axes_for(ax, (7.5, 4.6))
@@ -269,6 +332,22 @@ class StabilityDisplay(Picture):
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> from skbert.plots import StabilityDisplay
+        >>> ax = StabilityDisplay.from_estimator(study, reference="flat").plot_differences(size=8).ax_
+        >>> [tick.get_text() for tick in ax.get_yticklabels()]
+        ['sharp']
         """
         size = self._size(size)
         found = [comparison for comparison in self.comparisons if comparison.size == size]

@@ -216,6 +216,20 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
             Wrong input, a parameter out of its range, or an estimator that cannot be probed.
         NotFittedError
             ``cv="prefit"`` with an estimator that is not fitted.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer, SkipLayerProbe
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> model = make_pipeline(LayerPoolFeaturizer("minilm"), LogisticRegression()).fit(texts, labels)
+        >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
+        >>> probe.n_layers_, probe.spans_.shape  # 6 · 7 / 2 spans of consecutive layers
+        (6, (21, 2))
+        >>> probe.baseline_predictions_.tolist()
+        ['order', 'order', 'refund', 'refund']
         """
         check_int("n_permutations", self.n_permutations, 0)
         check_verbose(self.verbose)
@@ -289,12 +303,38 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
     # ---------------------------------------------------------------- estimator
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Predicted labels, by ``estimator_`` with all its layers."""
+        """Predicted labels, by ``estimator_`` with all its layers.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer, SkipLayerProbe
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> model = make_pipeline(LayerPoolFeaturizer("minilm"), LogisticRegression()).fit(texts, labels)
+        >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
+        >>> probe.predict(["please refund my speaker"]).tolist()
+        ['refund']
+        """
         check_is_fitted(self)
         return self.estimator_.predict(X)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Probabilities (n, n_classes), by ``estimator_`` with all its layers."""
+        """Probabilities (n, n_classes), by ``estimator_`` with all its layers.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer, SkipLayerProbe
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> model = make_pipeline(LayerPoolFeaturizer("minilm"), LogisticRegression()).fit(texts, labels)
+        >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
+        >>> probe.predict_proba(["please refund my speaker"]).shape
+        (1, 2)
+        """
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
 
@@ -310,6 +350,19 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         -------
         float32 array (n, n_spans)
             Fall of the log-probability of the full model's own prediction under each span, in nats.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer, SkipLayerProbe
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> model = make_pipeline(LayerPoolFeaturizer("minilm"), LogisticRegression()).fit(texts, labels)
+        >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
+        >>> signatures = probe.transform(["please refund my speaker", "my parcel is late"])
+        >>> signatures.shape, signatures.dtype
+        ((2, 21), dtype('float32'))
         """
         check_is_fitted(self)
         model = SkippingEstimator(self.estimator_)
@@ -318,6 +371,19 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         return (own[0] - own[1:]).T.astype(np.float32)
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
-        """Names of the columns of `transform`: ``skip_0_3`` for layers 0 to 2, ``skip_layers_0_3`` for 0 and 3."""
+        """Names of the columns of `transform`: ``skip_0_3`` for layers 0 to 2, ``skip_layers_0_3`` for 0 and 3.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer, SkipLayerProbe
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> model = make_pipeline(LayerPoolFeaturizer("minilm"), LogisticRegression()).fit(texts, labels)
+        >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
+        >>> probe.get_feature_names_out()[:3].tolist()
+        ['skip_0_1', 'skip_0_2', 'skip_0_3']
+        """
         check_is_fitted(self)
         return np.array(span_names(self.skipped_layers_), dtype=object)

@@ -66,6 +66,23 @@ class Comparison:
     References
     ----------
     Nadeau, Bengio (2003). Inference for the Generalization Error. Machine Learning 52, 239-281.
+
+    Examples
+    --------
+    >>> from skbert import StabilityStudy
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.naive_bayes import MultinomialNB
+    >>> from sklearn.pipeline import make_pipeline
+    >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+    >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+    >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+    >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+    >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+    >>> comparison = study.compare("sharp", "flat")
+    >>> comparison.n, comparison.unit, comparison.differences.shape
+    (4, 'runs', (4,))
+    >>> comparison.wins + comparison.ties + comparison.losses
+    4
     """
 
     a: str
@@ -108,6 +125,21 @@ class Comparison:
         -------
         int or float
             ``inf`` for a difference of zero; NaN where fewer than two pairs leave the spread unknown.
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> comparison = study.compare("sharp", "flat", size=4)
+        >>> comparison.seeds_needed(0.01) >= comparison.seeds_needed(0.1) >= 2  # a smaller difference takes more
+        True
         """
         difference = self.difference if difference is None else difference
         spread = self.differences.std(ddof=1) if self.n > 1 else float("nan")
@@ -128,6 +160,21 @@ class Comparison:
         Returns
         -------
         str
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> sentence = study.compare("sharp", "flat").sentence(alpha=0.01)
+        >>> "flat" in sentence and "sharp" in sentence
+        True
         """
         p = self.permutation_pvalue if pvalue is None else pvalue
         if self.n < 2:

@@ -32,6 +32,20 @@ def read_runs(path: str | os.PathLike[str]) -> DataFrame:
     ------
     RunStoreError
         There is no store at `path`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from skbert import StabilityStudy
+    >>> from skbert.stability import read_runs
+    >>> from sklearn.dummy import DummyClassifier
+    >>> texts, labels = [f"text {i}" for i in range(12)], ["a", "b"] * 6
+    >>> with TemporaryDirectory() as folder:
+    ...     store = f"{folder}/runs.sqlite"
+    ...     study = StabilityStudy(DummyClassifier(), seeds=3, baselines=(), store=store, random_state=0)
+    ...     runs = read_runs(study.fit(texts, labels).store)
+    >>> runs[["variant", "size", "status"]].values.tolist()
+    [['DummyClassifier', 9, 'ok'], ['DummyClassifier', 9, 'ok'], ['DummyClassifier', 9, 'ok']]
     """
     facts, runs = read_store(path)
     scoring = facts["design"]["scoring"] if facts else []
@@ -59,6 +73,23 @@ def forget_failed(path: str | os.PathLike[str]) -> int:
     ------
     RunStoreError
         There is no store at `path`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from tempfile import TemporaryDirectory
+    >>> from skbert import StabilityStudy
+    >>> from skbert.stability import forget_failed
+    >>> from sklearn.dummy import DummyClassifier
+    >>> texts, labels = [f"text {i}" for i in range(12)], ["a", "b"] * 6
+    >>> never = DummyClassifier(strategy="constant", constant="unknown")
+    >>> with TemporaryDirectory() as folder, warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     store = f"{folder}/runs.sqlite"
+    ...     study = StabilityStudy(never, seeds=3, baselines=(), store=store, random_state=0)
+    ...     study = study.fit(texts, labels)
+    ...     forget_failed(store), forget_failed(store)
+    (3, 0)
     """
     _, runs = read_store(path)
     if not runs:  # perhaps a store that another process is just making

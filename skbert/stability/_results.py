@@ -42,6 +42,23 @@ class StudyResults:
         -------
         pandas.DataFrame
             See `summarize`. In a crossed design the bootstrap resamples draws, initialisations and orders.
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> table = study.summary("accuracy")
+        >>> table[["variant", "size", "n"]].values.tolist()
+        [['flat', 4, 4], ['sharp', 4, 4], ['flat', 8, 4], ['sharp', 8, 4]]
+        >>> list(table.columns[3:])
+        ['mean', 'std', 'median', 'iqr', 'min', 'max', 'low', 'high', 'failed']
         """
         score, frame, units = self._score(score), self.results_, ["draw"]
         if self.crossed_:
@@ -63,6 +80,21 @@ class StudyResults:
         -------
         pandas.DataFrame
             ``variant``, ``size``, ``n``, ``expected_max``.
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> best = study.expected_max([1, 4])
+        >>> best[["variant", "size", "n"]].values.tolist()[:2]
+        [['flat', 4, 1], ['flat', 4, 4]]
         """
         score, rows = self._score(score), []
         for (variant, size), group in self.results_.groupby(["variant", "size"], sort=False):
@@ -94,6 +126,23 @@ class StudyResults:
         -------
         Comparison
             Printed, it is a sentence that can be quoted.
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> comparison = study.compare("sharp", "flat", size=8)
+        >>> comparison.n, comparison.size, comparison.score
+        (4, 8, 'accuracy')
+        >>> print(comparison.a, "against", comparison.b)
+        sharp against flat
         """
         score = self._score(score)
         size = check_size(size, self.train_sizes_)
@@ -149,6 +198,21 @@ class StudyResults:
             ``a``, ``b``, ``n``, ``difference``, ``low``, ``high``, ``effect_size``, ``wilcoxon_pvalue``,
             ``permutation_pvalue``, ``adjusted_pvalue`` (of `permutation_pvalue`), ``corrected_pvalue`` (for new data),
             ``seeds_needed`` (to see this difference).
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> table = study.comparisons(size=8, correction="holm")
+        >>> table[["a", "b", "n"]].values.tolist()
+        [['flat', 'sharp', 4]]
         """
         check_is_fitted(self)
         names = list(self.variants_)
@@ -182,6 +246,21 @@ class StudyResults:
         Returns
         -------
         list of str
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> sentences = study.conclusions(size=8)
+        >>> len(sentences)  # the best variant against the other one
+        1
         """
         score = self._score(score)
         size = check_size(size, self.train_sizes_)
@@ -232,6 +311,29 @@ class StudyResults:
         Notes
         -----
         A variance from five levels is known to a factor of two or three only.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.base import BaseEstimator, ClassifierMixin
+        >>> class Lucky(ClassifierMixin, BaseEstimator):
+        ...     def __init__(self, init_seed=None, order_seed=None):
+        ...         self.init_seed, self.order_seed = init_seed, order_seed
+        ...     def fit(self, X, y):
+        ...         self.classes_ = np.unique(y)
+        ...         return self
+        ...     def predict(self, X):
+        ...         rng = np.random.default_rng([self.init_seed, self.order_seed])
+        ...         return rng.choice(self.classes_, len(X))
+        >>> seeds = {"init": 3, "order": 3, "draw": 2}
+        >>> study = StabilityStudy(Lucky(), seeds=seeds, baselines=(), random_state=0)
+        >>> study = study.fit([f"text {i}" for i in range(40)], ["a", "b"] * 20)
+        >>> table = study.variance_components()
+        >>> table[["source", "levels"]].values.tolist()
+        [['draw', 2], ['init', 3], ['order', 3], ['interaction', 18]]
+        >>> float(round(table["share"].sum(), 6))
+        1.0
         """
         score = self._score(score)
         if not self.crossed_:

@@ -216,6 +216,22 @@ class StabilityStudy(StudyResults, BaseEstimator):
             The store belongs to another study, or is no store.
         ImportError
             pandas is not installed.
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> len(study.results_) == study.n_planned_ == 2 * 2 * 4  # variants × sizes × seeds
+        True
+        >>> study.results_["status"].unique().tolist()
+        ['ok']
         """
         pandas()  # said before anything is computed
         check_verbose(self.verbose)
@@ -336,6 +352,23 @@ class StabilityStudy(StudyResults, BaseEstimator):
             matplotlib is not installed.
         ValueError
             No run has finished yet.
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
+        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = study.fit(texts, ["refund", "parcel"] * 12)
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     page = study.report(f"{folder}/report.html", title="Smoothing of a naive Bayes model")
+        ...     "Smoothing of a naive Bayes model" in page.read_text(encoding="utf-8")
+        True
         """
         check_is_fitted(self)
         from skbert.stability._report import write_report

@@ -79,7 +79,16 @@ class FeatureStore:
 
     @property
     def max_bytes(self) -> int:
-        """Most bytes that the store may take."""
+        """Most bytes that the store may take.
+
+        Examples
+        --------
+        >>> from skbert import FeatureStore
+        >>> store = FeatureStore("memory")
+        >>> store.max_bytes = 500_000_000
+        >>> store
+        FeatureStore('memory', max_bytes=500000000)
+        """
         return self._blocks.max_bytes
 
     @max_bytes.setter
@@ -92,7 +101,17 @@ class FeatureStore:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes that the store takes now."""
+        """Bytes that the store takes now.
+
+        Examples
+        --------
+        >>> from skbert import FeatureStore, LayerPoolFeaturizer
+        >>> store = FeatureStore("memory")
+        >>> store.clear()
+        >>> _ = LayerPoolFeaturizer("minilm", store="memory").fit_transform(["where is my parcel"])
+        >>> len(store), store.n_bytes > 0
+        (1, True)
+        """
         return self._blocks.n_bytes
 
     def __len__(self) -> int:
@@ -100,11 +119,33 @@ class FeatureStore:
         return len(self._blocks)
 
     def clear(self) -> None:
-        """Remove all that is stored."""
+        """Remove all that is stored.
+
+        Examples
+        --------
+        >>> from skbert import FeatureStore, LayerPoolFeaturizer
+        >>> store = FeatureStore("memory")
+        >>> _ = LayerPoolFeaturizer("minilm", store="memory").fit_transform(["where is my parcel"])
+        >>> store.clear()
+        >>> len(store)
+        0
+        """
         self._blocks.clear()
 
     def get(self, keys: Iterable[bytes], parts: Sequence[str]) -> dict[bytes, list[torch.Tensor]]:
-        """The tensors called `parts` of those `keys` that have them all; a dict of key to list."""
+        """The tensors called `parts` of those `keys` that have them all; a dict of key to list.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skbert import FeatureStore
+        >>> store = FeatureStore("memory")
+        >>> store.put({b"hash of one text": {"mean": torch.ones(7, 384)}})
+        >>> found = store.get([b"hash of one text", b"another, unseen."], ["mean"])
+        >>> [(key, mean.shape) for key, (mean,) in found.items()]
+        [(b'hash of one text', torch.Size([7, 384]))]
+        >>> store.clear()
+        """
         try:
             return self._blocks.get(keys, parts)
         except OSError as error:
@@ -112,7 +153,19 @@ class FeatureStore:
             return {}
 
     def put(self, records: Mapping[bytes, Mapping[str, torch.Tensor]]) -> None:
-        """Keep `records`, a dict of key to dict of part to tensor (n_rows, width)."""
+        """Keep `records`, a dict of key to dict of part to tensor (n_rows, width).
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skbert import FeatureStore
+        >>> store = FeatureStore("memory")
+        >>> store.clear()
+        >>> store.put({b"hash of one text": {"mean": torch.ones(7, 384), "max": torch.ones(7, 384)}})
+        >>> store.n_bytes  # 2 parts × 7 rows × 384 numbers × 4 bytes
+        21504
+        >>> store.clear()
+        """
         try:
             self._blocks.put(records)
         except OSError as error:
