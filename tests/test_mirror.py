@@ -32,19 +32,18 @@ ELSEWHERE = {
     "encoder/families/_deberta": "encoder/test_layer_runner",
     "encoder/families/_modernbert": "encoder/test_layer_runner",
     "encoder/families/_post_ln": "encoder/test_layer_runner",
-    "encoder/families/_registry": "encoder/test_layer_runner",
+    "encoder/families/_registry": "encoder/test_families",
     # What the estimators share is seen through each of them.
     "estimators/_base": "acceptance/test_sklearn_checks",
     "estimators/_fine_tuned": "estimators/test_classifier",
+    "estimators/_labelled_texts": "acceptance/test_wrong_input",
     "estimators/_fitted_model": "acceptance/test_persistence",
-    "estimators/_parameters": "acceptance/test_wrong_input",
     "estimators/_persistence": "acceptance/test_persistence",
     "estimators/_targets": "estimators/test_classifier",
     "estimators/_through_store": "store/test_feature_store",
     "estimators/_validation_split": "training/test_net",
-    # Two axes of one plane.
-    "pooling/_over_layers": "pooling/test_pooling",
-    "pooling/_over_tokens": "pooling/test_pooling",
+    # A head is the end of the module that it belongs to.
+    "networks/_text_heads": "networks/test_pooled_encoder",
     # Reading from stored states must give what the encoder gives, so it is held against it.
     "pooling/_from_stored": "store/test_feature_store",
     # Colours and frames have no behaviour of their own.
@@ -75,13 +74,14 @@ ELSEWHERE = {
 
 # Tests of a room that belong to no single file of it.
 OF_A_ROOM = {
+    # Which family runs what: the inner room as a whole.
+    "encoder/test_families",
     # One constructor parameter, or one way to leave the process, through all estimators.
     "estimators/test_layer_path",
     "estimators/test_reinit",
     "estimators/test_saved_folders",
     # A study on a cluster, which needs a cluster.
     "stability/test_study_on_dask",
-    "pooling/test_pooling",
 }
 
 

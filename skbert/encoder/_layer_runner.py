@@ -48,11 +48,11 @@ class LayerRunner:
     """
 
     # Values of ``config.model_type`` that this class runs.
-    model_types = ()
+    model_types: tuple[str, ...] = ()
     # Whether the forward of the transformers model is never called.
     owns_forward = True
     # Entries of the config that say how much dropout comes before a classifier; the first that is set counts.
-    head_dropout_entries = ("classifier_dropout", "hidden_dropout_prob")
+    head_dropout_entries: tuple[str, ...] = ("classifier_dropout", "hidden_dropout_prob")
 
     def __init__(self, model):
         self.model = model

@@ -84,9 +84,9 @@ class LayerPooling(nn.Module):
         position by position.
     """
 
-    name = None
+    name: str | None = None
     learns = False
-    commutes_with = ("cls",)
+    commutes_with: tuple[str, ...] = ("cls",)
 
     def __init__(self, n_states):
         super().__init__()

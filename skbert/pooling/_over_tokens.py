@@ -35,7 +35,7 @@ class TokenPooling(nn.Module):
         format of the stores, so a new pooling leaves it at False and is computed from the states.
     """
 
-    name = None
+    name: str | None = None
     learns = False
     reads = "all"
     summarised = False
