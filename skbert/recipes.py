@@ -213,7 +213,7 @@ _RECIPES = {
 
 
 def names() -> list[str]:
-    """Names of the recipes, in the order of their years.
+    """List the recipes, in the order of their years.
 
     Returns
     -------

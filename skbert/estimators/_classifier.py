@@ -54,14 +54,14 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         them, naming one twice duplicates it, each with weights of its own. None is all,
         once. `layers` and everything else counts along the path. Layers that share
         weights, as ALBERT's do, go on sharing them; only repeats get their own.
-    reinit_layers : int, default=0
-        Draw this many of the topmost layers anew, and the pooler too where it is the head:
-        weights from N(0, initializer_range²), biases 0, LayerNorm 1 and 0.
     freeze_layers : int, default=0
         Keep the embeddings and this many of the lowest layers as they are. The frozen
         part runs without dropout, once a text; its states are used again in every epoch,
         and from the memory store (see `FeatureStore`) in later fits of this process. At 0
         the embeddings train too.
+    reinit_layers : int, default=0
+        Draw this many of the topmost layers anew, and the pooler too where it is the head:
+        weights from N(0, initializer_range²), biases 0, LayerNorm 1 and 0.
     max_length : int, default=None
         Longest input in tokens; None is what the encoder takes. Longer texts are cut.
     max_epochs : int, default=20
@@ -84,7 +84,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     weight_decay : float, default=0.01
         Decoupled weight decay, not on biases and LayerNorm weights.
     pretrained_decay : float, default=0.0
-        λ of a decoupled decay towards the pretrained weights, w ← w - lr·λ·(w - w_pre), taken
+        The λ of a decoupled decay towards the pretrained weights, w ← w - lr·λ·(w - w_pre), taken
         before each step of Adam: of the whole encoder, biases and LayerNorm too. What
         is new (head, poolings, re-initialised layers) is not pulled.
     mixout : float, default=0.0
@@ -296,7 +296,18 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         return logits[:, 1] - logits[:, 0]
 
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
-        """Logarithms of `predict_proba`.
+        """Logarithms of the probabilities that `predict_proba` gives.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str
+            Texts, or pairs of texts where the fit was on pairs.
+
+        Returns
+        -------
+        float32 array (n, n_classes)
+            Columns in the order of ``classes_``. Computed without going through the probabilities, so that none is
+            minus infinity by rounding.
 
         Examples
         --------

@@ -131,7 +131,7 @@ class LayerPoolFeaturizer(TextEstimator):
         ----------
         X : list, array, Series or one-column DataFrame of str, (n,); or two columns, or a list of (a, b)
             Texts, or pairs of texts.
-        y : None
+        y : object, default=None
             Ignored.
 
         Returns

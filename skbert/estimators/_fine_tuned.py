@@ -84,9 +84,13 @@ class MaxPoolBERTBase(TextEstimator):
             Targets.
         sample_weight : array-like (n,), default=None
             Weights. They stand, in expectation, for repeating rows; rows of weight 0 are left out.
-        X_val, y_val, sample_weight_val
-            Validation data, in the same forms. Their loss is recorded after every
-            epoch, and with ``early_stopping=True`` they take the place of the random split.
+        X_val : as `X`, default=None
+            Validation data. Their loss is recorded after every epoch, and with ``early_stopping=True`` they take
+            the place of the random split.
+        y_val : as `y`, default=None
+            Targets of `X_val`.
+        sample_weight_val : array-like (n_val,), default=None
+            Weights of the validation data in the validation loss.
 
         Returns
         -------

@@ -101,6 +101,7 @@ class PersistenceMixin:
         Parameters
         ----------
         folder : str or path
+            What `save` was given.
 
         Returns
         -------

@@ -60,6 +60,7 @@ class CVScoresDisplay(Picture):
         ax : matplotlib Axes, default=None
             None makes a figure of its own.
         title : str, default=None
+            None leaves it out.
 
         Returns
         -------

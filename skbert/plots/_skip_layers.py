@@ -94,8 +94,12 @@ class SkipLayerDisplay(Picture):
             Fitted.
         value : {"recall", "log_proba"}, default="recall"
             The change of each label's recall, or of its mean gold log-probability (nats), against the full model.
-        ax, labels, title
-            As in `plot`.
+        ax : matplotlib Axes or sequence of Axes, default=None
+            One for each label, or a single one, which is divided among them; None makes a figure of its own.
+        labels : sequence, default=None
+            Which labels; None draws all.
+        title : str, default=None
+            None leaves it out.
 
         Returns
         -------
@@ -159,6 +163,7 @@ class SkipLayerDisplay(Picture):
         labels : sequence, default=None
             Which labels; None draws all.
         title : str, default=None
+            None leaves it out.
 
         Returns
         -------
@@ -207,7 +212,8 @@ class SkipLayerDisplay(Picture):
 
         Parameters
         ----------
-        first, second : labels
+        first, second : str, int or any other label
+            Two of the labels of the display.
         ax : matplotlib Axes, default=None
             None makes a figure of its own.
         title : str, default=None
@@ -254,6 +260,7 @@ class SkipLayerDisplay(Picture):
         labels : sequence, default=None
             Which labels; None draws all.
         title : str, default=None
+            None leaves it out.
 
         Returns
         -------

@@ -107,8 +107,12 @@ class StabilityDisplay(Picture):
             One of its scores; None is the first.
         reference : str, default=None
             Variant to which differences are drawn; None is the first.
-        ax, size, title
-            As in `plot`.
+        ax : matplotlib Axes, default=None
+            None makes a figure of its own.
+        size : int, default=None
+            Training size; None is the largest.
+        title : str, default=None
+            None leaves it out.
 
         Returns
         -------
@@ -169,6 +173,7 @@ class StabilityDisplay(Picture):
         size : int, default=None
             Training size; None is the largest.
         title : str, default=None
+            None leaves it out.
 
         Returns
         -------
@@ -238,6 +243,7 @@ class StabilityDisplay(Picture):
         ax : matplotlib Axes, default=None
             None makes a figure of its own.
         title : str, default=None
+            None leaves it out.
 
         Returns
         -------
@@ -283,6 +289,7 @@ class StabilityDisplay(Picture):
         size : int, default=None
             Training size; None is the largest.
         title : str, default=None
+            None leaves it out.
 
         Returns
         -------
@@ -328,6 +335,7 @@ class StabilityDisplay(Picture):
         size : int, default=None
             Training size; None is the largest.
         title : str, default=None
+            None leaves it out.
 
         Returns
         -------

@@ -303,7 +303,17 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
     # ---------------------------------------------------------------- estimator
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Predicted labels, by ``estimator_`` with all its layers.
+        """Predict labels by ``estimator_`` with all its layers.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str
+            As in `fit`.
+
+        Returns
+        -------
+        array (n,)
+            Of the type of ``classes_``.
 
         Examples
         --------
@@ -321,7 +331,17 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         return self.estimator_.predict(X)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Probabilities (n, n_classes), by ``estimator_`` with all its layers.
+        """Probability of each class, by ``estimator_`` with all its layers.
+
+        Parameters
+        ----------
+        X : list, array, Series or DataFrame of str
+            As in `fit`.
+
+        Returns
+        -------
+        float array (n, n_classes)
+            Columns in the order of ``classes_``.
 
         Examples
         --------
@@ -371,7 +391,17 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         return (own[0] - own[1:]).T.astype(np.float32)
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
-        """Names of the columns of `transform`: ``skip_0_3`` for layers 0 to 2, ``skip_layers_0_3`` for 0 and 3.
+        """Names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Ignored; texts have no columns.
+
+        Returns
+        -------
+        object array of str (n_spans,)
+            ``skip_0_3`` where layers 0 to 2 are skipped, ``skip_layers_0_3`` for layers 0 and 3.
 
         Examples
         --------

@@ -185,12 +185,16 @@ class StudyResults:
 
         Parameters
         ----------
-        size, score, level
-            As in `compare`.
+        size : int, default=None
+            Training size; None is the largest.
+        score : str, default=None
+            One of ``scores_``; None is the first.
         reference : str, default=None
-            Compare every other variant with this one only; None compares all pairs but those of two null models.
+            Compare every other variant with this one only; None compares all pairs, except those of two null models.
         correction : {"holm", "bh", None}, default="holm"
             Holm's method, or that of Benjamini and Hochberg.
+        level : float, default=0.95
+            Of the bootstrap intervals.
 
         Returns
         -------
@@ -240,8 +244,10 @@ class StudyResults:
 
         Parameters
         ----------
-        size, score
-            As in `compare`.
+        size : int, default=None
+            Training size; None is the largest.
+        score : str, default=None
+            One of ``scores_``; None is the first.
 
         Returns
         -------

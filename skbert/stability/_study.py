@@ -341,6 +341,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
         path : str or path
             Of the page; figures are inside, nothing is fetched from a network.
         title : str, default="Stability study"
+            Heading of the page.
 
         Returns
         -------

@@ -133,7 +133,19 @@ class FeatureStore:
         self._blocks.clear()
 
     def get(self, keys: Iterable[bytes], parts: Sequence[str]) -> dict[bytes, list[torch.Tensor]]:
-        """The tensors called `parts` of those `keys` that have them all; a dict of key to list.
+        """Stored tensors of some texts.
+
+        Parameters
+        ----------
+        keys : iterable of bytes
+            Of the texts: 16 bytes each, a hash of the encoder and of the token ids.
+        parts : sequence of str
+            Names of tensors, such as "mean".
+
+        Returns
+        -------
+        dict of bytes to list of tensor (n_rows, width)
+            In the order of `parts`; of those keys only that have all of them. Not to be written to.
 
         Examples
         --------
@@ -153,7 +165,13 @@ class FeatureStore:
             return {}
 
     def put(self, records: Mapping[bytes, Mapping[str, torch.Tensor]]) -> None:
-        """Keep `records`, a dict of key to dict of part to tensor (n_rows, width).
+        """Keep tensors of some texts.
+
+        Parameters
+        ----------
+        records : dict of bytes to dict of str to tensor (n_rows, width)
+            By key and by name of the part; see `get`. Tensors with memory of their own: a view would keep alive
+            what it is a view of.
 
         Examples
         --------
