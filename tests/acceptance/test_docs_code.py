@@ -5,6 +5,7 @@ they run: a random encoder of six narrow layers stands for any that is named, on
 twenty, 48 texts for more. So this shows that the code runs, not what comes out of it.
 """
 
+import ast
 import re
 from pathlib import Path
 
@@ -85,6 +86,21 @@ def test_code_of_a_page__runs(page, known, tiny, tmp_path, monkeypatch):
 def test_code_that_is_not_run__is_python_at_least(page):
     for code in python_blocks(page):
         compile(code, page, "exec")
+
+
+def included():
+    """(page, file, name of the object or None) of everything that a page includes from the code."""
+    for path in (ROOT / "docs" / "development").glob("*.md"):
+        for file, options in re.findall(r"\{literalinclude\} (\S+)\n((?: *:.*\n)*)", path.read_text(encoding="utf-8")):
+            name = re.search(r":pyobject: (\S+)", options)
+            yield path.name, path.parent / file, name and name[1]
+
+
+@pytest.mark.parametrize(("page", "file", "name"), list(included()))
+def test_what_a_page_includes__is_there(page, file, name):
+    scope = ast.parse(file.read_text(encoding="utf-8"))
+    for part in name.split(".") if name else ():
+        (scope,) = (node for node in scope.body if getattr(node, "name", None) == part)
 
 
 def test_tables__name_what_is_there():
