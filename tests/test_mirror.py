@@ -51,12 +51,14 @@ ELSEWHERE = {
     # A probe is one machine: planted layers go in, damage by label comes out.
     "probing/_held_out": "probing/test_skip_layer_probe",
     "probing/_outputs": "probing/test_skip_layer_probe",
+    "probing/_results": "probing/test_skip_layer_probe",
     "probing/_spans": "probing/test_skip_layer_probe",
     # A study is planned, checked and run by `fit`; what it says of its runs is tested with the comparisons.
     "stability/_checks": "stability/test_study",
     "stability/_design": "stability/test_study",
     "stability/_execution": "stability/test_study",
     "stability/_frames": "stability/test_run_store",
+    "stability/_run": "stability/test_run_store",
     "stability/_results": "stability/test_comparison",
     # Either kind of store passes every test of the store.
     "store/_in_folder": "store/test_feature_store",
@@ -82,6 +84,8 @@ OF_A_ROOM = {
     "estimators/test_saved_folders",
     # A study on a cluster, which needs a cluster.
     "stability/test_study_on_dask",
+    # Two processes, and a store between the making of its file and of its tables.
+    "stability/test_store_in_the_making",
 }
 
 

@@ -17,7 +17,8 @@ def _folder(path):
 _OURS = _folder(Path(__file__).parents[1])
 # What calls us on the user's behalf: pipelines, searches, workers and training loops. Found without an import, for
 # torch is a slow one.
-_CALLERS = tuple(_folder(Path(find_spec(name).origin).parent) for name in ("sklearn", "joblib", "skorch", "torch"))
+_SPECS = [find_spec(name) for name in ("sklearn", "joblib", "skorch", "torch")]
+_CALLERS = tuple(_folder(Path(spec.origin).parent) for spec in _SPECS if spec is not None and spec.origin)
 _STANDARD_LIBRARY = _folder(sysconfig.get_paths()["stdlib"])
 # Where packages are installed, which may be inside the folder of the standard library.
 _PACKAGES = ("site-packages", "dist-packages")

@@ -382,8 +382,19 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     # ------------------------------------------------------------- targets
 
     @property
-    def multilabel_(self):
-        """Whether the fit was on multi-label targets."""
+    def multilabel_(self) -> bool:
+        """Whether the fit was on multi-label targets.
+
+        Examples
+        --------
+        >>> from skbert import MaxPoolBERTClassifier
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> clf = MaxPoolBERTClassifier("minilm", freeze_layers=4, learning_rate=1e-3, max_epochs=5, random_state=0)
+        >>> clf = clf.fit(texts, labels)
+        >>> clf.multilabel_
+        False
+        """
         return self._multilabel
 
     _as_target = staticmethod(as_labels)

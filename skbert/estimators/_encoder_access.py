@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
@@ -10,6 +12,12 @@ from skbert.compute import n_compute_threads, resolve_device, resolve_precision,
 from skbert.encoder import load_encoder, make_runner
 from skbert.text import check_texts
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    import torch
+    from numpy.typing import ArrayLike
+
 # Hidden states of all tokens that may be alive at once, in batches of inference.
 _ALIVE = 16
 
@@ -17,16 +25,23 @@ _ALIVE = 16
 class EncoderAccessMixin:
     """Layers, device and files of the encoder, and what the estimator gives when layers are left out."""
 
-    def compute_device(self):
+    def compute_device(self) -> torch.device:
         """The device that the parameter `device` stands for on this machine.
 
         Returns
         -------
         torch.device
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer
+        >>> featurizer = LayerPoolFeaturizer("minilm", device="cpu")
+        >>> featurizer.compute_device()
+        device(type='cpu')
         """
         return resolve_device(self.device)
 
-    def encoder_hashes(self):
+    def encoder_hashes(self) -> tuple[str, str]:
         """What tells the encoder that `model` names from another that may take its name.
 
         Returns
@@ -38,11 +53,19 @@ class EncoderAccessMixin:
         ------
         ModelNotFoundError
             The encoder is unknown, out of reach or damaged.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer
+        >>> featurizer = LayerPoolFeaturizer("minilm", device="cpu")
+        >>> weights, tokenizer = featurizer.encoder_hashes()
+        >>> len(weights), len(tokenizer)  # in hexadecimal digits
+        (64, 64)
         """
         loaded = load_encoder(self.model, self.revision)
         return loaded.weights_sha256, loaded.tokenizer_sha256
 
-    def count_layers(self):
+    def count_layers(self) -> int:
         """L, the transformer layers that are run along the layer path.
 
         Returns
@@ -56,6 +79,15 @@ class EncoderAccessMixin:
             skbert does not run the layers of this encoder's family itself, so that none could be left out.
         ModelNotFoundError
             Before a fit: the encoder is unknown, out of reach or damaged.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer
+        >>> featurizer = LayerPoolFeaturizer("minilm", device="cpu")
+        >>> featurizer.count_layers()
+        6
+        >>> featurizer.set_params(layer_path=(0, 1, 2, 2)).count_layers()
+        4
         """
         if self.__sklearn_is_fitted__():
             module = self._fitted.module(self.compute_device())
@@ -69,7 +101,14 @@ class EncoderAccessMixin:
             )
         return n_layers
 
-    def outputs_without_layers(self, X, skips, function, *, progress=False):
+    def outputs_without_layers(
+        self,
+        X: ArrayLike,
+        skips: Sequence[Collection[int]],
+        function: Callable[[np.ndarray], tuple[np.ndarray, ...]],
+        *,
+        progress: bool = False,
+    ) -> tuple[np.ndarray, ...]:
         """What the fitted estimator gives for texts when layers of its encoder are left out.
 
         A layer that is left out is the identity. Nothing is trained again, and a layer runs once on every
@@ -91,12 +130,24 @@ class EncoderAccessMixin:
         -------
         tuple of arrays (n, ...)
             What `function` returned, for all texts.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer
+        >>> featurizer = LayerPoolFeaturizer("minilm", device="cpu")
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp"]
+        >>> skips = [(), (5,), (4, 5)]
+        >>> (features,) = featurizer.fit(texts).outputs_without_layers(texts, skips, lambda values: (values,))
+        >>> features.shape  # texts, sets of layers, width
+        (3, 3, 384)
+        >>> bool(abs(features[:, 0] - featurizer.transform(texts)).max() < 1e-5)  # without any, as always
+        True
         """
         check_is_fitted(self)
         texts = check_texts(X, type(self).__name__)
         self._check_same_columns_as_fitted(texts)
         tokens, index = self._fitted.distinct_tokens(texts)
-        kept = None
+        kept: Any = None
         with tqdm(total=len(tokens), unit="text", leave=False, disable=not progress) as bar:
             for rows, values in self._batches_without_layers(tokens, skips):
                 found = function(self._given_out(values.float().cpu().numpy()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,6 +19,12 @@ from skbert.probing._statistics import (
     pattern_test,
 )
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pandas import DataFrame
+
+    from skbert.probing._statistics import ErrorAnalysis, SignatureClusters
+
 
 class ProbeResults:
     """The numbers of a `SkipLayerProbe`.
@@ -25,7 +33,7 @@ class ProbeResults:
     ``_gold`` (gold labels as indices into ``classes_``) and ``_parts`` (the number of the model that saw each sample).
     """
 
-    def triangle(self, values=None, label=None):
+    def triangle(self, values: ArrayLike | None = None, label: Any = None) -> np.ndarray:
         """Values by first skipped layer and stop.
 
         Parameters
@@ -33,11 +41,27 @@ class ProbeResults:
         values : array (n_spans,), or (n_classes, n_spans) with `label`; default=None
             None is ``scores_``, or with `label` its row of ``label_recall_``.
         label : one of ``classes_``, default=None
+            Whose row is taken, where there is one for each label.
 
         Returns
         -------
         float array (n_layers, n_layers + 1)
             Row = start, column = stop; NaN where no contiguous span was skipped.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer, SkipLayerProbe
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> model = make_pipeline(LayerPoolFeaturizer("minilm"), LogisticRegression()).fit(texts, labels)
+        >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
+        >>> triangle = probe.triangle(label="refund")
+        >>> triangle.shape  # first skipped layer by stop
+        (6, 7)
+        >>> bool(triangle[0, 6] == probe.label_recall_[1, probe.spans_.tolist().index([0, 6])])
+        True
         """
         check_is_fitted(self)
         if values is None:
@@ -58,7 +82,7 @@ class ProbeResults:
             raise ValueError(f"label={label!r} is not among the classes {self.classes_.tolist()}.")
         return int(found[0])
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """One row a span and label.
 
         Returns
@@ -72,6 +96,19 @@ class ProbeResults:
         ------
         ImportError
             pandas is not installed.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer, SkipLayerProbe
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> model = make_pipeline(LayerPoolFeaturizer("minilm"), LogisticRegression()).fit(texts, labels)
+        >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
+        >>> frame = probe.to_frame()
+        >>> frame[["span", "start", "stop", "label", "n"]].head(2).values.tolist()
+        [['skip_0_1', 0, 1, 'order', 2], ['skip_0_1', 0, 1, 'refund', 2]]
         """
         check_is_fitted(self)
         n_classes, n_spans = self.label_recall_.shape
@@ -92,7 +129,7 @@ class ProbeResults:
             }
         )
 
-    def signature_clusters(self, n):
+    def signature_clusters(self, n: int) -> SignatureClusters:
         """Cluster the samples by their own skip signature, and compare with the gold labels.
 
         Parameters
@@ -109,6 +146,19 @@ class ProbeResults:
         Notes
         -----
         Signatures of different folds come from different models; clusters can follow folds.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer, SkipLayerProbe
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> model = make_pipeline(LayerPoolFeaturizer("minilm"), LogisticRegression()).fit(texts, labels)
+        >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
+        >>> clusters = probe.signature_clusters(2)
+        >>> clusters.labels.shape, len(set(clusters.labels.tolist()))
+        ((4,), 2)
         """
         check_is_fitted(self)
         check_int("n", n, 1)
@@ -118,7 +168,7 @@ class ProbeResults:
             self._usable_signatures(), self._gold, self._blocks(), int(n), self.n_permutations, self._rng("clusters")
         )
 
-    def error_analysis(self):
+    def error_analysis(self) -> ErrorAnalysis:
         """Whether the skip signature tells the full model's wrong predictions from its right ones.
 
         Returns
@@ -126,6 +176,19 @@ class ProbeResults:
         ErrorAnalysis
             ``auc`` of a logistic regression on ``signatures_`` (cross-validated), and ``confidence_auc`` of
             the model's own confidence to hold it against.
+
+        Examples
+        --------
+        >>> from skbert import LayerPoolFeaturizer, SkipLayerProbe
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> model = make_pipeline(LayerPoolFeaturizer("minilm"), LogisticRegression()).fit(texts, labels)
+        >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
+        >>> analysis = probe.error_analysis()
+        >>> analysis.n_wrong, analysis.n_samples  # nothing is wrong here, so there is nothing to tell
+        (0, 4)
         """
         check_is_fitted(self)
         wrong = self.baseline_predictions_ != self.classes_[self._gold]

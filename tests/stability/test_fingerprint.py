@@ -91,7 +91,7 @@ def _scorer(value):
 )
 def test_stores__tell_functions_and_objects_by_what_they_do(data, tmp_path, monkeypatch, first, second):
     monkeypatch.setattr("tests.helpers.study_models.time.sleep", lambda seconds: None)
-    monkeypatch.setattr(_execution, "execute", lambda job: (job.run, _execution._outcome(job, 0, "")))
+    monkeypatch.setattr("skbert.stability._execution.execute", lambda job: (job.run, _execution._outcome(job, 0, "")))
     store = tmp_path / "runs.sqlite"
     study(store=store, **first).fit(*data)
     # The same in other words is the same.
