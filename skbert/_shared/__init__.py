@@ -24,6 +24,7 @@ from skbert._shared._resampling import (
     permutations_within,
 )
 from skbert._shared._seeds import derive_seeds
+from skbert._shared._tags import reads_texts
 from skbert._shared._warn import warn
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "percentile_interval",
     "permutation_pvalue",
     "permutations_within",
+    "reads_texts",
     "to_json",
     "warn",
 ]

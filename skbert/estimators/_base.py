@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skbert._shared import as_list
+from skbert._shared import as_list, reads_texts
 from skbert.compute import resolve_device, resolve_precision
 from skbert.encoder import longest_input
 from skbert.estimators._blueprint import Blueprint
@@ -25,12 +25,7 @@ class TextEstimator(
     """Base of the estimators; what is fitted lies in ``_fitted``, a `FittedModel`."""
 
     def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        tags.transformer_tags.preserves_dtype = []
-        return tags
+        return reads_texts(super().__sklearn_tags__())
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_fitted")

@@ -16,6 +16,7 @@ from skbert._shared import (
     check_targets_given,
     check_verbose,
     derive_seeds,
+    reads_texts,
 )
 from skbert.estimators import MaxPoolBERTClassifier, as_labels, class_codes
 from skbert.probing._held_out import held_out_models, held_out_splits, make_scorer_of_outputs
@@ -181,12 +182,8 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         self.verbose = verbose
 
     def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
+        tags = reads_texts(super().__sklearn_tags__())
         tags.target_tags.required = True
-        tags.transformer_tags.preserves_dtype = []
         return tags
 
     def __sklearn_is_fitted__(self):

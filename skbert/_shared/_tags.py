@@ -1,0 +1,12 @@
+"""What scikit-learn is told of estimators that read texts."""
+
+from __future__ import annotations
+
+
+def reads_texts(tags):
+    """Say in the `tags` of a transformer that its input is a list of texts; returns them."""
+    tags.input_tags.string = True
+    tags.input_tags.one_d_array = True
+    tags.input_tags.two_d_array = False
+    tags.transformer_tags.preserves_dtype = []
+    return tags
