@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from importlib.resources import files
+from typing import Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -38,6 +39,18 @@ Spelling is natural: most of it correct, some of it typed on a phone.
 The order of the rows is random but fixed. Scores on this set say how an
 estimator copes with few texts; they are no benchmark of the literature.
 """
+
+
+@overload
+def load_helpdesk(lang: str = "en", return_X_y: Literal[False] = False) -> Bunch: ...
+
+
+@overload
+def load_helpdesk(lang: str = "en", *, return_X_y: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@overload
+def load_helpdesk(lang: str, return_X_y: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 def load_helpdesk(lang: str = "en", return_X_y: bool = False) -> Bunch | tuple[np.ndarray, np.ndarray]:

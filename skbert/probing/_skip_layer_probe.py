@@ -168,7 +168,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         *,
         spans: str | Sequence[Any] = "contiguous",
         cv: Any = 5,
-        scoring: str | Callable[..., float] = "accuracy",
+        scoring: str | Callable[..., float] | None = "accuracy",
         n_permutations: int = 999,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
