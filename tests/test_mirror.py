@@ -16,6 +16,8 @@ ELSEWHERE = {
     "_shared/_resampling": "probing/test_statistics",
     # What seeds are for shows in whole fits only.
     "_shared/_seeds": "acceptance/test_determinism",
+    # What an estimator says of its input, as scikit-learn reads it.
+    "_shared/_tags": "acceptance/test_sklearn_checks",
     # The command is run as its user does, from arguments to files, whichever of its files does the work.
     "cli/_commands": "cli/test_files",
     "cli/_estimators": "cli/test_files",
