@@ -3,10 +3,12 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import skbert
 
 assert "site-packages" in skbert.__file__, skbert.__file__
+assert Path(skbert.__file__).with_name("py.typed").is_file(), "type checkers would not read the annotations"
 
 from skbert.datasets import load_helpdesk  # noqa: E402
 
