@@ -1,7 +1,7 @@
 """Which layers matter for which kind of question?
 
 Fine-tunes MiniLM on labelled texts, replaces every span of consecutive layers by the identity on texts that it has not
-seen, and shows what each label loses (Kiyuna, Oka and Komachi 2022), whether the patterns differ by label more than by
+seen, and shows what each label loses (Kiyuna, Oka and Komachi 2022), whether the falls differ by label more than by
 chance, and what may not be concluded.
 
     python examples/skip_layers.py --train trec6_train.tsv --test trec6_test.tsv
@@ -71,7 +71,8 @@ def main():
         print(f"  {label:14} {recall:.3f}  (n = {n})")
     print(f"Spans under which one class is predicted for all: {probe.constant_.sum()} of {len(probe.constant_)}")
     test = probe.pattern_test_
-    print(f"Do patterns differ by label? pseudo-F {test.statistic:.2f}, p = {test.pvalue:.4f}")
+    print(f"Do falls differ by label more than by chance? W*d {test.statistic:.2f}, p = {test.pvalue:.4f}")
+    print("A label that is only harder gives this, too; see the recall of each label above.")
     print("Most important layer of each label (fall of the gold log-probability per skipped layer, nats):")
     for label, row in zip(probe.classes_, probe.layer_importance_, strict=True):
         print(f"  {label:14} layer {row.argmax()}  " + " ".join(f"{value:6.2f}" for value in row))

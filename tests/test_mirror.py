@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ELSEWHERE = {
     # Plain checks of values: each is seen through the message that a user gets.
     "_shared/_checks": "acceptance/test_wrong_input",
-    # Bootstrap and permutation as the statistics use them, where scipy's answers are at hand.
+    # Permutations as the statistics use them, where scipy's answers are at hand.
     "_shared/_resampling": "probing/test_statistics",
     # What seeds are for shows in whole fits only.
     "_shared/_seeds": "acceptance/test_determinism",
@@ -62,6 +62,13 @@ ELSEWHERE = {
     "stability/_frames": "stability/test_run_store",
     "stability/_run": "stability/test_run_store",
     "stability/_results": "stability/test_comparison",
+    # What a comparison is made of, and what it takes from the table of runs.
+    "stability/_differences": "stability/test_comparison",
+    "stability/_paired_tests": "stability/test_comparison",
+    "stability/_pairing": "stability/test_comparison",
+    # Bounds of a score are what intervals are cut to.
+    "stability/_score_scale": "stability/test_intervals",
+    "stability/_variance_table": "stability/test_variance",
     # Either kind of store passes every test of the store.
     "store/_in_folder": "store/test_feature_store",
     "store/_in_memory": "store/test_feature_store",

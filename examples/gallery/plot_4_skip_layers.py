@@ -48,9 +48,10 @@ display.plot_importance()
 # %%
 # More than chance?
 # -----------------
-# The permutation test shuffles gold labels over texts. A small p-value says that patterns differ by label by more than
-# chance would have it, not why: a label to which a damaged model flees keeps its recall for that reason alone.
+# The permutation test shuffles gold labels over texts. A small p-value says that falls differ by label by more than
+# chance would have it, not why: a label that is only harder loses otherwise, and a label to which a damaged model flees
+# keeps its recall for that reason alone. The recall of the full model stands in the titles above.
 
 test = probe.pattern_test_
-print(f"pseudo-F {test.statistic:.2f}, p = {test.pvalue:.3f}")
+print(f"W*d {test.statistic:.2f}, p = {test.pvalue:.3f}")
 print(probe.signature_clusters(6).agreement)

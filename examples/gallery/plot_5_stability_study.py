@@ -41,13 +41,15 @@ study.summary().round(3)
 # %%
 # What may be said
 # ----------------
-# A comparison prints as a sentence that can be quoted, with its interval and the p-value of a sign-flip test. Where
-# nothing can be told it says so, and how many pairs of runs would be needed to see a difference of, say, two points.
+# A comparison prints as a sentence that can be quoted. It says apart what holds on these texts and what can be told of
+# other texts of the same kind. Below the smallest difference no number of runs tells one of other texts; only more
+# labelled texts do.
 
 for a, b in (("MaxPoolBERT", "[CLS]"), ("MaxPoolBERT", "frozen features")):
     comparison = study.compare(a, b)
     print(comparison)
-    print(f"to see two points: {comparison.seeds_needed(0.02)} runs of each\n")
+    print(f"to see five points on these texts: {comparison.seeds_needed(0.05, texts='these')} runs of each")
+    print(f"smallest difference that could be told of other texts: {comparison.smallest_difference():.3f}\n")
 
 # %%
 # The pictures

@@ -15,22 +15,13 @@ from skbert._shared._checks import (
     is_int,
 )
 from skbert._shared._optional import matplotlib_figure, pandas
-from skbert._shared._resampling import (
-    N_BOOTSTRAP,
-    bootstrap_means,
-    count_as_large,
-    percentile_interval,
-    permutation_pvalue,
-    permutations_within,
-)
+from skbert._shared._resampling import count_as_large, permutation_pvalue, permutations_within
 from skbert._shared._seeds import derive_seeds
 from skbert._shared._tags import reads_texts
 from skbert._shared._warn import warn
 
 __all__ = [
-    "N_BOOTSTRAP",
     "as_list",
-    "bootstrap_means",
     "check_bool",
     "check_callbacks",
     "check_choice",
@@ -47,7 +38,6 @@ __all__ = [
     "is_int",
     "matplotlib_figure",
     "pandas",
-    "percentile_interval",
     "permutation_pvalue",
     "permutations_within",
     "reads_texts",

@@ -1,35 +1,8 @@
-"""Resampling that probes and studies share: permutations, bootstrap means, p-values."""
+"""Resampling that probes and studies share: permutations and their p-values."""
 
 from __future__ import annotations
 
 import numpy as np
-
-N_BOOTSTRAP = 2000
-
-
-def bootstrap_means(values, rng, n_resamples=N_BOOTSTRAP):
-    """Means of columns drawn with replacement, the same draws for all rows.
-
-    Parameters
-    ----------
-    values : float array (n_rows, n)
-    rng : numpy Generator
-    n_resamples : int
-
-    Returns
-    -------
-    float array (n_resamples, n_rows)
-    """
-    n = values.shape[1]
-    # In parts, for the draws of many samples at once would be larger than all else.
-    at_once = max(1, 2_000_000 // n)
-    sizes = [min(at_once, n_resamples - done) for done in range(0, n_resamples, at_once)]
-    return np.concatenate([rng.multinomial(n, np.full(n, 1 / n), size=size) @ values.T / n for size in sizes])
-
-
-def percentile_interval(values, level, axis=0):
-    """Lower and upper end of the middle share `level` of resampled values."""
-    return np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=axis)
 
 
 def permutations_within(blocks, n, rng):

@@ -61,7 +61,12 @@ def describe_probe(probe):
     single = [i for i in order if len(probe.skipped_layers_[i]) == 1]
     lines.append(f"the layer that is missed most: {spans[single[0]]} ({probe.scores_[single[0]]:.3f} without it)")
     lines.append(f"one class is predicted for all under {int(probe.constant_.sum())} of {len(spans)} spans")
-    lines.append(f"do the patterns differ by label? pseudo-F {test.statistic:.2f}, p = {test.pvalue:.3f}")
+    lines.append(f"do the falls differ by label more than by chance? W*d {test.statistic:.2f}, p = {test.pvalue:.3f}")
+    recalls = probe.label_baseline_[~np.isnan(probe.label_baseline_)]
+    lines.append(
+        "  a label that is only harder gives this, too: recall of the full model is "
+        f"{recalls.min():.2f} to {recalls.max():.2f} by label"
+    )
     return "\n".join(lines)
 
 

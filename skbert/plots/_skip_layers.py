@@ -36,6 +36,8 @@ class SkipLayerDisplay(Picture):
         What the triangles hold, with its unit.
     counts : sequence of int, default=None
         Samples of each label, for the titles.
+    recalls : sequence of float, default=None
+        Recall of each label by the full model, for the titles: a label that is harder falls otherwise.
     constant : bool array (n_layers, n_layers + 1), default=None
         Spans under which one class is predicted for all samples. They are crossed out: what a label gains or
         loses there says that the encoder is broken, not where the label lives.
@@ -67,6 +69,7 @@ class SkipLayerDisplay(Picture):
         *,
         value_name: str = "change of recall",
         counts: Sequence[int] | None = None,
+        recalls: Sequence[float] | None = None,
         constant: np.ndarray | None = None,
     ) -> None:
         self.triangles = triangles
@@ -74,6 +77,7 @@ class SkipLayerDisplay(Picture):
         self.classes = classes
         self.value_name = value_name
         self.counts = counts
+        self.recalls = recalls
         self.constant = constant
 
     @classmethod
@@ -145,6 +149,7 @@ class SkipLayerDisplay(Picture):
             probe.classes_.tolist(),
             value_name=frame_of[value],
             counts=probe.label_counts_.tolist(),
+            recalls=probe.label_baseline_.tolist(),
             constant=probe.triangle(probe.constant_) == 1,
         )
         return display.plot(ax, labels=labels, title=title)
@@ -193,7 +198,7 @@ class SkipLayerDisplay(Picture):
         shared = len(labels) > 1 and host is not None
         for each, label, grid in zip(axes, labels, grids, strict=True):
             image = _draw_triangle(each, grid, limit, self.constant, axis_names=not shared)
-            each.set_title(self._titled(label), fontsize=9 if shared else 11)
+            each.set_title(self._titled(label, small=shared), fontsize=9 if shared else 11)
             if shared:
                 each.label_outer()
         figure.colorbar(image, ax=axes, label=self.value_name, shrink=0.8, aspect=30)
@@ -287,7 +292,7 @@ class SkipLayerDisplay(Picture):
             each = axes[place] if small else axes[0]
             if small:
                 each.plot(layers, rows.T, color=_PALE, linewidth=0.7)
-                each.set_title(self._titled(label), fontsize=9)
+                each.set_title(self._titled(label, small=True), fontsize=9)
             style = {"color": RED} if small else {"color": COLOURS[place], "marker": MARKERS[place]}
             each.plot(layers, row, markersize=5, linewidth=1.8, label=self._titled(label), **style)
         for each in axes:
@@ -320,9 +325,14 @@ class SkipLayerDisplay(Picture):
         except ValueError:
             raise ValueError(f"{label!r} is not among the labels {list(self.classes)}.") from None
 
-    def _titled(self, label):
-        name = str(label) if len(str(label)) <= 18 else f"{str(label)[:17]}…"
-        return name if self.counts is None else f"{name} (n = {self.counts[self._index_of(label)]})"
+    def _titled(self, label, small=False):
+        """Name of a label with its samples and its recall by the full model; on two lines where there is no room."""
+        name, place = str(label) if len(str(label)) <= 18 else f"{str(label)[:17]}…", self._index_of(label)
+        known = [] if self.counts is None else [f"n = {self.counts[place]}"]
+        if self.recalls is not None and not np.isnan(self.recalls[place]):
+            known.append(f"recall {self.recalls[place]:.2f}")
+        between = "\n" if small and len(known) > 1 else " "
+        return f"{name}{between}({', '.join(known)})" if known else name
 
     @property
     def _has_crosses(self):

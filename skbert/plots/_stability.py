@@ -236,7 +236,7 @@ class StabilityDisplay(Picture):
         return self._done(ax)
 
     def plot_learning_curve(self, ax: Axes | None = None, *, title: str | None = None) -> Self:
-        """Draw the mean score over training sizes, with the bootstrap interval of the mean as a band.
+        """Draw the mean score over training sizes, with the t interval of the mean on these texts as a band.
 
         Parameters
         ----------
@@ -275,12 +275,12 @@ class StabilityDisplay(Picture):
                     table["size"], table["low"], table["high"], color=style["color"], alpha=0.15, linewidth=0
                 )
         self._size_axis(ax)
-        ax.set_ylabel(f"{self.score} (band: interval of the mean)")
+        ax.set_ylabel(f"{self.score} (band: 95% interval of the mean on these texts)")
         finish(ax, own, title)
         return self._done(ax)
 
     def plot_expected_max(self, ax: Axes | None = None, *, size: int | None = None, title: str | None = None) -> Self:
-        """Draw the expected best score of n runs.
+        """Draw the expected best score of n runs, if the best is known in hindsight.
 
         Parameters
         ----------
@@ -318,7 +318,7 @@ class StabilityDisplay(Picture):
             ax.plot(
                 table["n"], table["expected_max"], label=shown(name), **self._line(name, every=max(1, len(table) // 8))
             )
-        ax.set_xlabel("runs of which the best is kept")
+        ax.set_xlabel("runs of which the best is kept, in hindsight")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_ylabel(f"expected best {self.score}, {size} training texts")
         self._open(ax)
@@ -326,7 +326,9 @@ class StabilityDisplay(Picture):
         return self._done(ax)
 
     def plot_differences(self, ax: Axes | None = None, *, size: int | None = None, title: str | None = None) -> Self:
-        """Draw the paired differences of every variant to the reference, with the interval of their mean.
+        """Draw the paired differences of every variant to the reference, and the intervals of their mean.
+
+        The thick line is the interval for draws from these texts, the thin one that for other texts of the same kind.
 
         Parameters
         ----------
@@ -369,25 +371,29 @@ class StabilityDisplay(Picture):
             label = f"one pair of {comparison.unit}" if first else None
             ax.scatter(d, row + _spread(len(d)), s=22, color=colour, alpha=0.6, zorder=3, label=label)
             if comparison.n:
-                error = [[comparison.difference - comparison.low], [comparison.high - comparison.difference]]
-                label = f"mean and its {comparison.level:.0%} interval" if first else None
-                ax.errorbar(
-                    comparison.difference,
-                    row,
-                    xerr=error,
-                    fmt="D",
-                    color="black",
-                    markersize=6,
-                    capsize=4,
-                    zorder=4,
-                    label=label,
-                )
+                self._draw_mean(ax, row, comparison, first)
             text = f"{comparison.difference:+.3f}"
             ax.annotate(text, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=GREY)
         rows_of_names(ax, [shown(comparison.a) for comparison in found])
         ax.set_xlabel(f"{self.score} less that of {shown(found[0].b)} on the same draw and seed, {size} training texts")
         finish(ax, own, title)
         return self._done(ax)
+
+    @staticmethod
+    def _draw_mean(ax, row, comparison, first):
+        """The mean difference, a thick line for what holds on these texts and a thin one for other texts."""
+        mean, level = comparison.difference, f"{comparison.level:.0%}"
+        where = "on these texts" if comparison.n_draws > 1 else "on this draw"
+        intervals = (
+            (comparison.low_here, comparison.high_here, 3.5, f"{level} interval of the mean {where}"),
+            (comparison.low, comparison.high, 1.0, "the same for other texts of this kind"),
+        )
+        for low, high, width, label in intervals:
+            if not np.isnan(low):
+                ax.plot(
+                    [low, high], [row, row], color="black", linewidth=width, label=label if first else None, zorder=4
+                )
+        ax.plot(mean, row, "D", color="black", markersize=6, markeredgecolor="white", zorder=5)
 
     # ------------------------------------------------------------- shared
 

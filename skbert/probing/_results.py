@@ -235,7 +235,7 @@ class ProbeResults:
         self.label_baseline_ = label_means(right_before, gold, n_classes)
         self.label_recall_ = label_means(right, gold, n_classes)
         changes = right.astype(float) - right_before
-        self.recall_interval_ = change_intervals(changes, gold, n_classes, self._rng("bootstrap"))
+        self.recall_interval_ = change_intervals(changes, gold, n_classes)
         usable = np.flatnonzero(~self.constant_)
         patterns = self.label_drop_[:, usable]
         self.layer_importance_ = layer_importance(patterns, [self.skipped_layers_[i] for i in usable], self.n_layers_)
@@ -252,5 +252,5 @@ class ProbeResults:
 
     def _rng(self, purpose):
         """A stream of its own for each statistic, so that asking for one does not move another."""
-        purposes = ("bootstrap", "pattern", "clusters", "errors")
+        purposes = ("pattern", "clusters", "errors")
         return np.random.default_rng([self._seed, purposes.index(purpose)])

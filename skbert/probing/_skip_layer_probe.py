@@ -59,7 +59,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
     n_permutations : int, default=999
         Permutations of the gold labels in ``pattern_test_`` and `signature_clusters`.
     random_state : int, RandomState instance or None, default=None
-        Seed of permutations, bootstrap and clusters. `estimator` has its own.
+        Seed of permutations and clusters. `estimator` has its own.
     verbose : int, default=0
         1 shows a progress bar for each fold.
 
@@ -81,8 +81,8 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         Recall of each label by the full model. NaN for a label without samples.
     label_recall_ : float array (n_classes, n_spans)
     recall_interval_ : float array (n_classes, n_spans, 2)
-        95 % bootstrap interval of the change of recall against the full model, over the
-        samples of the label (the models are held fixed).
+        95 % interval of the change of recall against the full model, over the samples of
+        the label (the models are held fixed): Agresti and Min's [3]_ for paired proportions.
     baseline_predictions_ : array (n_samples,)
         Labels predicted by the full model.
     predictions_ : array (n_spans, n_samples)
@@ -107,9 +107,10 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         Root mean square difference, over spans, of the labels' mean falls, each less its
         own mean; in nats.
     pattern_test_ : PatternTest
-        ``statistic``, ``pvalue`` and ``null`` of the permutation test of "which spans hurt
-        differs by gold label more than by chance" (pseudo-F of Anderson [2]_ on
-        ``proba_drop_`` less each sample's mean; labels are permuted within held-out parts).
+        ``statistic``, ``pvalue`` and ``null`` of the permutation test of "falls differ by
+        gold label more than by chance" (W*d of Hamidi et al. [2]_ on ``proba_drop_`` less each
+        sample's mean; labels are permuted within held-out parts). A label that is only
+        harder gives a small p-value, too: look at ``label_baseline_`` beside it.
     n_features_in_, feature_names_in_
         As of ``estimator_``.
 
@@ -138,14 +139,18 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
     it would do. Damaged models tend to fall back on one or two classes, which raises the
     recall of those and lowers the rest: the test can then reject because labels differ as
     refuges, so look at ``predictions_`` before reading a pattern as "where a label lives".
+    It also rejects where one label is only harder than another, for what a text can lose depends
+    on how sure the model was of it; no statistic that tells the two apart is known to us.
     Another seed of the fine-tuning is another model; repeat before you generalise.
 
     References
     ----------
     .. [1] Kiyuna, Oka, Komachi (2022). Analysis of BERT Using Skipping Layers Method. IPSJ SIG
        Technical Report 2022-NL-253 No. 9 (in Japanese).
-    .. [2] Anderson (2001). A new method for non-parametric multivariate analysis of variance.
-       Austral Ecology 26, 32-46.
+    .. [2] Hamidi, Wallace, Vasu, Alekseyenko (2019). W*d-test: robust distance-based multivariate analysis
+       of variance. Microbiome 7, 51.
+    .. [3] Agresti, Min (2005). Simple improved confidence intervals for comparing matched proportions.
+       Statistics in Medicine 24, 729-740.
 
     Examples
     --------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 from scipy.special import xlogy
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
@@ -14,17 +15,17 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skbert._shared import bootstrap_means, percentile_interval, permutation_pvalue, permutations_within
+from skbert._shared import permutation_pvalue, permutations_within
 
 
 @dataclass(frozen=True)
 class PatternTest:
-    """Permutation test of "which spans hurt differs by gold label".
+    """Permutation test of "falls differ by gold label".
 
     Attributes
     ----------
     statistic : float
-        Pseudo-F of the samples' falls of the gold log-probability, grouped by gold label.
+        W*d, Welch's F for distances, of the samples' falls of the gold log-probability, grouped by gold label.
     pvalue : float
         Share of permutations with at least this statistic, the observed one counted in.
         NaN without permutations, or where there is nothing to compare.
@@ -137,17 +138,20 @@ def label_distance(patterns):
 
 
 def pattern_test(drops, gold, blocks, n_permutations, rng):
-    """Permutation test of "patterns differ by gold label more than by chance".
+    """Permutation test of "falls differ by gold label more than by chance".
 
     Every sample's falls are taken less their own mean over spans, so that samples that
-    lose more under all spans alike do not count. The statistic is the pseudo-F of a
-    permutational analysis of variance on Euclidean distances (Anderson 2001); gold
-    labels are permuted within `blocks`.
+    lose more under all spans alike do not count. The statistic is W*d of Hamidi et al. [1]_,
+    Welch's F for distances; gold labels are permuted within `blocks`. The pseudo-F of Anderson (2001) would
+    also be large where a rare label is only more scattered than the others.
+
+    A label that is only harder gives a large statistic, too: what a sample loses grows with how little it has to lose.
 
     Parameters
     ----------
     drops : float array (n_spans, n_samples)
     gold : int array (n_samples,)
+        Labels with one sample have no spread, and are left out of the statistic.
     blocks : int array (n_samples,)
     n_permutations : int
     rng : numpy Generator
@@ -155,50 +159,72 @@ def pattern_test(drops, gold, blocks, n_permutations, rng):
     Returns
     -------
     PatternTest
+
+    References
+    ----------
+    .. [1] Hamidi, Wallace, Vasu, Alekseyenko (2019). W*d-test: robust distance-based multivariate analysis of variance.
+       Microbiome 7, 51.
     """
     profiles = (drops - drops.mean(axis=0)).T if len(drops) else drops.T
-    labels, gold = np.unique(gold, return_inverse=True)
-    between, within = len(labels) - 1, len(gold) - len(labels)
     profiles = profiles - profiles.mean(axis=0)
-    total = (profiles**2).sum()
-    if between < 1 or within < 1 or total <= 0:
+    squares = (profiles**2).sum(axis=1)
+    labels, gold, counts = np.unique(gold, return_inverse=True, return_counts=True)
+    members = np.eye(len(labels))[gold][:, counts > 1]
+    counts = counts[counts > 1]
+    if len(counts) < 2 or squares.sum() <= 0:
         return PatternTest(float("nan"), float("nan"), np.empty(0))
-    members = np.eye(len(labels))[gold]
-    counts = members.sum(axis=0)
+    # Labels without any spread would weigh infinitely much.
+    floor = np.finfo(float).eps * squares.mean()
 
-    def pseudo_f(members):
-        explained = (((members.T @ profiles) ** 2).sum(axis=1) / counts).sum()
-        rest = max(total - explained, np.finfo(float).eps * total)
-        return (explained / between) / (rest / within)
+    def statistic(members):
+        means = members.T @ profiles / counts[:, None]
+        within = (members.T @ squares - counts * (means**2).sum(axis=1)) / (counts - 1)
+        return _welch_f(means, np.maximum(within, floor), counts)
 
-    observed = pseudo_f(members)
-    null = np.array([pseudo_f(members[permuted]) for permuted in permutations_within(blocks, n_permutations, rng)])
+    observed = statistic(members)
+    null = np.array([statistic(members[permuted]) for permuted in permutations_within(blocks, n_permutations, rng)])
     return PatternTest(float(observed), permutation_pvalue(observed, null), null)
 
 
-def change_intervals(changes, gold, n_classes, rng, level=0.95):
-    """Percentile bootstrap intervals of each label's mean change.
+def _welch_f(means, variances, counts):
+    """Welch's F of `k` group means (k, dimensions), with the total variance (k,) and the size (k,) of each group."""
+    k, weights = len(means), counts / variances
+    shares = weights / weights.sum()
+    between = (weights * ((means - shares @ means) ** 2).sum(axis=1)).sum() / (k - 1)
+    return between / (1 + 2 * (k - 2) / (k**2 - 1) * ((1 - shares) ** 2 / (counts - 1)).sum())
 
-    The samples of a label are drawn with replacement, the same draws for all spans.
+
+def change_intervals(changes, gold, n_classes, level=0.95):
+    """Intervals of each label's change of recall: Agresti and Min's [1]_, for the difference of paired proportions.
+
+    Half a sample is added to each of the four combinations of right and wrong, before and after. Unlike a bootstrap it
+    leaves an interval where no prediction changed, and it covers from five samples on.
 
     Parameters
     ----------
     changes : float array (n_spans, n_samples)
-        For example 1 where a span makes a prediction right, -1 where it makes it wrong.
+        1 where a span makes a prediction right, -1 where it makes it wrong, 0 where it changes nothing.
     gold : int array (n_samples,)
     n_classes : int
-    rng : numpy Generator
     level : float, default=0.95
 
     Returns
     -------
     float array (n_classes, n_spans, 2)
         NaN for labels without samples.
+
+    References
+    ----------
+    .. [1] Agresti, Min (2005). Simple improved confidence intervals for comparing matched proportions. Statistics in
+       Medicine 24, 729-740.
     """
     intervals = np.full((n_classes, len(changes), 2), np.nan)
     for label in np.unique(gold):
         own = changes[:, gold == label]
-        intervals[label] = percentile_interval(bootstrap_means(own, rng), level).T
+        n, gained, lost = own.shape[1] + 2, (own > 0).sum(axis=1) + 0.5, (own < 0).sum(axis=1) + 0.5
+        change = (gained - lost) / n
+        reach = stats.norm.isf((1 - level) / 2) * np.sqrt(((gained + lost) / n - change**2) / n)
+        intervals[label] = np.clip(np.column_stack([change - reach, change + reach]), -1, 1)
     return intervals
 
 

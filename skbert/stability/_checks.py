@@ -11,7 +11,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import get_scorer
 from sklearn.utils import indexable
 
-from skbert._shared import check_not_a_string, check_targets_given, pandas
+from skbert._shared import check_int, check_not_a_string, check_targets_given, pandas
 from skbert.estimators import as_labels, as_numbers
 from skbert.stability import _draws as draws
 from skbert.stability._run import DESIGN, OUTCOME
@@ -96,3 +96,12 @@ def check_classes(groups, strata, y):
             f"Class {label!r} has {homes[short[0]]} distinct text(s) of its own, but needs two: one to train on and "
             "one to test on. Give it more, or drop it."
         )
+
+
+def check_size(size, sizes):
+    """A training size of the study; None is the largest."""
+    if size is None:
+        return max(sizes)
+    if check_int("size", size, 1) not in sizes:
+        raise ValueError(f"size={size!r} is none of the study's training sizes {sorted(sizes)}.")
+    return int(size)

@@ -46,10 +46,13 @@ def render(study, title):
             for size in study.train_sizes_
             if len(study.variants_) > 1
         ],
-        components=_components(study),
+        components=_components(study, study.variance_components, lambda table: table.to_dict("records")),
+        components_in_words=_components(study, study.variance_conclusions, list),
+        n_texts=study.facts_["data"]["rows"],
         failed=_failed(study),
         most_failed=_MOST_FAILED,
         baselines=study.baselines_,
+        crossed=study.crossed_,
         variants={name: " ".join(repr(model).split()) for name, model in study.variants_.items()},
         facts=study.facts_,
         runs=study.results_.to_dict("records"),
@@ -69,6 +72,8 @@ def _number(value, digits=3):
 
 
 def _pvalue(value):
+    if np.isnan(value):
+        return _number(value)
     return "<\u202f0.0001" if value < 0.0001 else _number(value, 4)
 
 
@@ -105,11 +110,11 @@ def _seeds(study):
     return f"{study.seeds}, each with a draw of its own"
 
 
-def _components(study):
+def _components(study, ask, as_list):
     if not study.crossed_:
         return []
     try:
-        return study.variance_components().to_dict("records")
+        return as_list(ask())
     except ValueError:  # too small a design: there is nothing to tell
         return []
 
@@ -132,7 +137,7 @@ def _figures(study):
         text = f"{score} of each variant less that of the first, on the same draws and seeds."
         figures.append(("Paired differences", text, display.plot_differences().figure_))
     best = display.plot_expected_max().figure_
-    figures.append(("Best of n", f"Expected best {score} if n runs are made and one is kept.", best))
+    figures.append(("Best of n", f"Expected best {score} of n runs, chosen in hindsight.", best))
     return [(name, text, _as_uri(figure)) for name, text, figure in figures]
 
 

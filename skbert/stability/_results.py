@@ -9,9 +9,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._shared import pandas
-from skbert.stability._comparison import check_size, compare_pairs, correct_pvalues
-from skbert.stability._summaries import expected_max, summarize
-from skbert.stability._variance import variance_components
+from skbert.stability._checks import check_size
+from skbert.stability._comparison import compare_pairs
+from skbert.stability._expected_max import chance_all_fail, expected_max
+from skbert.stability._intervals import FEWEST_RUNS
+from skbert.stability._multiple_testing import adjusted_here, check_correction, correct_pvalues
+from skbert.stability._pairing import FACTORS, means_with_failed, paired_runs, stand_in_for_failed
+from skbert.stability._summaries import summarize
+from skbert.stability._variance_table import components_table, of_components, score_and_factors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +24,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from skbert.stability._comparison import Comparison
-
-# Columns of the factors of a crossed design, by the name of the source of variance.
-_FACTORS = {"draw": "draw", "init": "init_seed", "order": "order_seed"}
 
 
 class StudyResults:
@@ -41,7 +43,8 @@ class StudyResults:
         Returns
         -------
         pandas.DataFrame
-            See `summarize`. In a crossed design the bootstrap resamples draws, initialisations and orders.
+            See `summarize`. The intervals are for the mean on these texts; in a crossed design they are made of the
+            mean squares of draws, initialisations and orders, and with one draw they hold for this draw only.
 
         Examples
         --------
@@ -52,22 +55,29 @@ class StudyResults:
         >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
         >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
         >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
-        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = StabilityStudy(model, variants, seeds=6, train_sizes=[4, 8], baselines=(), random_state=0)
         >>> study = study.fit(texts, ["refund", "parcel"] * 12)
         >>> table = study.summary("accuracy")
         >>> table[["variant", "size", "n"]].values.tolist()
-        [['flat', 4, 4], ['sharp', 4, 4], ['flat', 8, 4], ['sharp', 8, 4]]
+        [['flat', 4, 6], ['sharp', 4, 6], ['flat', 8, 6], ['sharp', 8, 6]]
         >>> list(table.columns[3:])
         ['mean', 'std', 'median', 'iqr', 'min', 'max', 'low', 'high', 'failed']
         """
-        score, frame, units = self._score(score), self.results_, ["draw"]
+        score, frame, units = self._score(score), self.results_, "draw"
         if self.crossed_:
-            # Variants without seeds of their own have one run a draw, and one level of the other factors.
-            frame, units = frame.fillna({"init_seed": -1, "order_seed": -1}), list(_FACTORS.values())
-        return summarize(frame, by=["variant", "size"], score=score, unit=units, random_state=self._seed32)
+            # Variants without seeds of their own have one run per draw, and one level of the other factors.
+            frame, units = frame.fillna({"init_seed": -1, "order_seed": -1}), list(FACTORS.values())
+        return summarize(frame, by=["variant", "size"], score=score, unit=units)
 
-    def expected_max(self, n: int | Sequence[int] | None = None, score: str | None = None) -> DataFrame:
-        """Expected best score of n runs (Dodge et al. 2020).
+    def expected_max(
+        self,
+        n: int | Sequence[int] | None = None,
+        score: str | None = None,
+        *,
+        by: str | None = None,
+        method: str = "dodge",
+    ) -> DataFrame:
+        """Expected best score of n runs (Dodge et al. 2019).
 
         Parameters
         ----------
@@ -75,11 +85,17 @@ class StudyResults:
             None is 1 up to the number of runs.
         score : str, default=None
             One of ``scores_``; None is the first.
+        by : str, default=None
+            The one of ``scores_`` that the best run is chosen by, such as one on validation data. None chooses by
+            `score` itself, in hindsight.
+        method : {"dodge", "unbiased"}, default="dodge"
+            See `skbert.stability.expected_max`.
 
         Returns
         -------
         pandas.DataFrame
-            ``variant``, ``size``, ``n``, ``expected_max``.
+            ``variant``, ``size``, ``n``, ``expected_max`` (given that one of the n runs has a score) and ``all_fail``
+            (chance that none has).
 
         Examples
         --------
@@ -90,19 +106,21 @@ class StudyResults:
         >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
         >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
         >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
-        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = StabilityStudy(model, variants, seeds=6, train_sizes=[4, 8], baselines=(), random_state=0)
         >>> study = study.fit(texts, ["refund", "parcel"] * 12)
         >>> best = study.expected_max([1, 4])
-        >>> best[["variant", "size", "n"]].values.tolist()[:2]
-        [['flat', 4, 1], ['flat', 4, 4]]
+        >>> best[["variant", "size", "n", "all_fail"]].values.tolist()[:2]
+        [['flat', 4, 1, 0.0], ['flat', 4, 4, 0.0]]
         """
         score, rows = self._score(score), []
+        by = score if by is None else self._score(by)
         for (variant, size), group in self.results_.groupby(["variant", "size"], sort=False):
-            values = group[score].to_numpy(dtype=float)
+            values, chosen_by = (group[name].to_numpy(dtype=float) for name in (score, by))
             counts = np.atleast_1d(np.arange(1, len(values) + 1) if n is None else n).tolist()
-            best = expected_max(values, counts)
-            rows += [(variant, size, count, value) for count, value in zip(counts, best, strict=True)]
-        return pandas().DataFrame(rows, columns=["variant", "size", "n", "expected_max"])
+            best = expected_max(values, counts, by=chosen_by, method=method)
+            none = chance_all_fail(values, counts, method=method)
+            rows += [(variant, size, *row) for row in zip(counts, best, none, strict=True)]
+        return pandas().DataFrame(rows, columns=["variant", "size", "n", "expected_max", "all_fail"])
 
     # ---------------------------------------------------------------- comparisons
 
@@ -120,12 +138,12 @@ class StudyResults:
         score : str, default=None
             One of ``scores_``; None is the first.
         level : float, default=0.95
-            Of the bootstrap interval.
+            Of the intervals.
 
         Returns
         -------
         Comparison
-            Printed, it is a sentence that can be quoted.
+            Printed, it says in words what may be said.
 
         Examples
         --------
@@ -136,11 +154,11 @@ class StudyResults:
         >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
         >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
         >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
-        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = StabilityStudy(model, variants, seeds=6, train_sizes=[4, 8], baselines=(), random_state=0)
         >>> study = study.fit(texts, ["refund", "parcel"] * 12)
         >>> comparison = study.compare("sharp", "flat", size=8)
         >>> comparison.n, comparison.size, comparison.score
-        (4, 8, 'accuracy')
+        (6, 8, 'accuracy')
         >>> print(comparison.a, "against", comparison.b)
         sharp against flat
         """
@@ -149,28 +167,23 @@ class StudyResults:
         for name in (a, b):
             if name not in self.variants_:
                 raise ValueError(f"There is no variant {name!r}; there are {list(self.variants_)}.")
-        pairs = self._pairs(a, b, size, score)
+        runs = self._runs_of(size)
+        pairs = paired_runs(runs, a, b, score)
         first, second = (pairs[f"{score}_{side}"].to_numpy(float) for side in "ab")
-        levels = [pairs[name].to_numpy() for name in _FACTORS.values() if name in pairs] if self.crossed_ else []
-        n_test = np.mean([len(split.test) for split in self.splits_])
-        share = n_test / size if len(self.splits_) > 1 else None
-        rng = np.random.default_rng([self._seed32, 1])
-        return compare_pairs(first, second, a, b, score, size, levels=levels, test_share=share, level=level, rng=rng)
-
-    def _pairs(self, a, b, size, score):
-        """Scores of both on the same draw and seeds, as columns with the endings _a and _b."""
-        chosen = self.results_[self.results_["size"] == size]
-        first, second = (chosen[chosen["variant"] == name] for name in (a, b))
-        on = list(_FACTORS.values())
-        lacking = [part["init_seed"].isna().all() for part in (first, second)]
-        if any(lacking):
-            # A variant without seeds of its own runs once a draw, and meets all runs of the other.
-            first, second = (
-                part[["draw", score]] if lacks else part[[*on, score]]
-                for part, lacks in zip((first, second), lacking, strict=True)
-            )
-            on = ["draw"]
-        return first.merge(second, on=on, suffixes=("_a", "_b"))
+        return compare_pairs(
+            first,
+            second,
+            a,
+            b,
+            score,
+            size,
+            factors=[pairs[name].to_numpy() for name in FACTORS.values() if name in pairs],
+            test_share=self._n_test / (self._n_texts - self._n_test),
+            n_texts=self._n_texts,
+            stand_in=stand_in_for_failed(runs, score, self.baselines_, pairs["draw"].to_numpy()),
+            level=level,
+            rng=self._rng(1),
+        )
 
     def comparisons(
         self,
@@ -178,7 +191,7 @@ class StudyResults:
         size: int | None = None,
         score: str | None = None,
         reference: str | None = None,
-        correction: str | None = "holm",
+        correction: str | None = "max_t",
         level: float = 0.95,
     ) -> DataFrame:
         """All paired comparisons of one training size, with p-values adjusted for their number.
@@ -191,17 +204,21 @@ class StudyResults:
             One of ``scores_``; None is the first.
         reference : str, default=None
             Compare every other variant with this one only; None compares all pairs, except those of two null models.
-        correction : {"holm", "bh", None}, default="holm"
-            Holm's method, or that of Benjamini and Hochberg.
+        correction : {"max_t", "holm", "bh", None}, default="max_t"
+            ``"max_t"``: for these texts the step-down method of Westfall and Young, with the signs of a run flipped in
+            all comparisons at once; for new texts Holm's. ``"holm"`` and ``"bh"`` (Benjamini and Hochberg) are taken
+            for both, and need more runs to tell anything of these texts.
         level : float, default=0.95
-            Of the bootstrap intervals.
+            Of the intervals.
 
         Returns
         -------
         pandas.DataFrame
-            ``a``, ``b``, ``n``, ``difference``, ``low``, ``high``, ``effect_size``, ``wilcoxon_pvalue``,
-            ``permutation_pvalue``, ``adjusted_pvalue`` (of `permutation_pvalue`), ``corrected_pvalue`` (for new data),
-            ``seeds_needed`` (to see this difference).
+            ``a``, ``b``, ``n``, ``n_dropped``, ``difference``; for new texts ``low``, ``high``, ``pvalue``,
+            ``adjusted_pvalue``; for these texts ``low_here``, ``high_here``, ``permutation_pvalue``,
+            ``wilcoxon_pvalue``, ``t_pvalue``, ``adjusted_pvalue_here`` (of `permutation_pvalue`; where pairs share
+            draws and seeds, by Holm's method of `t_pvalue`); ``effect_size``; ``adjusted_pvalue_with_failed``; and
+            ``smallest_difference``, below which no number of runs tells a difference of new texts.
 
         Examples
         --------
@@ -212,12 +229,27 @@ class StudyResults:
         >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
         >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
         >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
-        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = StabilityStudy(model, variants, seeds=6, train_sizes=[4, 8], baselines=(), random_state=0)
         >>> study = study.fit(texts, ["refund", "parcel"] * 12)
         >>> table = study.comparisons(size=8, correction="holm")
         >>> table[["a", "b", "n"]].values.tolist()
-        [['flat', 'sharp', 4]]
+        [['flat', 'sharp', 6]]
         """
+        found = self._all_compared(size, score, reference, level)
+        check_correction(correction)
+        columns = ["a", "b", "n", "n_dropped", "difference", "low", "high", "pvalue", "low_here", "high_here"]
+        columns += ["permutation_pvalue", "wilcoxon_pvalue", "t_pvalue", "effect_size"]
+        frame = pandas().DataFrame([[getattr(c, name) for name in columns] for c in found], columns=columns)
+        of_new = "holm" if correction == "max_t" else correction
+        adjusted = {
+            "adjusted_pvalue": correct_pvalues(frame["pvalue"].to_numpy(float), of_new),
+            "adjusted_pvalue_here": adjusted_here(found, correction, self._rng(2)),
+            "adjusted_pvalue_with_failed": correct_pvalues([c.pvalue_with_failed for c in found], of_new),
+        }
+        least = [np.nan if c.unit == "cells" else c.smallest_difference() for c in found]
+        return frame.assign(**adjusted, smallest_difference=least)
+
+    def _all_compared(self, size, score, reference, level):
         check_is_fitted(self)
         names = list(self.variants_)
         if reference is not None and reference not in names:
@@ -227,20 +259,15 @@ class StudyResults:
             pairs = [pair for pair in itertools.combinations(names, 2) if not set(pair) <= set(self.baselines_)]
         else:
             pairs = [(name, reference) for name in names if name != reference]
-        found = [self.compare(a, b, size=size, score=score, level=level) for a, b in pairs]
-        columns = ["a", "b", "n", "difference", "low", "high", "effect_size", "wilcoxon_pvalue", "permutation_pvalue"]
-        frame = pandas().DataFrame([[getattr(c, name) for name in columns] for c in found], columns=columns)
-        frame["adjusted_pvalue"] = correct_pvalues(frame["permutation_pvalue"].to_numpy(float), correction)
-        frame["corrected_pvalue"] = [c.corrected_pvalue for c in found]
-        frame["seeds_needed"] = [c.seeds_needed() for c in found]
-        return frame
+        return [self.compare(a, b, size=size, score=score, level=level) for a, b in pairs]
 
     def conclusions(self, *, size: int | None = None, score: str | None = None) -> list[str]:
         """What may be said, in sentences that can be quoted.
 
         The variant with the best mean is held against each of the others and against the best null model. One
-        that is alone is described.
-        As it was chosen by the same runs, p-values are adjusted for all comparisons that could have been made.
+        that is alone is described. Failed runs count in these means with the score of the worst null model on the same
+        draw. As the best was chosen by the same runs, p-values are adjusted for all comparisons that could have been
+        made.
 
         Parameters
         ----------
@@ -262,7 +289,7 @@ class StudyResults:
         >>> texts = [f"{word} number {i}" for i in range(12) for word in ("refund", "parcel")]
         >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
         >>> variants = {"flat": {}, "sharp": {"multinomialnb__alpha": 0.1}}
-        >>> study = StabilityStudy(model, variants, seeds=4, train_sizes=[4, 8], baselines=(), random_state=0)
+        >>> study = StabilityStudy(model, variants, seeds=6, train_sizes=[4, 8], baselines=(), random_state=0)
         >>> study = study.fit(texts, ["refund", "parcel"] * 12)
         >>> sentences = study.conclusions(size=8)
         >>> len(sentences)  # the best variant against the other one
@@ -270,26 +297,39 @@ class StudyResults:
         """
         score = self._score(score)
         size = check_size(size, self.train_sizes_)
-        summary = self.summary(score)
-        means = summary[summary["size"] == size].set_index("variant")["mean"]
-        sentences = [f"{name} has no run with a score." for name in means.index[means.isna()]]
-        means = means.dropna().sort_values(ascending=False, kind="stable")
+        means = means_with_failed(self._runs_of(size), score, self.baselines_)
+        sentences = [f"{name} has no run with a score." for name in self._names_at(size) if name not in means.index]
         ranked = [name for name in means.index if name not in self.baselines_]
         null = [name for name in means.index if name in self.baselines_][:1]
         if not ranked:
             return sentences
         if len(means) == 1:
-            (row,) = summary[(summary["size"] == size) & (summary["variant"] == ranked[0])].itertuples()
-            alone = f"{ranked[0]}: mean {score} {row.mean:.3f} with {size} training texts"
-            spread = f" (95% interval {row.low:.3f} to {row.high:.3f}, n = {row.n} runs)" if row.n > 1 else " (one run)"
-            return [*sentences, alone + spread + ". There is nothing to compare it with."]
+            return [*sentences, self._described(ranked[0], size, score)]
         table = self.comparisons(size=size, score=score)
-        adjusted = {frozenset(row[:2]): row[2] for row in table[["a", "b", "adjusted_pvalue"]].itertuples(index=False)}
-        n_comparisons = int(table["adjusted_pvalue"].notna().sum())
+        n_comparisons = int(table[["pvalue", "adjusted_pvalue_here"]].notna().any(axis=1).sum())
+        rows = {frozenset((row.a, row.b)): row for row in table.itertuples()}
         for other in [*ranked[1:], *null]:
-            found, p = self.compare(ranked[0], other, size=size, score=score), adjusted[frozenset((ranked[0], other))]
-            sentences.append(found.sentence(pvalue=p, n_comparisons=n_comparisons))
+            row = rows[frozenset((ranked[0], other))]
+            sentences.append(
+                self.compare(ranked[0], other, size=size, score=score).sentence(
+                    pvalue=row.adjusted_pvalue,
+                    pvalue_here=row.adjusted_pvalue_here,
+                    pvalue_with_failed=row.adjusted_pvalue_with_failed,
+                    n_comparisons=n_comparisons,
+                )
+            )
         return sentences
+
+    def _described(self, name, size, score):
+        """A sentence on a variant that is alone."""
+        summary = self.summary(score)
+        (row,) = summary[(summary["size"] == size) & (summary["variant"] == name)].itertuples()
+        text = f"{name}: mean {score} {row.mean:.3f} with {size} training texts"
+        if row.n >= FEWEST_RUNS:
+            text += f" (95% interval of the mean on these texts {row.low:.3f} to {row.high:.3f}, n = {row.n} runs)"
+        else:
+            text += " (one run)" if row.n == 1 else f" (n = {row.n} runs, too few for an interval)"
+        return text + ". There is nothing to compare it with."
 
     # ---------------------------------------------------------------- variance
 
@@ -304,10 +344,13 @@ class StudyResults:
         Returns
         -------
         pandas.DataFrame
-            For every variant with both seeds and every size: ``source`` ("draw", "init", "order", and "interaction" for
-            all that these do not add up to, dropout included), ``levels``, ``variance``, ``std`` (in units of the
-            score) and ``share`` of the total. Restricted maximum likelihood in a model of random effects; NaN for
-            a source that was not varied, and where too few runs have a score. Those without one are left out.
+            For every variant with both seeds and every size: ``source``, ``levels``, ``variance``, ``low`` and ``high``
+            (its 95 % interval), ``std`` (in units of the score), ``share`` of the total, and ``test_sampling``: the
+            part of the draw's variance that comes of the test set being small, whatever is trained (accuracy only).
+            Sources are "draw", "init", "order", their pairs such as "draw:init", and "interaction" for all that these
+            do not add up to, dropout included. Restricted maximum likelihood in a model of random effects; NaN for a
+            source that was not varied or cannot be told from the rest, and where too few runs have a score. Those
+            without one are left out, and there are no intervals then.
 
         Raises
         ------
@@ -316,7 +359,10 @@ class StudyResults:
 
         Notes
         -----
-        A variance from five levels is known to a factor of two or three only.
+        With one draw, "init" and "order" hold what they do on that draw, which is "init" and "draw:init" together.
+
+        The draw decides which texts are tested on, too. Of a proportion p right among n_test of N texts that varies by
+        p (1 − p) / n_test · (1 − n_test / N) if nothing else does.
 
         Examples
         --------
@@ -336,8 +382,8 @@ class StudyResults:
         >>> study = StabilityStudy(Lucky(), seeds=seeds, baselines=(), random_state=0)
         >>> study = study.fit([f"text {i}" for i in range(40)], ["a", "b"] * 20)
         >>> table = study.variance_components()
-        >>> table[["source", "levels"]].values.tolist()
-        [['draw', 2], ['init', 3], ['order', 3], ['interaction', 18]]
+        >>> table[["source", "levels"]].values.tolist()[:4]
+        [['draw', 2], ['init', 3], ['order', 3], ['draw:init', 6]]
         >>> float(round(table["share"].sum(), 6))
         1.0
         """
@@ -348,31 +394,72 @@ class StudyResults:
                 "seeds={'init': 5, 'order': 5, 'draw': 3}."
             )
         crossed = self.results_[self.results_["init_seed"].notna()]
-        parts, errors = [], []
+        tables, errors = [], []
         for (variant, size), group in crossed.groupby(["variant", "size"], sort=False):
+            values, factors = score_and_factors(group, score)
             try:
-                parts.append((variant, size, *self._components_of(group, score)))
+                table = components_table(values, factors)
             except ValueError as error:
                 errors.append(error)
-                sources = [*_FACTORS, "interaction"]
-                parts.append((variant, size, dict.fromkeys(sources, float("nan")), dict.fromkeys(sources, 0)))
-        if errors and len(errors) == len(parts):
+                table = components_table(np.empty(0), {name: np.empty(0, dtype=int) for name in factors})
+            tables.append(table.assign(variant=variant, size=size, test_sampling=np.nan))
+            draw = (table["source"] == "draw") & (table["variance"] > 0)
+            if score == "accuracy" and draw.any():
+                by_chance = self._variance_of_test_texts(values)
+                tables[-1].loc[draw, "test_sampling"] = (by_chance / table["variance"][draw]).clip(upper=1)
+        if errors and len(errors) == len(tables):
             raise errors[0]
-        rows = []
-        for variant, size, found, levels in parts:
-            total = np.nansum(list(found.values()))
-            for source, variance in found.items():
-                share = variance / total if total > 0 else float("nan")
-                rows.append((variant, size, source, levels[source], variance, float(np.sqrt(variance)), share))
-        return pandas().DataFrame(rows, columns=["variant", "size", "source", "levels", "variance", "std", "share"])
+        frame = pandas().concat(tables, ignore_index=True)
+        return frame[["variant", "size", *[name for name in frame if name not in ("variant", "size")]]]
 
-    @staticmethod
-    def _components_of(group, score):
-        """Variances and numbers of levels, by source."""
-        group = group[group[score].notna()]
-        factors = {source: group[column].to_numpy(dtype=np.int64) for source, column in _FACTORS.items()}
-        levels = {source: len(np.unique(codes)) for source, codes in factors.items()}
-        return variance_components(group[score].to_numpy(float), factors), {**levels, "interaction": len(group)}
+    def _variance_of_test_texts(self, accuracies):
+        n_test, n_texts = self._n_test, self._n_texts
+        p = accuracies.mean()
+        return p * (1 - p) / n_test * (1 - n_test / n_texts)
+
+    def variance_conclusions(self, score: str | None = None, *, by: str | None = None) -> list[str]:
+        """What the variance components mean, in sentences.
+
+        Parameters
+        ----------
+        score : str, default=None
+            One of ``scores_``; None is the first.
+        by : str, default=None
+            The one of ``scores_`` by which one of several restarts would be chosen, such as one on validation data.
+
+        Returns
+        -------
+        list of str
+            One for each variant with both seeds and each size.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skbert import StabilityStudy
+        >>> from sklearn.base import BaseEstimator, ClassifierMixin
+        >>> class Lucky(ClassifierMixin, BaseEstimator):
+        ...     def __init__(self, init_seed=None, order_seed=None):
+        ...         self.init_seed, self.order_seed = init_seed, order_seed
+        ...     def fit(self, X, y):
+        ...         self.classes_ = np.unique(y)
+        ...         return self
+        ...     def predict(self, X):
+        ...         rng = np.random.default_rng([self.init_seed, self.order_seed])
+        ...         return rng.choice(self.classes_, len(X))
+        >>> seeds = {"init": 3, "order": 3, "draw": 2}
+        >>> study = StabilityStudy(Lucky(), seeds=seeds, baselines=(), random_state=0)
+        >>> study = study.fit([f"text {i}" for i in range(40)], ["a", "b"] * 20)
+        >>> (sentences,) = study.variance_conclusions()
+        >>> print(sentences.partition(":")[0])
+        Lucky with 30 training texts
+        """
+        score = self._score(score)
+        by = None if by is None else self._score(by)
+        crossed = self.results_[self.results_["init_seed"].notna()]
+        return [
+            of_components(table, crossed[(crossed["variant"] == name) & (crossed["size"] == size)], score, by)
+            for (name, size), table in self.variance_components(score).groupby(["variant", "size"], sort=False)
+        ]
 
     # ---------------------------------------------------------------- shared
 
@@ -385,5 +472,22 @@ class StudyResults:
         return score
 
     @property
-    def _seed32(self):
-        return self._root_seed % 2**32
+    def _n_test(self):
+        """Test texts, on average over draws."""
+        return np.mean([len(split.test) for split in self.splits_])
+
+    @property
+    def _n_texts(self):
+        return len(self.splits_[0].test) + len(self.splits_[0].order)
+
+    def _runs_of(self, size):
+        return self.results_[self.results_["size"] == size]
+
+    def _names_at(self, size):
+        """Variants that have runs of this size, in their order."""
+        there = set(self._runs_of(size)["variant"])
+        return [name for name in self.variants_ if name in there]
+
+    def _rng(self, purpose):
+        """A stream of its own for each purpose, so that the same question has the same answer."""
+        return np.random.default_rng([self._root_seed % 2**32, purpose])

@@ -15,7 +15,6 @@ from skbert.errors import RunStoreError
 from skbert.estimators import MaxPoolBERTClassifier
 from skbert.stability import _draws as draws
 from skbert.stability._checks import check_classes, check_data, check_scorers, check_store_name, resolve_scoring
-from skbert.stability._comparison import Comparison
 from skbert.stability._design import (
     draw_rng,
     is_regression,
@@ -27,11 +26,11 @@ from skbert.stability._design import (
 )
 from skbert.stability._execution import Job, execute_all
 from skbert.stability._fingerprint import code_facts, data_facts, describe, differences, encoder_facts, unknown_in
-from skbert.stability._frames import as_frame, forget_failed, read_runs
+from skbert.stability._frames import as_frame
+from skbert.stability._planning import what_seeds_can_tell
 from skbert.stability._results import StudyResults
 from skbert.stability._run import key_of
 from skbert.stability._run_store import RunStore
-from skbert.stability._summaries import expected_max, summarize
 
 if TYPE_CHECKING:
     import os
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sklearn.model_selection import ParameterGrid
     from typing_extensions import Self
-
-__all__ = ["Comparison", "StabilityStudy", "expected_max", "forget_failed", "read_runs", "summarize"]
 
 
 class StabilityStudy(StudyResults, BaseEstimator):
@@ -62,7 +59,8 @@ class StabilityStudy(StudyResults, BaseEstimator):
         `estimator` as it is; or a parameter grid, as in GridSearchCV, or a list of its points. None is the estimator
         alone. All their parameters ``random_state`` are set by the study.
     seeds : int or dict, default=20
-        An int: so many runs of each variant and size, each with a sample draw and a seed of its own.
+        An int: so many runs of each variant and size, each with a sample draw and a seed of its own. Fewer than six
+        can tell no difference, which a warning says.
         ``{"init": a, "order": b}``: a crossed design, in which a initialisations meet b
         orders of the texts, on one draw or on ``"draw"`` many; for variants with the parameters
         ``init_seed`` and ``order_seed``, while others run once a draw.
@@ -129,11 +127,12 @@ class StabilityStudy(StudyResults, BaseEstimator):
     Nothing is tried again by itself; `skbert.stability.forget_failed` takes runs that raised out of a store, once
     what made them fail is mended.
 
-    *Crossed designs* are there to tell sources of variance apart. Their cells share draws and seeds, so that no test
-    of a difference is made on them.
+    *Crossed designs* are there to tell sources of variance apart. Their cells share draws and seeds, so that
+    differences are tested by mean squares, with Satterthwaite's degrees of freedom, and not by flips of single signs.
+    With one draw nothing is said of other draws.
 
-    *What intervals mean.* Runs on draws from one set of texts overlap. Intervals and tests over them speak of
-    these texts; see `Comparison.corrected_pvalue` for a guess at other texts of the same source.
+    *What intervals mean.* Runs on draws from one set of texts overlap. `Comparison` says apart what holds on draws from
+    these texts, and what can be told of other texts of the same kind.
 
     *Sums on other machines.* Another processor sums in another order. Results are the same
     to the bit for any number of processes on one kind of machine.
@@ -153,11 +152,11 @@ class StabilityStudy(StudyResults, BaseEstimator):
     >>> X, y = load_helpdesk(return_X_y=True)
     >>> model = make_pipeline(LayerPoolFeaturizer("minilm", store="memory"), LogisticRegression(max_iter=1000))
     >>> readings = {pooling: {"layerpoolfeaturizer__token_pooling": pooling} for pooling in ("cls", "mean")}
-    >>> study = StabilityStudy(model, readings, seeds=5, train_sizes=[30], random_state=0).fit(X[:80], y[:80])
+    >>> study = StabilityStudy(model, readings, seeds=6, train_sizes=[30], random_state=0).fit(X[:80], y[:80])
     >>> study.summary()["variant"].tolist()
     ['cls', 'mean', 'majority', 'tfidf']
     >>> study.compare("mean", "cls").n
-    5
+    6
     """
 
     def __init__(
@@ -249,9 +248,11 @@ class StabilityStudy(StudyResults, BaseEstimator):
         n_classes = strata.max() + 1
         check_classes(groups, strata, y)
         n_test = draws.resolve_test_size(self.test_size, len(y), n_classes)
-        found = draws.describe_copies(copies, strata)
-        if found:
-            warn(found)
+        # Said before the runs are paid for.
+        too_few = None if plan.crossed else what_seeds_can_tell(plan.n_draws, len(estimators))
+        for found in (draws.describe_copies(copies, strata), too_few):
+            if found:
+                warn(found)
 
         with closing(RunStore(self.store)) as store:
             root = self._root(store)

@@ -1,17 +1,18 @@
-"""What the runs of one variant look like: mean, spread, worst, failed, and the best of several."""
+"""What the runs of one variant look like: mean, spread, worst, and how many failed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skbert._shared import N_BOOTSTRAP, check_int, check_real, pandas, percentile_interval
+from skbert._shared import check_real, pandas
+from skbert.stability._intervals import mean_interval
+from skbert.stability._score_scale import score_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike
     from pandas import DataFrame
 
 # Of runs that did what they should; anything else in a column of statuses counts as failed.
@@ -26,37 +27,39 @@ def summarize(
     unit: str | Sequence[str] | None = None,
     status: str | None = "status",
     level: float = 0.95,
-    random_state: int = 0,
+    bounds: tuple[float, float] | None = None,
 ) -> DataFrame:
-    """Summary statistics of runs, one row a group.
+    """Summary statistics of runs, one row per group.
 
     Parameters
     ----------
     frame : DataFrame of pandas or polars
-        One row a run, of a study or of anything else.
+        One row per run, of a study or of anything else.
     by : str or sequence of str, default=("variant", "size")
         Columns that make the groups.
     score : str, default="accuracy"
         Column of the scores. Runs without one (NaN) count as failed and in nothing else.
     unit : str or sequence of str, default=None
-        Column of what was drawn independently, such as data sets: the bootstrap then resamples these with all their
-        runs. Several columns are the crossed factors of a design, such as initialisation and order; each is resampled
-        by itself, and a run counts as often as its levels were drawn together (the pigeonhole bootstrap of Owen [1]_,
-        which errs on the wide side). None resamples single runs.
+        Column of what was drawn independently, such as data sets: the interval is then one over these, each with the
+        mean of its runs. Several columns are the crossed factors of a design, such as initialisation and order: the
+        interval is then made of their mean squares, with Satterthwaite's degrees of freedom [1]_. A factor with one
+        level says nothing of others, and the interval holds for this level only. None takes runs as independent.
     status : str or None, default="status"
         Column of statuses. A run failed if it is neither missing, "ok" nor "converged"; such runs still count in the
         statistics where they have a score. None, or a column that is not there: only missing scores are failures.
     level : float, default=0.95
-        Of the bootstrap interval.
-    random_state : int, default=0
-        Seed of the bootstrap.
+        Of the interval.
+    bounds : (float, float), default=None
+        Smallest and largest number that the score can be, to which intervals are cut. None takes those of
+        scikit-learn's scorer of this name, such as 0 and 1 for "accuracy", unless the scores show that they are on
+        another scale.
 
     Returns
     -------
     pandas.DataFrame
         The columns of `by`, then ``n`` (runs with a score), ``mean``, ``std`` (ddof = 1), ``median``, ``iqr``
-        (upper less lower quartile), ``min``, ``max``, ``low`` and ``high`` (percentile bootstrap of the mean,
-        2,000 resamples) and ``failed`` (share of all runs). Groups in the order of their first rows.
+        (upper less lower quartile), ``min``, ``max``, ``low`` and ``high`` (t interval of the mean; NaN for fewer
+        than three runs) and ``failed`` (share of all runs). Groups in the order of their first rows.
 
     Raises
     ------
@@ -65,12 +68,13 @@ def summarize(
 
     Notes
     -----
-    Percentile intervals are too narrow for few runs: with five of them, think of nine cases in ten
-    where it says nineteen in twenty.
+    The interval is one for the mean over very many runs like these. For runs on draws from one set of texts, that is
+    the mean on these texts, and not on others.
 
     References
     ----------
-    .. [1] Owen (2007). The pigeonhole bootstrap. Annals of Applied Statistics 1, 386-411.
+    .. [1] Satterthwaite (1946). An Approximate Distribution of Estimates of Variance Components. Biometrics
+       Bulletin 2, 110-114.
 
     Examples
     --------
@@ -91,14 +95,12 @@ def summarize(
     if units and frame[units].isna().any(axis=None):
         raise ValueError(f"unit={unit!r}: some runs have nothing in that column.")
     check_level(level)
-    check_int("random_state", random_state, 0)
+    bounds = score_bounds(score, frame[score].to_numpy(dtype=float)) if bounds is None else bounds
     rows = []
-    for number, (key, group) in enumerate(frame.groupby(by, sort=False, dropna=False, observed=True)):
+    for key, group in frame.groupby(by, sort=False, dropna=False, observed=True):
         failed = failed_runs(group, score, status)
-        levels = [group[name].to_numpy() for name in units]
-        found = _describe(
-            group[score].astype(float), levels, failed, level, np.random.default_rng([random_state, number])
-        )
+        factors = [group[name].to_numpy() for name in units]
+        found = _describe(group[score].to_numpy(dtype=float), factors, failed, level, bounds)
         rows.append({**dict(zip(by, key, strict=True)), **found})
     return pd.DataFrame(rows, columns=[*by, *_STATISTICS])
 
@@ -127,91 +129,14 @@ def failed_runs(frame, score, status="status"):
     return failed
 
 
-def _describe(values, levels, failed, level, rng):
-    scored = values.notna().to_numpy()
-    v = values.to_numpy()[scored]
+def _describe(values, factors, failed, level, bounds):
+    scored = ~np.isnan(values)
+    v = values[scored]
     found = {**dict.fromkeys(_STATISTICS, np.nan), "n": len(v), "failed": float(failed.mean())}
     if len(v):
         lower, median, upper = np.quantile(v, [0.25, 0.5, 0.75])
         found |= {"mean": v.mean(), "median": median, "iqr": upper - lower, "min": v.min(), "max": v.max()}
     if len(v) > 1:
         found["std"] = v.std(ddof=1)
-        found["low"], found["high"] = mean_interval(v, [each[scored] for each in levels], level, rng)
+        found["low"], found["high"] = mean_interval(v, [each[scored] for each in factors], level, bounds)
     return found
-
-
-def mean_interval(values, levels, level, rng):
-    """Percentile bootstrap interval of the mean.
-
-    Parameters
-    ----------
-    values : float array (n,)
-    levels : list of arrays (n,)
-        Of each factor that was drawn, its level in each value. Levels are drawn with replacement, each factor by
-        itself, and a value counts as often as the product says. Without factors the values themselves are drawn.
-    level : float
-    rng : numpy Generator
-
-    Returns
-    -------
-    low, high : float
-    """
-    codes = [np.unique(each, return_inverse=True)[1] for each in levels]
-    # A factor that was not varied says nothing of how much the mean would.
-    codes = [code for code in codes if code.max() > 0] or [np.arange(len(values))]
-    weights = np.ones((N_BOOTSTRAP, len(values)))
-    for code in codes:
-        k = code.max() + 1
-        weights *= rng.multinomial(k, np.full(k, 1 / k), size=N_BOOTSTRAP)[:, code]
-    totals = weights.sum(axis=1)
-    # With cells missing, the levels drawn may have none in common.
-    there = totals > 0
-    low, high = percentile_interval(weights[there] @ values / totals[there], level)
-    return float(low), float(high)
-
-
-@overload
-def expected_max(scores: ArrayLike, n: int) -> float: ...
-
-
-@overload
-def expected_max(scores: ArrayLike, n: Sequence[int]) -> np.ndarray: ...
-
-
-def expected_max(scores: ArrayLike, n: int | Sequence[int]) -> float | np.ndarray:
-    """Expected best score of `n` runs (Dodge et al. 2020).
-
-    Parameters
-    ----------
-    scores : array-like (N,)
-        Scores of single runs; NaN (a run without a score) can never be the best of several and is left out.
-    n : int or sequence of int
-        Runs of which the best is kept.
-
-    Returns
-    -------
-    float, or float array (len(n),)
-        The mean, over all samples of `n` runs with replacement, of their maximum:
-        Σ_i v_(i) [(i/N)^n − ((i−1)/N)^n], with v_(1) ≤ … ≤ v_(N). NaN without scores.
-
-    Notes
-    -----
-    "Best" is known only where scores to choose by are there, such as those of validation data.
-    For `n` near N it says little: the largest score that was seen bounds it.
-
-    Examples
-    --------
-    >>> from skbert.stability import expected_max
-    >>> expected_max([0.5, 0.75], 2)  # of the four pairs, three contain the 0.75
-    0.6875
-    """
-    values = np.sort(np.asarray(scores, dtype=float))
-    values = values[~np.isnan(values)]
-    many = np.ndim(n) > 0
-    items: Any = n if many else [n]
-    counts = [check_int("n", item, 1) for item in items]
-    if not len(values):
-        return np.full(len(counts), np.nan) if many else float("nan")
-    shares = np.arange(len(values) + 1) / len(values)
-    best = np.array([values @ np.diff(shares**count) for count in counts])
-    return best if many else float(best[0])

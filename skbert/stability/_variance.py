@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy import linalg, optimize
 
 # Variances relative to the residual are looked for up to this.
 _LARGEST_RATIO = 1e8
+# Random draws behind an interval; its ends are then known to about a hundredth of its width.
+_N_PIVOTS = 20_000
+
+
+def with_two_way_terms(factors):
+    """`factors`, and after them each pair of them as a factor of its own where the design tells it from the rest.
+
+    That is so where both vary, and a third does within their combinations.
+
+    Parameters
+    ----------
+    factors : dict of str to int array (n,)
+
+    Returns
+    -------
+    dict of str to int array (n,)
+        Pairs are named as "draw:init".
+    """
+    terms = dict(factors)
+    for (first, one), (second, other) in itertools.combinations(factors.items(), 2):
+        codes = np.unique(np.column_stack([one, other]), axis=0, return_inverse=True)[1].ravel()
+        if min(len(np.unique(one)), len(np.unique(other))) > 1 and codes.max() + 1 < len(codes):
+            terms[f"{first}:{second}"] = codes
+    return terms
 
 
 def variance_components(scores, factors):
@@ -98,5 +124,67 @@ def _reml(y, codes):
         )
         if best is None or result.fun < best.fun:
             best = result
+    if best.x.max() > 0.99 * _LARGEST_RATIO:
+        # Nothing is left over, and the residual would take its degrees of freedom from the factors. A trace of noise
+        # gives it its own.
+        noisy = y + 1e-3 * np.random.default_rng(0).normal(size=n)
+        return np.append(_reml(noisy - noisy.mean(), codes)[:-1], 0.0)
     residual = profile(best.x)[2]
     return np.append(best.x * residual, residual)
+
+
+def component_intervals(scores, factors, level=0.95):
+    """Intervals of the variances of a crossed design without missing cells.
+
+    A mean square over its expectation is χ² over its degrees of freedom, and each variance is a sum of mean squares
+    with known signs (those of the analysis of variance). Random χ² in the place of the unknown ones give the
+    distribution of which the interval holds the middle part, cut at 0: a generalized confidence interval [1]_, [2]_.
+
+    Parameters
+    ----------
+    scores : float array (n,)
+    factors : dict of str to array (n,)
+        Main factors. Two-way terms are taken in as in `with_two_way_terms`.
+    level : float, default=0.95
+
+    Returns
+    -------
+    dict of str to (float, float)
+        For each term of `with_two_way_terms` and for ``"interaction"``; NaN for a factor that was not varied. Empty
+        where cells are missing, or hold several runs.
+
+    References
+    ----------
+    .. [1] Weerahandi (1993). Generalized Confidence Intervals. Journal of the American Statistical Association 88,
+       899-905.
+    .. [2] Burdick, Graybill (1992). Confidence Intervals on Variance Components. Marcel Dekker.
+    """
+    varied = {name: np.unique(levels, return_inverse=True)[1] for name, levels in factors.items()}
+    varied = {name: code for name, code in varied.items() if len(code) and code.max() > 0}
+    shape = tuple(int(code.max()) + 1 for code in varied.values())
+    table = np.full(shape, np.nan)
+    table[tuple(varied.values())] = scores
+    if len(varied) < 2 or table.size != len(scores) or np.isnan(table).any():
+        return {}
+    rng, pivots = np.random.default_rng(0), {}
+    axes = range(len(shape))
+    for effect in (set(chosen) for k in axes for chosen in itertools.combinations(axes, k + 1)):
+        freedom = int(np.prod([shape[axis] - 1 for axis in effect]))
+        pivots[frozenset(effect)] = _sum_of_squares(table, effect) / rng.chisquare(freedom, _N_PIVOTS)
+    names, tails = list(varied), [(1 - level) / 2, (1 + level) / 2]
+    intervals = {name: (float("nan"), float("nan")) for name in factors}
+    for effect in pivots:
+        size = np.prod([shape[axis] for axis in effect])
+        parts = [(-1) ** len(other - effect) * pivot for other, pivot in pivots.items() if other >= effect]
+        name = ":".join(names[axis] for axis in sorted(effect)) if len(effect) < len(shape) else "interaction"
+        low, high = np.quantile(np.maximum(sum(parts) * size / table.size, 0), tails)
+        intervals[name] = float(low), float(high)
+    return intervals
+
+
+def _sum_of_squares(table, effect):
+    """Sum of squares of one effect, a set of axes, over all cells of a balanced table."""
+    for axis in range(table.ndim):
+        mean = table.mean(axis=axis, keepdims=True)
+        table = table - mean if axis in effect else np.broadcast_to(mean, table.shape)
+    return (table**2).sum()

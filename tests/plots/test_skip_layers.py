@@ -128,7 +128,10 @@ def test_from_estimator(tiny, texts, labels):
         np.testing.assert_array_equal(triangle, probe.triangle(change))
         assert label in display.classes
     assert display.counts == [8, 8, 8]
+    assert display.recalls == probe.label_baseline_.tolist()
     assert len(display.ax_) == 3
+    first, recall = probe.classes_[0], probe.label_baseline_[0]
+    assert display.ax_[0].get_title() == f"{first}\n(n = 8, recall {recall:.2f})"
     figure = matplotlib.figure.Figure()
     two = SkipLayerDisplay.from_estimator(probe, ax=figure.subplots(1, 2), labels=probe.classes_[:2])
     assert two.figure_ is figure

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.metrics import adjusted_mutual_info_score, roc_auc_score
+from statsmodels.stats.oneway import anova_oneway
 
 from skbert.probing._statistics import (
     analyse_errors,
@@ -23,18 +24,39 @@ def one_part(n):
 
 
 def two_spans_of(values):
-    """Falls under two spans whose profiles are `values` and their opposite, so that F is that of `values`."""
+    """Falls under two spans whose profiles are `values` and their opposite, so that W*d is Welch's F of `values`."""
     return np.array([values, -values])
 
 
-def test_pattern_test__statistic_is_the_f_of_analysis_of_variance():
+@pytest.mark.parametrize("labels", [(0, 3), (0, 1, 3)])
+def test_pattern_test__statistic_is_welchs_f(labels):
     rng = np.random.default_rng(0)
-    gold = np.repeat([0, 1, 3], [7, 12, 9])
-    values = rng.normal(size=28) + 0.3 * gold
-    expected = stats.f_oneway(*(values[gold == label] for label in (0, 1, 3))).statistic
-    test = pattern_test(two_spans_of(values), gold, one_part(28), 0, rng)
-    assert test.statistic == pytest.approx(expected)
+    gold = np.repeat(labels, (7, 12, 9)[: len(labels)])
+    values = rng.normal(size=len(gold)) * (1 + gold) + 0.3 * gold
+    groups = [values[gold == label] for label in labels]
+    test = pattern_test(two_spans_of(values), gold, one_part(len(gold)), 0, rng)
+    assert test.statistic == pytest.approx(anova_oneway(groups, use_var="unequal").statistic)
     assert np.isnan(test.pvalue)
+
+
+def test_pattern_test__statistic_in_many_dimensions_is_that_of_pairwise_distances():
+    # Hamidi et al. 2019: everything from distances between samples, nothing from means.
+    rng = np.random.default_rng(0)
+    gold, drops = np.repeat([0, 1, 2], [6, 10, 8]), rng.normal(size=(5, 24))
+    profiles = (drops - drops.mean(axis=0)).T
+    squared = ((profiles[:, None] - profiles[None]) ** 2).sum(axis=-1)
+    n = np.bincount(gold)
+    within = [squared[np.ix_(gold == k, gold == k)].sum() / 2 / n[k] / (n[k] - 1) for k in range(3)]
+    w = n / within
+    between = sum(
+        w[i] * w[j] / w.sum() * (
+            squared[np.ix_(gold == i, gold == j)].mean()
+            - within[i] * (n[i] - 1) / n[i] - within[j] * (n[j] - 1) / n[j]
+        )
+        for i, j in ((0, 1), (0, 2), (1, 2))
+    )  # fmt: skip
+    expected = between / 2 / (1 + 2 / 8 * ((1 - w / w.sum()) ** 2 / (n - 1)).sum())
+    assert pattern_test(drops, gold, one_part(24), 0, rng).statistic == pytest.approx(expected)
 
 
 def test_pattern_test__pvalue_is_that_of_scipys_permutation_test():
@@ -43,12 +65,31 @@ def test_pattern_test__pvalue_is_that_of_scipys_permutation_test():
     values = rng.normal(size=30) + 0.9 * gold
     test = pattern_test(two_spans_of(values), gold, one_part(30), 1999, rng)
     expected = stats.permutation_test(
-        (values[:15], values[15:]), lambda a, b: stats.f_oneway(a, b).statistic, n_resamples=1999, rng=0,
-        alternative="greater",
+        (values[:15], values[15:]), lambda a, b: stats.ttest_ind(a, b, equal_var=False).statistic ** 2,
+        n_resamples=1999, rng=0, alternative="greater",
     )  # fmt: skip
     assert 0.02 < expected.pvalue < 0.5
     assert test.pvalue == pytest.approx(expected.pvalue, abs=0.03)
     assert test.pvalue == (1 + (test.null >= test.statistic).sum()) / 2000
+
+
+def test_pattern_test__a_rare_label_that_is_only_more_scattered__is_no_pattern():
+    # The pseudo-F of Anderson rejects here in nine cases of ten.
+    rejected, repeats = 0, 200
+    gold = np.repeat([0, 1], [54, 6])
+    for repeat in range(repeats):
+        rng = np.random.default_rng(repeat)
+        drops = rng.normal(size=(10, 60)) * np.where(gold == 1, 3, 1)
+        rejected += pattern_test(drops, gold, one_part(60), 99, rng).pvalue <= 0.05
+    assert rejected <= 22
+
+
+def test_pattern_test__a_label_with_one_sample__is_left_out():
+    rng = np.random.default_rng(0)
+    drops, gold = rng.normal(size=(4, 21)), np.array([0] * 10 + [1] * 10 + [2])
+    centred = drops - drops.mean(axis=0)
+    alone = pattern_test(centred[:, :20], gold[:20], one_part(20), 0, rng).statistic
+    assert pattern_test(drops, gold, one_part(21), 0, rng).statistic == pytest.approx(alone)
 
 
 def test_pattern_test__a_level_of_damage_is_no_pattern():
@@ -97,25 +138,41 @@ def test_pattern_test__nothing_to_compare__is_nan(case):
     assert np.isnan(test.pvalue)
 
 
-def test_change_intervals__are_scipys_percentile_bootstrap():
-    rng = np.random.default_rng(0)
-    gold = np.repeat([0, 2], [40, 30])
-    changes = rng.choice([-1.0, 0.0, 1.0], p=[0.4, 0.5, 0.1], size=(3, 70))
-    intervals = change_intervals(changes, gold, 3, rng)
+def test_change_intervals__are_those_of_agresti_and_min():
+    # 40 samples, of which 6 become wrong and 2 right; half a sample more in each of the four cells.
+    changes = np.zeros((2, 70))
+    changes[0, :8] = [-1] * 6 + [1] * 2
+    intervals = change_intervals(changes, np.repeat([0, 2], [40, 30]), 3)
+    n, lost, gained = 42, 6.5, 2.5
+    error = np.sqrt((lost + gained) - (lost - gained) ** 2 / n) / n
+    middle = (gained - lost) / n
+    assert intervals[0, 0] == pytest.approx([middle - 1.959964 * error, middle + 1.959964 * error], rel=1e-5)
     assert np.isnan(intervals[1]).all()
-    for label in (0, 2):
-        for span in range(3):
-            own = changes[span, gold == label]
-            expected = stats.bootstrap((own,), np.mean, method="percentile", n_resamples=4000, rng=1)
-            np.testing.assert_allclose(intervals[label, span], expected.confidence_interval, atol=0.04)
 
 
-def test_change_intervals__cover_the_truth():
-    rng = np.random.default_rng(0)
-    changes = rng.choice([-1.0, 0.0], p=[0.3, 0.7], size=(200, 60))
-    low, high = change_intervals(changes, one_part(60), 1, rng)[0].T
-    # 200 spans stand for 200 repeats; three standard errors around the nominal 95 %, less the bootstrap's own optimism.
-    assert 0.88 < ((low <= -0.3) & (high >= -0.3)).mean() <= 0.995
+def test_change_intervals__of_what_did_not_change_are_no_certainty():
+    for n, least in ((5, 0.5), (9, 0.3), (100, 0.03)):
+        low, high = change_intervals(np.zeros((1, n)), one_part(n), 1)[0, 0]
+        assert high - low > least
+        assert low == pytest.approx(-high)
+    assert change_intervals(np.full((1, 3), -1.0), one_part(3), 1)[0, 0, 0] == -1
+
+
+@pytest.mark.parametrize("n", [5, 9, 20, 50])
+@pytest.mark.parametrize(("before", "after"), [(0.95, 0.93), (0.95, 0.80), (0.95, 0.10), (0.9, 0.01), (0.99, 0.98)])
+def test_change_intervals__cover_the_truth__counted_out(n, before, after):
+    # All ways in which n samples can be lost or gained, with their chances; what is lost was right before.
+    gains, losses = 0.2 * (1 - before), before - after + 0.2 * (1 - before)
+    lost, gained = (axis.ravel() for axis in np.meshgrid(range(n + 1), range(n + 1)))
+    lost, gained = lost[lost + gained <= n], gained[lost + gained <= n]
+    chance = stats.multinomial.pmf(
+        np.column_stack([lost, gained, n - lost - gained]), n, [losses, gains, 1 - losses - gains]
+    )
+    place = np.arange(n)
+    changes = np.where(place < lost[:, None], -1, np.where(place >= n - gained[:, None], 1, 0))
+    low, high = change_intervals(changes, one_part(n), 1)[0].T
+    assert chance.sum() == pytest.approx(1)
+    assert chance[(low <= after - before) & (after - before <= high)].sum() > 0.88
 
 
 def test_layer_importance__closed_form():

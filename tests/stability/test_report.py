@@ -72,9 +72,9 @@ def study():
 def test_report__answers_the_question_in_sentences_that_can_be_quoted(study, tmp_path):
     page = page_of(study, tmp_path, title="Guessing & knowing")
     assert page.text.startswith("Guessing & knowing Guessing & knowing Made on")
-    adjusted = study.comparisons().set_index(["a", "b"])["adjusted_pvalue"]
+    row = study.comparisons().set_index(["a", "b"]).loc[("poor", "good & <b>")]
     best = study.compare("good & <b>", "poor")
-    sentence = best.sentence(pvalue=adjusted["poor", "good & <b>"], n_comparisons=9)
+    sentence = best.sentence(pvalue=row["adjusted_pvalue"], pvalue_here=row["adjusted_pvalue_here"], n_comparisons=9)
     assert "good & <b> beats poor by" in sentence
     assert "after adjusting for 9 comparisons" in sentence
     assert sentence in page.text
@@ -116,6 +116,9 @@ def test_report__has_four_figures_that_are_svg_and_are_described(study, tmp_path
 
 def test_report__of_one_variant_and_one_size_leaves_out_what_there_is_not(tmp_path):
     study = StabilityStudy(Guesser(), seeds=2, baselines=(), random_state=0).fit(*labelled_texts(40))
+    assert study.conclusions()[0].endswith(
+        "(n = 2 runs, too few for an interval). There is nothing to compare it with."
+    )
     page = page_of(study, tmp_path)
     assert len(page.images) == 2
     assert "Paired comparisons" not in page.text
@@ -131,7 +134,9 @@ def test_report__of_a_crossed_design_shows_where_the_variance_comes_from(tmp_pat
     for record in study.variance_components().to_dict("records"):
         assert any(row[:4] == ["a", "45", record["source"], str(record["levels"])] for row in page.rows)
     assert ["Seeds", "crossed: 3 of init, 3 of order"] in page.rows
-    assert "are no independent pairs" in page.text
+    assert "On one draw of these 60 texts b scores" in page.text
+    for sentence in study.variance_conclusions():
+        assert sentence in page.text
 
 
 def test_report__of_an_interrupted_study_says_what_is_missing(tmp_path, monkeypatch):
@@ -173,8 +178,8 @@ def test_report__of_one_variant_alone_describes_it_and_names_the_encoder(tiny, t
     (sentence,) = study.conclusions()
     row = study.summary().iloc[0]
     assert sentence == (
-        f"frozen: mean accuracy {row['mean']:.3f} with 18 training texts (95% interval {row['low']:.3f} to "
-        f"{row['high']:.3f}, n = 3 runs). There is nothing to compare it with."
+        f"frozen: mean accuracy {row['mean']:.3f} with 18 training texts (95% interval of the mean on these texts "
+        f"{row['low']:.3f} to {row['high']:.3f}, n = 3 runs). There is nothing to compare it with."
     )
     page = Page(study.report(tmp_path / "r.html").read_text(encoding="utf-8"))
     assert sentence in page.text

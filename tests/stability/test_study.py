@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -139,7 +140,21 @@ def test_crossed_design_on_one_draw__pairs_by_seeds(data):
     assert sorted(found.differences) == pytest.approx(sorted(by["b"] - by["a"]))
     # A variant that runs once meets every run of the other.
     assert done.compare("a", "majority").n == 6
-    assert np.isnan([found.corrected_pvalue, found.permutation_pvalue, found.wilcoxon_pvalue]).all()
+    assert np.isnan([found.pvalue, found.permutation_pvalue, found.wilcoxon_pvalue]).all()
+
+
+def test_too_few_seeds__are_said_before_a_run_is_paid_for(data, diary, monkeypatch):
+    monkeypatch.setattr(StabilityStudy, "_run", lambda self, *given: None)
+    with pytest.warns(UserWarning, match=r"With seeds=5 no comparison can tell anything.* seeds=6 is the least"):
+        study(variants={"a": {}, "b": {}}, seeds=5).fit(*data)
+    assert diary == []
+
+
+@pytest.mark.parametrize("given", [{"seeds": 6}, {"seeds": 2, "variants": None}, {"seeds": {"init": 2, "order": 2}}])
+def test_seeds_that_can_tell_or_need_not__are_no_cause_for_a_warning(data, given):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        study(**{"variants": {"a": {}, "b": {}}, **given}).fit(*data)
 
 
 def test_scoring__takes_a_scorer_alone(data):
