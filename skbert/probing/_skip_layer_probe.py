@@ -140,7 +140,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
     recall of those and lowers the rest: the test can then reject because labels differ as
     refuges, so look at ``predictions_`` before reading a pattern as "where a label lives".
     It also rejects where one label is only harder than another, for what a text can lose depends
-    on how sure the model was of it; no statistic that tells the two apart is known to us.
+    on how sure the model was of it; there is no statistic here yet that tells the two apart.
     Another seed of the fine-tuning is another model; repeat before you generalise.
 
     References
