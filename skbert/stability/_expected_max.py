@@ -76,14 +76,14 @@ def expected_max(
     >>> expected_max([0.5, 0.75], 2, method="unbiased")  # there is one pair
     0.75
     """
-    scores, counts = _check(scores, n, method)
-    chosen_by = scores if by is None else _check_by(by, scores)
-    scored = ~np.isnan(scores)
-    values = _by_rank(scores[scored], chosen_by[scored])
+    checked, counts = _check(scores, n, method)
+    chosen_by = checked if by is None else _check_by(by, checked)
+    scored = ~np.isnan(checked)
+    values = _by_rank(checked[scored], chosen_by[scored])
     best = np.full(len(counts), np.nan)
     for place, count in enumerate(counts):
         # The chance that the best is one of the failed runs and the lowest i of the others.
-        below = _all_among(np.arange((~scored).sum(), len(scores) + 1), len(scores), count, method)
+        below = _all_among(np.arange((~scored).sum(), len(checked) + 1), len(checked), count, method)
         if below[0] < 1:
             best[place] = values @ np.diff(below) / (1 - below[0])
     return best if np.ndim(n) > 0 else float(best[0])
@@ -120,9 +120,9 @@ def chance_all_fail(scores: ArrayLike, n: int | Sequence[int], *, method: str = 
     >>> chance_all_fail([0.5, float("nan")], 3)
     0.125
     """
-    scores, counts = _check(scores, n, method)
-    failed = np.isnan(scores).sum()
-    chances = np.array([_all_among(np.array([failed]), len(scores), count, method)[0] for count in counts])
+    checked, counts = _check(scores, n, method)
+    failed = np.isnan(checked).sum()
+    chances = np.array([_all_among(np.array([failed]), len(checked), count, method)[0] for count in counts])
     return chances if np.ndim(n) > 0 else float(chances[0])
 
 

@@ -63,7 +63,8 @@ class StudyResults:
         >>> list(table.columns[3:])
         ['mean', 'std', 'median', 'iqr', 'min', 'max', 'low', 'high', 'failed']
         """
-        score, frame, units = self._score(score), self.results_, "draw"
+        units: str | list[str] = "draw"
+        score, frame = self._score(score), self.results_
         if self.crossed_:
             # Variants without seeds of their own have one run per draw, and one level of the other factors.
             frame, units = frame.fillna({"init_seed": -1, "order_seed": -1}), list(FACTORS.values())
