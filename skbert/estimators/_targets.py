@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,23 +40,69 @@ class Target:
 def as_labels(y, name):
     """`y` as an array of labels (n,) or of 0 and 1 (n, n_labels); raises ValueError for anything else."""
     if isinstance(y, (list, tuple)):
-        # Before numpy makes the text "nan" of a NaN among strings.
+        # Before numpy makes the text "nan" of a NaN among strings, and "1" of a 1.
         _refuse_missing(y, name)
+        _refuse_mixed(y, name)
     y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
     if y.dtype.kind == "T":  # numpy's variable-width strings, which scikit-learn does not know yet
         y = y.astype(object)
     if y.dtype.kind == "f":
         assert_all_finite(y, input_name=name)
+        _refuse_too_large(y, name)
     elif y.dtype.kind == "O":
-        _refuse_missing(y, name)
+        y = _as_plain(y, name)
     check_classification_targets(y)
     return y if type_of_target(y, input_name=name) == "multilabel-indicator" else column_or_1d(y, warn=True)
 
 
+def _as_plain(y, name):
+    """An array of objects as one of numbers or truth values, if they are such; pandas' nullable types come so."""
+    labels = y.ravel().tolist()
+    _refuse_missing(labels if y.ndim == 1 else y.tolist(), name)
+    _refuse_mixed(labels, name)
+    kind = _kind_of(labels[0]) if labels else "text"
+    return np.array(y.tolist()) if kind in ("truth value", "number") else y
+
+
+def _refuse_too_large(y, name):
+    """Raise ValueError for whole numbers beyond int64, which scikit-learn takes for fractions, or for one another."""
+    large = np.abs(y) >= 2.0**63
+    if large.any() and (y == np.floor(y)).all():
+        row = int(np.argmax(large.reshape(len(y), -1).any(axis=1)))
+        raise ValueError(
+            f"{name} holds {y.ravel()[np.argmax(large)]!r} in row {row}, beyond int64; make texts of labels."
+        )
+
+
+def _refuse_mixed(labels, name):
+    """Raise ValueError for labels of several kinds, which have no order and would become texts."""
+    kinds = [_kind_of(label) for label in labels]
+    for row, kind in enumerate(kinds):
+        if kind != kinds[0]:
+            raise ValueError(
+                f"{name} mixes kinds of labels: row 0 holds {labels[0]!r:.60} (a {kinds[0]}), row {row} "
+                f"{labels[row]!r:.60} (a {kind}). Make all of them texts, or all of them numbers."
+            )
+
+
+def _kind_of(label):
+    if isinstance(label, (bool, np.bool_)):
+        return "truth value"
+    if isinstance(label, numbers.Real):
+        return "number"
+    return "text" if isinstance(label, str) else type(label).__name__
+
+
 def as_numbers(y, name):
     """`y` as a float64 array (n,); raises ValueError for anything else."""
+    y = np.asarray(y)
+    if y.dtype.kind in "mM":
+        # numpy would count their nanoseconds.
+        raise ValueError(
+            f"{name} must be a 1d array of numbers, got dates or durations; say what number they stand for."
+        )
     try:
-        y = column_or_1d(np.asarray(y), dtype=np.float64, warn=True)
+        y = column_or_1d(y, dtype=np.float64, warn=True)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be a 1d array of numbers: {error}") from error
     assert_all_finite(y, input_name=name)
@@ -63,7 +110,8 @@ def as_numbers(y, name):
 
 
 def _refuse_missing(y, name):
-    missing = [i for i, label in enumerate(y) if is_missing(label)]
+    rows = (label if isinstance(label, list) else [label] for label in y)
+    missing = [i for i, row in enumerate(rows) if any(map(is_missing, row))]
     if missing:
         raise ValueError(
             f"Input {name} contains NaN or missing values: {len(missing)} labels, the first in row {missing[0]}."
@@ -72,6 +120,9 @@ def _refuse_missing(y, name):
 
 def class_codes(y, classes):
     """Index in `classes` of each label, -1 for one that is not there; int64 array (n,)."""
+    if classes.dtype.kind == "M" and y.dtype.kind == "M":
+        # Of another unit, numpy gives other types for the same dates.
+        y = y.astype(classes.dtype)
     known = {label: code for code, label in enumerate(classes.tolist())}
     return np.array([known.get(label, -1) for label in y.tolist()], dtype=np.int64)
 
