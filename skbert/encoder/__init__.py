@@ -13,7 +13,7 @@ from skbert.encoder._layer_path import (
 from skbert.encoder._layer_runner import LayerRunner, Prefix
 from skbert.encoder._loading import CODE_KEYS, build_model, clear_cache, load_encoder, minilm_folder
 from skbert.encoder._skipping import SkipPlan, skip_hidden_states
-from skbert.encoder._tokenizers import longest_input, tokenizer_from_files
+from skbert.encoder._tokenizers import check_copy, longest_input, tokenizer_from_files
 from skbert.encoder.families import make_runner
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "SkipPlan",
     "build_model",
     "check_boundary",
+    "check_copy",
     "check_own_family",
     "clear_cache",
     "load_encoder",

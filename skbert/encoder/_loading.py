@@ -269,7 +269,7 @@ def _load(name, folder):
     weights_sha256 = _sha256_of_files(_weight_files(folder))
     model, missing = _read_model(name, folder)
     tokenizer = load_tokenizer(name, folder)
-    files = tokenizer_files(tokenizer)
+    files = tokenizer_files(tokenizer, folder)
     pooler_missing = any(key.startswith("pooler.") for key in missing)
     if getattr(model, "pooler", None) is not None and pooler_missing:
         # transformers fills it with random numbers; we have no use for such a pooler.

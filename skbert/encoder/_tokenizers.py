@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from pathlib import Path
 
 from skbert.encoder.families import make_runner
-from skbert.errors import ModelNotFoundError
+from skbert.errors import ModelNotFoundError, SavedEstimatorError
 
 
 def load_tokenizer(name, folder):
@@ -43,11 +44,66 @@ def load_tokenizer(name, folder):
     return tokenizer
 
 
-def tokenizer_files(tokenizer):
-    """The files that `tokenizer` writes of itself, as a dict of file name to bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.is_file()}
+# Of any tokenizer; some are told from others by the model's own config.
+_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "bpe.codes",
+    "*.model",
+    "*.spm",
+)
+
+
+def tokenizer_files(tokenizer, folder):
+    """The files in `folder` that `tokenizer` was built from, as a dict of file name to bytes.
+
+    They are carried as they are: what a tokenizer writes of itself may be another, as where an entry stands twice
+    in its vocabulary and writing it numbers all that follow anew.
+    """
+    patterns = {*_FILES, *tokenizer.vocab_files_names.values()}
+    found = {path for pattern in patterns for path in Path(folder).glob(pattern) if path.is_file()}
+    return {path.name: path.read_bytes() for path in sorted(found)}
+
+
+_checked = set()
+
+
+def check_copy(tokenizer, files):
+    """Refuse files out of which another tokenizer than `tokenizer` would be built.
+
+    Raises
+    ------
+    SavedEstimatorError
+        The two differ in their vocabulary, or in the ids of a sample of it and of texts in several scripts.
+    """
+    digest = hashlib.sha256(b"\0".join(name.encode() + b"\0" + files[name] for name in sorted(files))).digest()
+    if digest in _checked:
+        return
+    if _probe(tokenizer) != _probe(tokenizer_from_files(files)):
+        raise SavedEstimatorError(
+            "A copy of this estimator would not tokenise as it does: its tokenizer, built again from "
+            f"{', '.join(sorted(files))}, gives other ids. Save the tokenizer with save_pretrained of transformers "
+            "beside its model, see that the two agree, and fit anew."
+        )
+    _checked.add(digest)
+
+
+def _probe(tokenizer):
+    """What tells two tokenizers apart: vocabulary, special tokens, and the ids of some texts."""
+    vocabulary = tokenizer.get_vocab()
+    words = sorted(vocabulary, key=vocabulary.get)
+    words = words[:: max(1, len(words) // 256)]
+    texts = [" ".join(words[start : start + 16]) for start in range(0, len(words), 16)]
+    texts += ["Where is Zoë's parcel, No. 4711?", "日本語の文を形態素に分ける。", "Привет, мир!", "🙂 «ça» \t x²"]
+    ids = [tokenizer(text)["input_ids"] for text in texts] + [tokenizer(texts[0], texts[-1])["input_ids"]]
+    return vocabulary, tokenizer.special_tokens_map, tokenizer.model_max_length, tokenizer.padding_side, ids
 
 
 def tokenizer_from_files(files):

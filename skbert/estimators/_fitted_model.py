@@ -10,7 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from skbert.compute import giving_up, run_batches
-from skbert.encoder import tokenizer_from_files
+from skbert.encoder import check_copy, tokenizer_from_files
 from skbert.estimators._blueprint import Blueprint
 from skbert.estimators._through_store import run_through_store
 from skbert.store import encoder_key
@@ -66,8 +66,15 @@ class FittedModel:
         fitted._tensors = tensors
         return fitted
 
+    def check_copy(self):
+        """Refuse to be copied where the copy would tokenise otherwise; SavedEstimatorError."""
+        # One that was never built is a copy itself.
+        if self._tokenizer is not None:
+            check_copy(self._tokenizer, self.tokenizer_files)
+
     def state(self):
         """Everything as str, bytes and numpy arrays; the live module stays where it is."""
+        self.check_copy()
         return {
             "blueprint": json.dumps(self.blueprint.to_json()),
             "tensors": self.tensors(),

@@ -1,5 +1,6 @@
 """Loading encoders: what is found, what is refused and how, and what is left untouched."""
 
+import copy
 import hashlib
 import json
 import logging
@@ -23,6 +24,7 @@ import skbert
 from skbert import MaxPoolBERTClassifier, ModelNotFoundError
 from skbert.encoder import _loading, clear_cache, load_encoder, make_runner
 from skbert.encoder._tokenizers import longest_input, tokenizer_from_files
+from skbert.errors import SavedEstimatorError
 from skbert.text import TextInput, collate, tokenize
 from tests.helpers.tiny import FAMILIES, write_tiny
 
@@ -530,6 +532,42 @@ def test_classifier__japanese__fits_predicts_and_survives_pickle(japanese, quick
     new = ["荷物がどこですか", "返金してください", *SENTENCES]
     np.testing.assert_array_equal(again.predict_proba(new), clf.predict_proba(new))
     assert list(again.predict(SENTENCES)) == TOPICS
+
+
+def with_double(folder, source, word="が", place=8):
+    """A copy of a Japanese encoder whose vocabulary holds `word` once more, at `place`."""
+    shutil.copytree(source, folder)
+    vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    vocabulary[place] = word
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    return str(folder)
+
+
+@pytest.mark.parametrize("way", ["pickle", "deepcopy", "save"])
+@pytest.mark.parametrize("subwords", ["wordpiece", "character"])
+def test_copies__of_a_tokenizer_with_an_entry_twice__tokenise_alike(japanese, tmp_path, quick, subwords, way):
+    folder = with_double(tmp_path / "model", japanese[subwords])
+    clf = MaxPoolBERTClassifier(folder, **{**quick, "max_epochs": 2}).fit(SENTENCES, TOPICS)
+    if way == "save":
+        clf.save(tmp_path / "saved")
+        shutil.rmtree(folder)
+        again = MaxPoolBERTClassifier.load(tmp_path / "saved")
+    else:
+        again = copy.deepcopy(clf) if way == "deepcopy" else pickle.loads(pickle.dumps(clf))
+    assert again._fitted.tokenizer.get_vocab() == clf._fitted.tokenizer.get_vocab()
+    np.testing.assert_array_equal(again.predict_proba(SENTENCES), clf.predict_proba(SENTENCES))
+
+
+@pytest.mark.parametrize("line", [5, 30])
+def test_copies__whose_files_give_other_ids__are_refused(japanese, quick, tmp_path, line):
+    clf = MaxPoolBERTClassifier(japanese["wordpiece"], **{**quick, "max_epochs": 1}).fit(SENTENCES, TOPICS)
+    lines = clf._fitted.tokenizer_files["vocab.txt"].splitlines(keepends=True)
+    lines.insert(line, b"new\n")
+    clf._fitted.tokenizer_files = {**clf._fitted.tokenizer_files, "vocab.txt": b"".join(lines)}
+    for leave in (lambda: clf.save(tmp_path / "saved"), lambda: pickle.dumps(clf), lambda: copy.deepcopy(clf)):
+        with pytest.raises(SavedEstimatorError, match="would not tokenise as it does"):
+            leave()
+    assert not (tmp_path / "saved").exists()
 
 
 @pytest.mark.parametrize("package", ["fugashi", "ipadic"])
