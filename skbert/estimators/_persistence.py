@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sklearn import config_context
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._shared import from_json, to_json, warn
@@ -37,8 +38,7 @@ class PersistenceMixin:
 
         An estimator already in `folder` is replaced in one step: after a crash
         the folder holds the old one or the new one. What JSON cannot hold, such as
-        `callbacks`, a `random_state` that is a generator object or metadata requests,
-        is left out, with a warning.
+        `callbacks` or a `random_state` that is a generator object, is left out, with a warning.
 
         Parameters
         ----------
@@ -51,6 +51,10 @@ class PersistenceMixin:
             There is nothing to save yet.
         NotADirectoryError
             `folder` is a file.
+        TypeError
+            The classes are of a type that JSON cannot hold.
+        SavedEstimatorError
+            The tokenizer, built again from its files, would give other ids.
 
         Examples
         --------
@@ -64,6 +68,7 @@ class PersistenceMixin:
         ['.json', '.safetensors']
         """
         check_is_fitted(self)
+        self._fitted.check_copy()
         parameters, dropped = {}, []
         for name, value in self.get_params(deep=False).items():
             try:
@@ -73,11 +78,15 @@ class PersistenceMixin:
                 dropped.append(name)
         attributes = {}
         for name, value in vars(self).items():
-            if name in parameters or name in ("_fitted", "_sklearn_version"):
+            if name in parameters or name in ("_fitted", "_sklearn_version", "_metadata_request"):
                 continue
             try:
                 attributes[name] = to_json(value)
-            except TypeError:
+            except TypeError as error:
+                if name == "classes_":
+                    raise TypeError(
+                        f"These classes cannot be saved ({error}); fit on texts, numbers or dates."
+                    ) from error
                 dropped.append(name)
         if dropped:
             warn(
@@ -88,6 +97,7 @@ class PersistenceMixin:
         state = {
             "parameters": parameters,
             "attributes": attributes,
+            "requests": _requests(self),
             "blueprint": fitted.blueprint.to_json(),
             # latin-1 maps every byte to one character, so any tokenizer file survives the way through JSON.
             "tokenizer_files": {name: content.decode("latin-1") for name, content in fitted.tokenizer_files.items()},
@@ -132,4 +142,18 @@ class PersistenceMixin:
         # Called facts in folders that were saved before there were blueprints.
         blueprint = Blueprint.from_json(state["blueprint"] if "blueprint" in state else state["facts"])
         estimator._fitted = FittedModel.from_tensors(tensors, blueprint, files)
+        # Requests can be set only where routing is on, and belong to the estimator wherever it is off.
+        with config_context(enable_metadata_routing=True):
+            for setter, requests in state.get("requests", {}).items():
+                getattr(estimator, setter)(**requests)
         return estimator
+
+
+def _requests(estimator):
+    """The metadata that an estimator was told to request, by the name of the method that sets it."""
+    if "_metadata_request" not in vars(estimator):
+        return {}
+    routing = estimator.get_metadata_routing()
+    setters = [name for name in dir(type(estimator)) if name.startswith("set_") and name.endswith("_request")]
+    found = {name: getattr(routing, name[len("set_") : -len("_request")]).requests for name in setters}
+    return {name: dict(requests) for name, requests in found.items() if requests}

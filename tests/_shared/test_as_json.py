@@ -3,6 +3,8 @@
 import contextlib
 import json
 import math
+from datetime import date, datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,10 @@ VALUES = [
     {(1, 2): "pair", (3,): ("one",)},
     {1: {"b": {(2, "x"): [1, (2, 3)]}}},
     {"__skbert__": "tuple", "items": [1, 2]},
+    {date(1, 1, 1): datetime(9999, 12, 31, 23, 59, tzinfo=timezone.utc)},
+    Decimal("-0.10"),
+    np.datetime64("2024-02-29"),
+    np.timedelta64(5, "ms"),
     [{"epoch": 1, "train_loss": float("nan")}, {"epoch": 2, "train_loss": 0.25}],
 ]
 
@@ -103,6 +109,10 @@ ARRAYS = [
     np.array([], dtype=float),
     np.array([], dtype="<U7"),
     np.array([], dtype=object),
+    np.array(["2024-02-29", "NaT"], dtype="M8[D]"),
+    np.array(["2024-02-29T01:02:03.123456789", "1700-01-01"], dtype="M8[ns]"),
+    np.array([90, -1], dtype="m8[s]"),
+    np.array([date(2024, 2, 29), datetime(2024, 2, 29, 1, 2, 3, 4), Decimal("1.10")], dtype=object),
 ]
 
 

@@ -591,12 +591,40 @@ def test_load__set_output__kept(kept, tmp_path):
     assert isinstance(MaxPoolBERTClassifier.load(tmp_path).transform(NEW_TEXTS), pd.DataFrame)
 
 
-def test_save__metadata_routing_was_requested__works(kept, tmp_path):
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_save__metadata_requests__come_back(kept, tmp_path):
     estimator = copy.deepcopy(kept("str", True)[0])
     with config_context(enable_metadata_routing=True):
-        estimator.set_fit_request(sample_weight=True)
+        estimator.set_fit_request(sample_weight=True, X_val="texts", y_val=False).set_score_request(sample_weight=None)
     estimator.save(tmp_path)
-    assert_same_outputs(outputs(MaxPoolBERTClassifier.load(tmp_path)), kept("str", True)[2])
+    loaded = MaxPoolBERTClassifier.load(tmp_path)
+    routing = loaded.get_metadata_routing()
+    assert routing.fit.requests == {"sample_weight": True, "X_val": "texts", "y_val": False, "sample_weight_val": None}
+    assert repr(routing) == repr(estimator.get_metadata_routing())
+    assert_same_outputs(outputs(loaded), kept("str", True)[2])
+
+
+def test_save__no_requests__none_come_back(kept, tmp_path):
+    kept("str", True)[0].save(tmp_path)
+    assert "_metadata_request" not in vars(MaxPoolBERTClassifier.load(tmp_path))
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "us", "ns"])
+def test_save__dates_as_classes__come_back(tiny, texts, quick, tmp_path, unit):
+    dates = np.array(["2024-01-02", "2024-01-03"], dtype=f"M8[{unit}]")
+    clf = MaxPoolBERTClassifier(tiny(), **{**quick, "max_epochs": 1}).fit(texts, dates[np.arange(24) % 2])
+    clf.save(tmp_path)
+    loaded = MaxPoolBERTClassifier.load(tmp_path)
+    assert loaded.classes_.dtype == dates.dtype
+    np.testing.assert_array_equal(loaded.predict(texts), clf.predict(texts))
+
+
+def test_save__classes_that_json_cannot_hold__refused(kept, tmp_path):
+    estimator = copy.deepcopy(kept("str", True)[0])
+    estimator.classes_ = estimator.classes_.astype("S")
+    with pytest.raises(TypeError, match=r"These classes cannot be saved \(bytes"):
+        estimator.save(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 _FRESH = """
