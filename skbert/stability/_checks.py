@@ -17,8 +17,10 @@ from skbert.stability import _draws as draws
 from skbert.stability._run import DESIGN, OUTCOME
 
 
-def resolve_scoring(scoring):
-    """A list of names of scorers, or a dict of name to scorer; one callable is named "score"."""
+def resolve_scoring(scoring, regression=False):
+    """A list of names of scorers, or a dict of name to scorer; one callable is named "score", None is the default."""
+    if scoring is None:
+        scoring = ["r2"] if regression else ["accuracy", "f1_macro"]
     if callable(scoring):
         scoring = {"score": scoring}
     if isinstance(scoring, Mapping):

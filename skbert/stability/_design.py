@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skbert._shared import check_int, warn
+from skbert.stability._fingerprint import without_addresses
 from skbert.stability._run import SEEDS, Run
 from skbert.text import check_texts
 
@@ -105,7 +106,8 @@ def _grid_points(grid):
         points = list(grid if isinstance(grid, ParameterGrid) or _holds_points(grid) else ParameterGrid(grid))
     except (TypeError, ValueError) as error:
         raise type(error)(f"{forms}: {error}") from error
-    named = {", ".join(f"{key}={value}" for key, value in point.items()): point for point in points}
+    # A function is printed with its address, by which a store would not know it again.
+    named = {without_addresses(", ".join(f"{key}={value}" for key, value in point.items())): point for point in points}
     if len(named) < len(points):
         raise ValueError("Two points of the grid look alike when printed; give variants names: {name: parameters}.")
     return named

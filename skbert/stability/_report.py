@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skbert._study.fingerprint import without_addresses
 from skbert.plots import StabilityDisplay
 
 # Failed runs that are listed one by one; the rest is counted.
@@ -53,7 +54,7 @@ def render(study, title):
         most_failed=_MOST_FAILED,
         baselines=study.baselines_,
         crossed=study.crossed_,
-        variants={name: " ".join(repr(model).split()) for name, model in study.variants_.items()},
+        variants={name: without_addresses(" ".join(repr(model).split())) for name, model in study.variants_.items()},
         facts=study.facts_,
         runs=study.results_.to_dict("records"),
         score=study.scores_[0],
@@ -121,6 +122,7 @@ def _components(study, ask, as_list):
 
 def _failed(study):
     failed = study.results_[study.results_["status"] != "ok"]
+    failed = failed.assign(reason=failed["reason"].map(without_addresses))
     return failed.to_dict("records")
 
 

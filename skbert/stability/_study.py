@@ -70,9 +70,9 @@ class StabilityStudy(StudyResults, BaseEstimator):
     test_size : float or int, default=0.25
         Texts to score on, drawn anew for each draw in proportion to the classes: a share, or a number.
         All copies of a text stay on the same side.
-    scoring : str, sequence of str, scorer, or dict of name to scorer; default=("accuracy", "f1_macro")
-        Scorers of scikit-learn. The first is the one that statistics take when none is named. The default is for
-        classifiers; regressors need others, such as ``("r2", "neg_mean_absolute_error")``.
+    scoring : str, sequence of str, scorer, or dict of name to scorer; default=None
+        Scorers of scikit-learn. The first is the one that statistics take when none is named. None is
+        ``("accuracy", "f1_macro")`` for classifiers and ``"r2"`` for regressors.
     baselines : sequence of str, default=("majority", "tfidf")
         Null models that run along: the most frequent class (for regressors the mean), and TF-IDF of words and
         word pairs with logistic (ridge) regression. ``()`` or None switches them off.
@@ -167,7 +167,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
         seeds: int | Mapping[str, int] = 20,
         train_sizes: int | float | Sequence[int | float] | None = None,
         test_size: float | int = 0.25,
-        scoring: str | Sequence[str] | Callable[..., float] | Mapping[str, Any] | None = ("accuracy", "f1_macro"),
+        scoring: str | Sequence[str] | Callable[..., float] | Mapping[str, Any] | None = None,
         baselines: Sequence[str] | None = ("majority", "tfidf"),
         store: str | os.PathLike[str] | None = None,
         n_jobs: int | None = None,
@@ -235,10 +235,11 @@ class StabilityStudy(StudyResults, BaseEstimator):
         pandas()  # said before anything is computed
         check_verbose(self.verbose)
         check_store_name(self.store)
-        plan, scoring = resolve_seeds(self.seeds), resolve_scoring(self.scoring)
+        plan = resolve_seeds(self.seeds)
         estimator = MaxPoolBERTClassifier() if self.estimator is None else self.estimator
         variants = resolve_variants(estimator, self.variants)
         regression = is_regression(variants)
+        scoring = resolve_scoring(self.scoring, regression)
         X, y, given_groups, keys, strata = check_data(X, y, groups, regression)
         baselines = resolve_baselines(self.baselines, variants, regression, texts=draws.holds_texts(X))
         estimators = {**variants, **baselines}

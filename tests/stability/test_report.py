@@ -1,13 +1,16 @@
 """The report of a study: one page that holds everything and fetches nothing."""
 
 import base64
+import functools
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 import skbert
 from skbert import LayerPoolFeaturizer, StabilityStudy
@@ -169,6 +172,36 @@ def test_report__of_runs_without_any_score(tmp_path):
         )
     page = page_of(study, tmp_path)
     assert "is unlucky" in page.text
+
+
+def shout(X):
+    return [text.upper() for text in X]
+
+
+def test_report__shows_functions_by_name_and_no_address(tmp_path):
+    study = StabilityStudy(
+        make_pipeline(FunctionTransformer(shout), TfidfVectorizer(preprocessor=str.lower), LogisticRegression()),
+        {"plain": {}, "partial": {"functiontransformer__func": functools.partial(shout)}},
+        seeds=2,
+        random_state=0,
+    ).fit(*labelled_texts(40))
+    page = page_of(study, tmp_path)
+    assert "FunctionTransformer(func=shout)" in page.text
+    assert "functools.partial(shout)" in page.text
+    assert not re.search(r"0x[0-9a-f]{4}", page.text)
+
+
+def test_report__failed_runs_have_no_address_in_their_reason(tmp_path):
+    def broken(X):
+        raise RuntimeError(f"{object()!r} is to blame")
+
+    study = StabilityStudy(
+        make_pipeline(FunctionTransformer(broken), LogisticRegression()), seeds=1, baselines="majority", random_state=0
+    )
+    with pytest.warns(RuntimeWarning, match="1 of 2 runs failed"):
+        study.fit(*labelled_texts(40))
+    page = page_of(study, tmp_path)
+    assert "<object object> is to blame" in page.text
 
 
 def test_report__of_one_variant_alone_describes_it_and_names_the_encoder(tiny, texts, labels, tmp_path):

@@ -15,13 +15,14 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.dummy import DummyClassifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, make_scorer
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
@@ -431,3 +432,30 @@ def test_runs_on_one_gpu__take_turns(data, tiny, tmp_path, monkeypatch):
 
     joblib.Parallel(n_jobs=4, backend="threading")(joblib.delayed(use)(i) for i in range(8))
     assert len(emptied) == 8
+
+
+# ---------------------------------------------------------------- defaults
+
+
+def test_scoring__by_default_follows_the_kind_of_estimator(data):
+    X, y = data
+    assert study().fit(X, y).scores_ == ["accuracy", "f1_macro"]
+    numbers = np.array([len(text) for text in X], dtype=float)
+    found = study(estimator=DummyRegressor()).fit(X, numbers)
+    assert found.scores_ == ["r2"]
+    assert found.results_["status"].eq("ok").all()
+
+
+def test_variants__of_a_grid_of_functions__have_names_without_addresses(data):
+    grid = {"functiontransformer__func": [str_upper, str_lower]}
+    model = make_pipeline(FunctionTransformer(str_upper), TfidfVectorizer(), DummyClassifier())
+    found = study(estimator=model, variants=grid).fit(*data)
+    assert list(found.variants_) == ["functiontransformer__func=str_upper", "functiontransformer__func=str_lower"]
+
+
+def str_upper(X):
+    return [text.upper() for text in X]
+
+
+def str_lower(X):
+    return [text.lower() for text in X]
