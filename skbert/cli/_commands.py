@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 import typer
 
 from skbert._version import __version__
-from skbert.cli import _estimators, _evaluation, _files
+from skbert.cli import _estimators, _evaluation, _files, _labels
+from skbert.cli._terminal import say
 from skbert.errors import SkbertError
 
 app = typer.Typer(
@@ -42,8 +42,15 @@ def _options(
 
 Data = Annotated[Path, typer.Argument(help="Table of texts: .csv, .tsv, .jsonl or .parquet, with a row of names.")]
 Text = Annotated[list[str], typer.Option("--text", help="Column of texts; given twice, pairs of texts.")]
-Label = Annotated[str, typer.Option(help="Column of labels.")]
+Label = Annotated[
+    list[str], typer.Option("--label", help="Column of labels; given several times, one column of 0 and 1 per label.")
+]
+OneLabel = Annotated[list[str], typer.Option("--label", help="Column of labels.")]
 Encoding = Annotated[str, typer.Option(help="Of CSV, TSV and JSONL files, such as cp932 for Shift_JIS.")]
+Separator = Annotated[
+    str | None,
+    typer.Option(help="Between the fields of .csv, .tsv and .txt files, such as '|'. [default: as the header says]"),
+]
 Model = Annotated[str, typer.Option(help="Hub id or local folder of an encoder, or minilm.")]
 Recipe = Annotated[str, typer.Option(help="How to train; `skbert recipes` lists them.")]
 Set = Annotated[
@@ -60,14 +67,14 @@ def _words(text):
 
 
 def _say_frame(frame, digits=3):
-    typer.echo(frame.to_string(index=False, float_format=lambda value: f"{value:.{digits}f}"))
+    say(frame.to_string(index=False, float_format=lambda value: f"{value:.{digits}f}"))
 
 
 @app.command()
 def study(
     data: Data,
     text: Text = ("text",),
-    label: Label = "label",
+    label: OneLabel = ("label",),
     variants: Annotated[
         str,
         typer.Option(
@@ -92,6 +99,7 @@ def study(
     seed: Seed = 0,
     regression: Regression = False,
     encoding: Encoding = "utf-8",
+    separator: Separator = None,
 ):
     """Compare variants over many seeds and sample draws.
 
@@ -101,20 +109,22 @@ def study(
     from skbert.stability import StabilityStudy, forget_failed
 
     if report is not None:
-        _files.check_output(report, (".html", ".htm"))
+        _files.check_output(report, (".html", ".htm"), data)
+        _estimators.check_plots()
     if results is not None:
-        _files.check_output(results)
-    frame = _files.read_table(data, encoding)
-    X = _files.texts_of(frame, text, data)
-    y = _files.labels_of(frame, label, data, regression)
+        _files.check_output(results, source=data)
+    if store is not None:
+        _files.check_folder(store.absolute().parent)
+    table = _files.read_table(data, encoding, separator)
+    X, y = _files.texts_of(table, text), _targets(table, _only(label), regression)
     if retry_failed and store is not None and store.is_file():
-        typer.echo(f"{forget_failed(store)} failed runs are done again.", err=True)
+        say(f"{forget_failed(store)} failed runs are done again.", err=True)
     done = StabilityStudy(
         variants=_estimators.variants(_words(variants), recipe, model, set_, regression=regression),
         seeds=seeds,
         train_sizes=[_number(size, "--sizes") for size in _words(sizes)] or None,
         test_size=int(test_size) if test_size.is_integer() and test_size else test_size,
-        scoring=_words(scores) or (["r2"] if regression else ["accuracy", "f1_macro"]),
+        scoring=_words(scores) or None,
         baselines=_words(baselines),
         store=store,
         n_jobs=n_jobs,
@@ -125,21 +135,35 @@ def study(
         done.fit(X, y)
     except KeyboardInterrupt:
         if store is not None and hasattr(done, "results_"):
-            typer.echo(f"{len(done.results_)} runs are in {store}; the same command goes on.", err=True)
+            say(f"{len(done.results_)} runs are in {store}; the same command goes on.", err=True)
         raise
     _say_frame(done.summary())
     for sentence in done.conclusions():
-        typer.echo(sentence)
+        say(sentence)
     if results is not None:
         _files.write_table(done.results_, results)
-        typer.echo(f"Runs: {results}")
+        say(f"Runs: {results}")
     if report is not None:
-        typer.echo(f"Report: {done.report(report, title=title)}")
+        say(f"Report: {done.report(report, title=title)}")
     scored = done.results_[done.results_[done.scores_[0]].notna()]
     silent = [name for name in done.variants_ if name not in done.baselines_ and name not in set(scored["variant"])]
     if silent:
-        typer.echo(f"Error: no run of {', '.join(silent)} has a score; the reasons are above.", err=True)
+        say(f"Error: no run of {', '.join(silent)} has a score; the reasons are above.", err=True)
         raise typer.Exit(1)
+
+
+def _only(label):
+    """The one --label of a command that takes no more."""
+    if len(label) > 1:
+        raise ValueError(f"This command takes one --label, got {', '.join(label)}.")
+    return label
+
+
+def _targets(table, label, regression):
+    """What an estimator learns from the columns `label`: classes, numbers, or 0 and 1 of each column."""
+    if regression:
+        return _labels.numbers_of(table, *_only(label))
+    return _labels.labels_of(table, *label) if len(label) == 1 else _labels.indicators_of(table, label)
 
 
 def _number(text, option):
@@ -154,7 +178,7 @@ def fit(
     data: Data,
     output: Annotated[Path, typer.Option(help="Folder to save the fitted estimator in.")],
     text: Text = ("text",),
-    label: Label = "label",
+    label: Label = ("label",),
     reading: Annotated[
         str, typer.Option(help="baseline, maxcls, mha, maxpool, meancls, meanpool or mean.")
     ] = "maxpool",
@@ -164,19 +188,19 @@ def fit(
     seed: Seed = 0,
     regression: Regression = False,
     encoding: Encoding = "utf-8",
+    separator: Separator = None,
 ):
     """Fine-tune an encoder on labelled texts and save it."""
-    if output.is_file():
-        raise ValueError(f"{output} is a file; --output takes a folder.")
-    frame = _files.read_table(data, encoding)
-    X, y = _files.texts_of(frame, text, data), _files.labels_of(frame, label, data, regression)
+    _files.check_folder(output)
+    table = _files.read_table(data, encoding, separator)
+    X, y = _files.texts_of(table, text), _targets(table, label, regression)
     estimator = _estimators.tuned(
         reading, recipe, model, set_, regression=regression, random_state=seed, verbose=1
     ).fit(X, y)
     estimator.save(output)
     loss = estimator.loss_curve_[-1]
-    typer.echo(f"{len(y)} texts, {estimator.n_iter_} epochs, training loss {loss:.3f}: {estimator.training_status_}")
-    typer.echo(f"Saved in {output}")
+    say(f"{len(y)} texts, {estimator.n_iter_} epochs, training loss {loss:.3f}: {estimator.training_status_}")
+    say(f"Saved in {output}")
 
 
 @app.command()
@@ -187,30 +211,24 @@ def predict(
     text: Text = ("text",),
     proba: Annotated[bool, typer.Option("--proba", help="Also a column for the probability of each label.")] = False,
     encoding: Encoding = "utf-8",
+    separator: Separator = None,
 ):
     """Predict labels of texts with a saved estimator."""
     if output is not None:
-        _files.check_output(output)
-    frame = _files.read_table(data, encoding)
+        _files.check_output(output, source=data)
+    table = _files.read_table(data, encoding, separator)
     estimator = _estimators.load(folder)
-    X = _files.texts_of(frame, text, data)
-    if output is not None:
-        _files.check_writable(frame, output)
-    found = {"prediction": estimator.predict(X)}
-    if proba:
-        if not hasattr(estimator, "classes_"):
-            raise ValueError(f"{folder} predicts numbers, which have no probabilities; leave out --proba.")
-        shares = estimator.predict_proba(X)
-        found |= {f"proba_{name}": share for name, share in zip(estimator.classes_, shares.T, strict=True)}
-    taken = sorted(set(found) & set(frame.columns))
-    if taken:
-        raise ValueError(f"{data} has a column {taken[0]!r} already; rename it.")
-    frame = frame.assign(**found)
+    if proba and not hasattr(estimator, "classes_"):
+        raise ValueError(f"{folder} predicts numbers, which have no probabilities; leave out --proba.")
+    X = _files.texts_of(table, text)
+    for example in _estimators.example_predictions(estimator, len(table), proba):
+        _files.check_predictions(table, example, output)
+    table = table.plus(_estimators.predictions(estimator, X, proba))
     if output is None:
-        typer.echo(_files.as_csv(frame), nl=False)
+        typer.echo(_files.as_csv(table), nl=False)
     else:
-        _files.write_table(frame, output)
-        typer.echo(f"{len(frame)} predictions: {output}")
+        _files.write_table(table, output)
+        say(f"{len(table)} predictions: {output}")
 
 
 @app.command()
@@ -218,23 +236,41 @@ def evaluate(
     folder: Saved,
     data: Data,
     text: Text = ("text",),
-    label: Label = "label",
+    label: Label = ("label",),
     output: Annotated[Path | None, typer.Option(help="JSON file to write the scores to.")] = None,
     encoding: Encoding = "utf-8",
+    separator: Separator = None,
 ):
     """Score a saved estimator on labelled texts."""
     if output is not None:
-        _files.check_output(output, (".json",))
-    frame = _files.read_table(data, encoding)
+        _files.check_output(output, (".json",), data)
+    table = _files.read_table(data, encoding, separator)
     estimator = _estimators.load(folder)
-    regression = not hasattr(estimator, "classes_")
-    X, y = _files.texts_of(frame, text, data), _files.labels_of(frame, label, data, regression)
-    y = _estimators.labels_as_learned(estimator, y)
+    X, y = _files.texts_of(table, text), _targets_as_learned(estimator, table, label)
     scores, shown = _evaluation.score(estimator, X, y)
-    typer.echo(shown)
+    say(shown)
     if output is not None:
-        output.write_text(json.dumps(scores, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        typer.echo(f"Scores: {output}")
+        _evaluation.write_scores(scores, output)
+        say(f"Scores: {output}")
+
+
+def _targets_as_learned(estimator, table, label):
+    """What the columns `label` say, in the terms of a fitted estimator."""
+    if not hasattr(estimator, "classes_"):
+        return _labels.numbers_of(table, *_only(label))
+    if _estimators.is_multilabel(estimator):
+        n_labels = len(estimator.classes_)
+        if len(label) != n_labels:
+            raise ValueError(
+                f"{n_labels} labels were learned, each from a column of 0 and 1, but --label was given "
+                f"{len(label)} times. Name these columns, in the same order."
+            )
+        return _labels.indicators_of(table, label)
+    (name,) = _only(label)
+    y = _labels.match(_labels.labels_of(table, name), estimator.classes_, f"{table.path}, {name!r}")
+    for unknown, row in _labels.unlearned(y, estimator.classes_).items():
+        say(f"The label {unknown!r}, first in row {row}, was never learned: its texts count as errors.", err=True)
+    return y
 
 
 @app.command()
@@ -249,16 +285,19 @@ def features(
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale vectors to norm 1.")] = False,
     store: Annotated[Path | None, typer.Option(help="Folder that keeps hidden states for the next time.")] = None,
     encoding: Encoding = "utf-8",
+    separator: Separator = None,
 ):
     """Write pooled hidden states of texts, without fine-tuning."""
     from skbert._shared import pandas
     from skbert.estimators import LayerPoolFeaturizer
 
-    _files.check_output(output, (".npy", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"))
+    _files.check_output(output, (".npy", *_files.TABLES), data)
     chosen = [_number(layer, "--layers") for layer in _words(layers)]
     if not chosen:
         raise ValueError("--layers is empty; name a number of layers, or indices with commas between them.")
-    frame = _files.read_table(data, encoding)
+    if store is not None:
+        _files.check_folder(store)
+    table = _files.read_table(data, encoding, separator)
     featurizer = LayerPoolFeaturizer(
         model,
         # "3" is the last three layers; "3," is layer 3.
@@ -269,12 +308,12 @@ def features(
         store=store,
         verbose=1,
     )
-    vectors = featurizer.fit_transform(_files.texts_of(frame, text, data))
+    vectors = featurizer.fit_transform(_files.texts_of(table, text))
     if output.suffix.lower() == ".npy":
         np.save(output, vectors)
     else:
         _files.write_table(pandas().DataFrame(vectors, columns=featurizer.get_feature_names_out()), output)
-    typer.echo(f"{vectors.shape[0]} texts × {vectors.shape[1]} features: {output}")
+    say(f"{vectors.shape[0]} texts × {vectors.shape[1]} features: {output}")
 
 
 @app.command()
@@ -282,7 +321,7 @@ def probe(
     data: Data,
     output: Annotated[Path, typer.Option(help="Folder for the tables and figures.")],
     text: Text = ("text",),
-    label: Label = "label",
+    label: OneLabel = ("label",),
     folder: Annotated[
         Path | None, typer.Option(help="Probe what `skbert fit` saved here, on texts that it has not seen.")
     ] = None,
@@ -293,24 +332,25 @@ def probe(
     set_: Set = (),
     seed: Seed = 0,
     encoding: Encoding = "utf-8",
+    separator: Separator = None,
 ):
     """Skip every span of layers and see which labels suffer."""
     from skbert.probing import SkipLayerProbe
 
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file; --output takes a folder.")
+    _files.check_folder(output)
     output.mkdir(parents=True, exist_ok=True)
-    frame = _files.read_table(data, encoding)
-    X, y = _files.texts_of(frame, text, data), _files.labels_of(frame, label, data)
+    table = _files.read_table(data, encoding, separator)
+    X = _files.texts_of(table, text)
     if folder is None:
+        y = _targets(table, _only(label), regression=False)
         estimator, cv = _estimators.tuned(reading, recipe, model, set_, random_state=seed), folds
     else:
         estimator, cv = _estimators.load(folder), "prefit"
-        y = _estimators.labels_as_learned(estimator, y)
+        y = _targets_as_learned(estimator, table, label)
     found = SkipLayerProbe(estimator, cv=cv, random_state=seed, verbose=1).fit(X, y)
-    typer.echo(_evaluation.describe_probe(found))
+    say(_evaluation.describe_probe(found))
     for path in _evaluation.write_probe(found, output):
-        typer.echo(path)
+        say(str(path))
 
 
 @app.command()
@@ -318,7 +358,7 @@ def recipes(name: Annotated[str, typer.Argument(help="Of one recipe; without it 
     """List the fine-tuning recipes, or say what one is."""
     import skbert.recipes as known
 
-    typer.echo(known.describe(name) if name else "\n".join(known.names()))
+    say(known.describe(name) if name else "\n".join(known.names()))
 
 
 @app.command()
@@ -339,7 +379,7 @@ def demo(
     """
     from skbert.cli._demo import run_demo
 
-    run_demo(output, quick=quick, random_state=seed, say=typer.echo)
+    run_demo(output, quick=quick, random_state=seed, say=say)
 
 
 def main():
@@ -354,12 +394,12 @@ def main():
         if hasattr(error, "show"):
             error.show()
         elif _says_what_is_wrong(error):
-            typer.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}", err=True)
         else:
             raise
         status = 1
     if status == 130:
-        typer.echo("Interrupted.", err=True)
+        say("Interrupted.", err=True)
     sys.exit(status)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 
 import numpy as np
 
 import skbert.recipes as recipes
+from skbert.cli._cells import as_values
 
 # Points of the pooling plane; the first four names are those of the MaxPoolBERT paper.
 READINGS = {
@@ -103,20 +105,6 @@ def variants(names, recipe, model, settings, *, regression=False):
     return found
 
 
-def labels_as_learned(estimator, y):
-    """Labels in the type in which an estimator learned them: a CSV file has texts where Parquet has numbers."""
-    classes = getattr(estimator, "classes_", None)
-    if classes is None or not len(y):
-        return y
-    kind = type(classes.tolist()[0])
-    if all(isinstance(label, kind) for label in y.tolist()):
-        return y
-    try:
-        return np.array([kind(label) for label in y.tolist()], dtype=classes.dtype if kind is not str else object)
-    except ValueError as error:
-        raise ValueError(f"Labels of type {kind.__name__} were learned, but these are others: {error}") from error
-
-
 def load(folder):
     """A fine-tuned estimator that ``save`` wrote."""
     from skbert.estimators import MaxPoolBERTClassifier, MaxPoolBERTRegressor
@@ -127,3 +115,44 @@ def load(folder):
     if kind not in predicting:
         raise ValueError(f"{folder} holds a {kind}, which predicts nothing.")
     return predicting[kind].load(folder)
+
+
+def is_multilabel(estimator):
+    """Whether a fitted estimator says of each of several labels whether it is there."""
+    return getattr(estimator, "_multilabel", False)
+
+
+def predictions(estimator, X, proba=False):
+    """What a fitted estimator says of texts, as columns of a table: a dict of name to array (n,).
+
+    A multi-label estimator has one column per label, ``prediction_0`` and so on; `proba` adds the probabilities.
+    """
+    return _columns(estimator, estimator.predict(X), estimator.predict_proba(X) if proba else None)
+
+
+def example_predictions(estimator, n, proba=False):
+    """Columns like those of `predictions`, of n rows and then of all classes, for checks before the computing."""
+    if not hasattr(estimator, "classes_"):
+        return [_columns(estimator, np.zeros(n), None)]
+    n_classes = len(estimator.classes_)
+    shares = np.full((n, n_classes), 0.5, dtype=np.float32) if proba else None
+    if is_multilabel(estimator):
+        return [_columns(estimator, np.zeros((n, n_classes), dtype=int), shares)]
+    return [_columns(estimator, np.resize(estimator.classes_, n), shares), {"prediction": estimator.classes_}]
+
+
+def _columns(estimator, found, shares):
+    names = [str(label) for label in as_values(getattr(estimator, "classes_", []))]
+    if found.ndim == 1:
+        columns = {"prediction": found}
+    else:
+        columns = {f"prediction_{name}": column for name, column in zip(names, found.T, strict=True)}
+    if shares is not None:
+        columns |= {f"proba_{name}": share for name, share in zip(names, shares.T, strict=True)}
+    return columns
+
+
+def check_plots():
+    """ImportError that says how to get matplotlib, where it is missing, before anything is computed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("Reports need matplotlib: pip install 'skbert[plots]'")

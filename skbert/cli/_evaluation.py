@@ -2,43 +2,96 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import numpy as np
+from sklearn.metrics import precision_recall_fscore_support
+
+from skbert.cli._cells import as_values
+from skbert.cli._estimators import is_multilabel
+from skbert.cli._labels import unlearned
 
 
 def score(estimator, X, y):
     """Scores of a fitted estimator.
 
+    Parameters
+    ----------
+    estimator : fitted classifier or regressor
+    X : texts
+    y : array (n,) or (n, n_labels)
+        In the type of the classes; see `skbert.cli._labels.match`.
+
     Returns
     -------
     scores : dict
-        For JSON.
+        For JSON. What is said of a class stands under "by_label", and nowhere else, so that no name of a class meets
+        that of an average.
     shown : str
         For people.
     """
     predicted = estimator.predict(X)
     if not hasattr(estimator, "classes_"):
         return _score_numbers(y, predicted)
+    if is_multilabel(estimator):
+        return _score_indicators(y, predicted, estimator.classes_)
     return _score_labels(y, predicted, estimator.classes_)
 
 
 def _score_labels(y, predicted, classes):
     from sklearn.metrics import classification_report, confusion_matrix
 
-    y, predicted, names = y.astype(str), predicted.astype(str), [str(label) for label in classes]
-    names += sorted(set(y) - set(names))
-    table = classification_report(y, predicted, labels=names, output_dict=True, zero_division=0)
-    shown = classification_report(y, predicted, labels=names, digits=3, zero_division=0)
-    matrix = confusion_matrix(y, predicted, labels=names)
+    # Whatever the classes are, they are scored by number; those that were never learned come last.
+    values = [*as_values(classes), *unlearned(y, classes)]
+    numbers = {value: number for number, value in enumerate(values)}
+    y, predicted = ([numbers[value] for value in as_values(labels)] for labels in (y, predicted))
+    names, every = [str(value) for value in values], list(range(len(values)))
+    shown = classification_report(y, predicted, labels=every, target_names=names, digits=3, zero_division=0)
+    matrix = confusion_matrix(y, predicted, labels=every)
     width = max(map(len, names))
     rows = [
         f"{name:>{width}}  {' '.join(f'{count:5d}' for count in row)}" for name, row in zip(names, matrix, strict=True)
     ]
     shown += "\nGold label (rows) against prediction (columns, in the same order):\n\n" + "\n".join(rows)
-    accuracy = float((y == predicted).mean())
-    by_label = {name: table[name] for name in names}
-    averages = {name: row for name, row in table.items() if name in ("macro avg", "weighted avg") and name not in names}
-    scores = {"n": len(y), "accuracy": accuracy, **averages, "by_label": by_label}
-    return {**scores, "labels": names, "confusion": matrix.tolist()}, shown
+    scores = {"n": len(y), "accuracy": float(np.mean(np.equal(y, predicted)))}
+    scores |= _averages(y, predicted, every, ("macro", "weighted"))
+    return {**scores, "by_label": _by_label(y, predicted, every, names), **_counts(names, matrix)}, shown
+
+
+def _score_indicators(y, predicted, classes):
+    from sklearn.metrics import classification_report, multilabel_confusion_matrix
+
+    names, every = [str(label) for label in classes.tolist()], list(range(len(classes)))
+    shown = classification_report(y, predicted, labels=every, target_names=names, digits=3, zero_division=0)
+    accuracy = float((y == predicted).all(axis=1).mean())
+    shown += f"\nAll labels of a text right: {accuracy:.3f}"
+    scores = {"n": len(y), "accuracy": accuracy}
+    scores |= _averages(y, predicted, every, ("micro", "macro", "weighted"))
+    matrix = multilabel_confusion_matrix(y, predicted, labels=every)
+    return {**scores, "by_label": _by_label(y, predicted, every, names), **_counts(names, matrix)}, shown
+
+
+_MEASURES = ("precision", "recall", "f1-score", "support")
+
+
+def _by_label(y, predicted, every, names):
+    found = precision_recall_fscore_support(y, predicted, labels=every, zero_division=0)
+    rows = zip(*(values.tolist() for values in found), strict=True)
+    return {name: dict(zip(_MEASURES, row, strict=True)) for name, row in zip(names, rows, strict=True)}
+
+
+def _averages(y, predicted, every, kinds):
+    found = {}
+    for kind in kinds:
+        values = precision_recall_fscore_support(y, predicted, labels=every, average=kind, zero_division=0)
+        row = [*map(float, values[:3]), int(np.sum(y) if np.ndim(y) == 2 else len(y))]
+        found[f"{kind} avg"] = dict(zip(_MEASURES, row, strict=True))
+    return found
+
+
+def _counts(names, matrix):
+    return {"labels": names, "confusion": matrix.tolist()}
 
 
 def _score_numbers(y, predicted):
@@ -51,6 +104,20 @@ def _score_numbers(y, predicted):
         "mae": float(mean_absolute_error(y, predicted)),
     }
     return scores, "\n".join(f"{name:>4}  {value:.4g}" for name, value in scores.items())
+
+
+def write_scores(scores, path):
+    """Write scores as JSON; one that could not be computed is null, for NaN is no JSON."""
+    content = json.dumps(_finite(scores), indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(content + "\n", encoding="utf-8")
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def describe_probe(probe):

@@ -1,179 +1,308 @@
-"""Tables of texts as files: CSV, TSV, JSONL and Parquet."""
+"""Tables of texts as files: CSV, TSV, JSONL and Parquet, checked before anything is computed."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import json
-import re
-import warnings
-from collections import Counter
+import io
+import os
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from skbert._shared import pandas
+from skbert.cli import _cells, _delimited, _jsonl, _parquet
 
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _FORMATS = ".csv, .tsv, .jsonl (or .ndjson) and .parquet"
+_DELIMITED = {".csv": ",", ".tsv": "\t"}
 
 
-def read_table(path, encoding="utf-8"):
-    """A file as a data frame; the ending of its name says the format.
+@dataclass(frozen=True)
+class Table:
+    """Columns of a file, as they came in, and columns that were added.
 
-    Cells of CSV and TSV stay as they are written: "NA" and "None" are texts, and so is "007". In TSV a double
-    quote is an ordinary character, unless the file as a whole is quoted as pandas and spreadsheets do it.
+    Attributes
+    ----------
+    path : Path or str
+        Where the table comes from, for messages.
+    columns : dict of str to list or array (n,)
+        Cells as Python values. Of CSV and TSV they are texts, of JSONL what JSON holds and `_cells.ABSENT`.
+    source : pyarrow.Table, default=None
+        What a Parquet file held, with the types that its columns are written with again.
+    carried : frozenset of str
+        Names of the columns that `source` has.
+    """
+
+    path: Path | str
+    columns: dict
+    source: object = None
+    carried: frozenset = field(default_factory=frozenset)
+
+    def __len__(self):
+        return len(next(iter(self.columns.values()), ()))
+
+    def __getitem__(self, name):
+        """A column; ValueError that lists those that are there."""
+        if name not in self.columns:
+            known, more = list(map(str, self.columns)), ""
+            if len(known) == 1:
+                more = " Should there be more, say what stands between them with --separator."
+            raise ValueError(f"{self.path} has no column {name!r}; it has {', '.join(known)}.{more}")
+        return self.columns[name]
+
+    def plus(self, columns):
+        """The table with further columns; ValueError where one of that name is there already."""
+        taken = [name for name in columns if name in self.columns]
+        if taken:
+            raise ValueError(f"{self.path} has a column {taken[0]!r} already; rename it.")
+        return Table(self.path, {**self.columns, **columns}, self.source, self.carried)
+
+    def added(self):
+        """The columns that the Parquet file did not have; all of them where the table is from elsewhere."""
+        return {name: column for name, column in self.columns.items() if name not in self.carried}
+
+    def as_cells(self):
+        """All columns as lists of Python values."""
+        return {name: _cells.as_values(column) for name, column in self.columns.items()}
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_table(path, encoding="utf-8", separator=None):
+    """The `Table` in a file; the ending of its name says the format.
+
+    Cells of CSV and TSV stay as they are written: "NA" and "None" are texts, and so is "007".
+
+    Parameters
+    ----------
+    path : str or path
+    encoding : str, default="utf-8"
+        Of text files.
+    separator : str, default=None
+        The character between fields of CSV, TSV and .txt files. None is what the header says plainly, or else that of
+        the ending.
 
     Raises
     ------
     ValueError
-        An unknown ending or encoding, or content that cannot be read.
+        An unknown ending, encoding or separator, or content that cannot be read; with row or line.
+    FileNotFoundError
+        There is no such file.
     """
-    pd, path = pandas(), Path(path)
+    pandas()
+    path = Path(path)
     kind = path.suffix.lower()
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
+    if kind not in (*TABLES, ".txt"):
+        raise ValueError(f"{path}: skbert reads {_FORMATS}, and .txt with --separator.")
+    if separator is not None and kind not in (*_DELIMITED, ".txt"):
+        raise ValueError(f"--separator is for .csv, .tsv and .txt files; {path} has none.")
+    if kind == ".parquet":
+        table = _read(path, kind, lambda: _from_parquet(path, path))
+    else:
+        text = _decoded(path, encoding)
+        table = _read(path, kind, lambda: Table(path, _decode(text, kind, _separator(separator))))
+    if not len(table):
+        what = "rows" if not table.columns else "rows under the names of its columns"
+        raise ValueError(f"{path} cannot be read as {kind[1:]}: there are no {what}")
+    return table
+
+
+def _read(path, kind, read):
     try:
-        encoding = codecs.lookup(encoding).name
+        return read()
+    except ImportError:
+        raise
+    except Exception as error:
+        # Whatever a damaged Parquet file makes its reader say is about the file.
+        if not isinstance(error, (ValueError, OSError)) and not type(error).__module__.startswith("pyarrow"):
+            raise
+        name = "a table" if kind in (*_DELIMITED, ".txt") else kind[1:]
+        raise ValueError(f"{path} cannot be read as {name}: {error}") from error
+
+
+def _decoded(path, encoding):
+    try:
+        # What Python lists as encodings has some that make bytes of bytes, such as hex.
+        b"".decode(encoding)
+        text = path.read_bytes().decode(encoding)
     except LookupError as error:
-        raise ValueError(f"--encoding {encoding!r} is none that Python knows; utf-8 and cp932 are.") from error
+        raise ValueError(
+            f"--encoding {encoding!r} is none that Python knows for texts; utf-8 and cp932 are."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not {encoding}: {error}. Say what it is, for example --encoding cp932.") from error
+    except (UnicodeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be decoded with --encoding {encoding!r}: {error}.") from error
     # Excel writes a mark before UTF-8, which would become part of the first column's name.
-    encoding = "utf-8-sig" if encoding == "utf-8" else encoding
+    return text.removeprefix("\ufeff")
+
+
+def _separator(asked):
+    """The separator that --separator names, or None; ValueError unless it is one character."""
+    if asked is None:
+        return None
+    # A tab is hard to type in a shell.
+    named = {"\\t": "\t", "tab": "\t"}.get(asked, asked)
+    if len(named) != 1 or named in '"\r\n':
+        raise ValueError(f"--separator takes one character, or tab, got {asked!r}")
+    return named
+
+
+def _decode(text, kind, separator=None):
+    """Columns out of the content of a text file of this kind."""
+    if kind in (".jsonl", ".ndjson"):
+        return _jsonl.decode(text)
+    if separator is None:
+        separator = _delimited.guess_separator(text, _DELIMITED.get(kind, ""))
+    if not separator:
+        raise ValueError("its header does not say plainly what stands between columns; name it with --separator")
+    return _delimited.decode(text, separator)
+
+
+def _from_parquet(path, source):
+    columns, table = _parquet.read(source)
+    return Table(path, columns, table, frozenset(columns))
+
+
+# ---------------------------------------------------------------- writing
+
+
+def write_table(table, path):
+    """Write a `Table`, or a data frame, in the format that the ending of the name says.
+
+    Raises
+    ------
+    ValueError
+        The format cannot hold a cell; with row and column. See `check_writable`.
+    """
+    Path(path).write_bytes(_content(_as_table(table), path))
+
+
+def as_csv(table):
+    """A `Table` as CSV text."""
+    return _delimited.encode_csv(table.as_cells())
+
+
+def _as_table(table):
+    if isinstance(table, Table):
+        return table
+    if len({str(name) for name in table.columns}) < len(table.columns):
+        raise ValueError(f"two columns have the same name: {list(table.columns)}")
+    # Numbers stay arrays of their type; all else, and what is missing, becomes cells.
+    plain = {str(name): table[name] for name in table.columns}
+    return Table("", {n: c.to_numpy() if _is_numeric(c.dtype) else c.tolist() for n, c in plain.items()})
+
+
+def _is_numeric(dtype):
+    return isinstance(dtype, np.dtype) and dtype.kind in "iufb"
+
+
+def _content(table, path):
+    kind = Path(path).suffix.lower()
     try:
         if kind == ".csv":
-            return _read_csv(pd, path, encoding)
+            return as_csv(table).encode("utf-8")
         if kind == ".tsv":
-            quoted = _is_quoted(path.read_text(encoding))
-            return _read_csv(pd, path, encoding, sep="\t", quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+            return _delimited.encode_tsv(table.as_cells()).encode("utf-8")
         if kind in (".jsonl", ".ndjson"):
-            # Not by pandas, which makes dates and numbers of what looks like them. A line ends where JSON says.
-            rows = [json.loads(line) for line in path.read_text(encoding).split("\n") if line.strip()]
-            return _not_empty(pd.DataFrame(rows), path)
+            return _jsonl.encode(table.as_cells()).encode("utf-8")
         if kind == ".parquet":
-            return _read_parquet(pd, path)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not {encoding.removesuffix('-sig')}: {error}. Say what it is, for example --encoding cp932."
-        ) from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path} cannot be read as a table: {error}") from error
+            return _parquet.encode(table.added(), table.source)
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read as {kind[1:]}: {error}") from error
-    raise ValueError(f"{path}: skbert reads {_FORMATS}.")
+        raise ValueError(f"{path}: {error}") from error
+    raise ValueError(f"{path}: skbert writes {_FORMATS}.")
 
 
-def _read_csv(pd, path, encoding, **dialect):
-    raw = {"dtype": str, "keep_default_na": False, "encoding": encoding, **dialect}
-    names = pd.read_csv(path, header=None, nrows=1, **raw).iloc[0].tolist()
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f"two columns are named {twice[0]!r}")
-    with warnings.catch_warnings():
-        # Fields that no column is named for would be cut off, or shift all others.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        # With one column, an empty line is an empty text.
-        return _not_empty(pd.read_csv(path, index_col=False, skip_blank_lines=len(names) > 1, **raw), path)
+# What each kind of file holds of a cell; a reader gives this back, or the file must not be written.
+_HELD = {".csv": _cells.as_text, ".tsv": _cells.as_text, ".jsonl": _cells.as_json, ".ndjson": _cells.as_json}
 
 
-# A field of CSV in quotes, between tabs or line breaks, with the quotes inside it doubled.
-_QUOTED = re.compile(r'(?:^|(?<=[\t\n]))"((?:[^"]|"")*)"(?=[\t\n]|\Z)')
+def check_writable(table, path):
+    """Refuse a table that the format of `path` cannot hold, before anything is computed.
 
+    It is written to memory and read again: whatever would come back as something else is named.
 
-def _is_quoted(text):
-    """Whether tab-separated text, its lines ended by line feeds, is quoted by the rules of CSV.
-
-    Then every double quote belongs to a quoted field, and every row has as many fields as the first. A field such as
-    "yes" alone is no sign of it: who quotes does so only where a quote, a tab or a line break is inside.
+    Raises
+    ------
+    ValueError
+        With row and column.
     """
-    fields = _QUOTED.findall(text)
-    if not fields or 2 * len(fields) + sum(field.count('"') for field in fields) != text.count('"'):
-        return False
-    # What stands in a quoted field, tabs and line breaks too, is one cell.
-    if not _is_table(_QUOTED.sub("cell", text)):
-        return False
-    return any('"' in field for field in fields) or not _is_table(text)
-
-
-def _is_table(text):
-    """Whether all lines, but for empty ones, have as many tabs."""
-    return len({line.count("\t") for line in text.split("\n") if line}) == 1
-
-
-def _not_empty(frame, path):
-    if not len(frame):
-        raise ValueError("there are no rows")
-    return frame
-
-
-def _read_parquet(pd, path):
+    kind, content = Path(path).suffix.lower(), _content(table, path)
     try:
-        frame = pd.read_parquet(path)
-    except ImportError as error:
-        raise ImportError("Parquet files need pyarrow: pip install pyarrow") from error
-    # An index with a name is a column that pandas put aside.
-    frame = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
-    return _not_empty(frame, path)
-
-
-def as_csv(frame):
-    """A data frame as CSV text."""
-    # Python writes a lone carriage return without quotes, and reads it as the end of a row.
-    quoting = csv.QUOTE_NONNUMERIC if _holds(frame, "\r") is not None else csv.QUOTE_MINIMAL
-    return frame.to_csv(index=False, lineterminator="\n", quoting=quoting)
-
-
-def _holds(frame, characters):
-    """Row and column of the first text that holds one of the characters, or None."""
-    for name in frame.columns:
-        found = frame[name].map(lambda cell: isinstance(cell, str) and not set(characters).isdisjoint(cell))
-        if found.any():
-            return int(found.to_numpy().argmax()), name
-    return None
-
-
-def write_table(frame, path):
-    """Write a data frame in the format that the ending of the name says."""
-    path = Path(path)
-    kind = path.suffix.lower()
-    if kind == ".csv":
-        path.write_text(as_csv(frame), encoding="utf-8", newline="")
-    elif kind == ".tsv":
-        path.write_text(_as_tsv(frame, path), encoding="utf-8", newline="")
-    elif kind in (".jsonl", ".ndjson"):
-        frame.to_json(path, orient="records", lines=True, force_ascii=False, date_format="iso")
-    elif kind == ".parquet":
-        try:
-            frame.to_parquet(path, index=False)
-        except ImportError as error:
-            raise ImportError("Parquet files need pyarrow: pip install pyarrow") from error
-    else:
-        raise ValueError(f"{path}: skbert writes {_FORMATS}.")
-
-
-def _as_tsv(frame, path):
-    breaks = "\t\n\r"
-    torn = [name for name in map(str, frame.columns) if not set(breaks).isdisjoint(name)]
-    if torn:
-        raise ValueError(f"{path}: the name {torn[0]!r} cannot stand in TSV; write .csv, .jsonl or .parquet.")
-    found = _holds(frame, breaks)
-    if found is not None:
+        if kind == ".parquet":
+            back = _from_parquet(path, io.BytesIO(content)).columns
+        else:
+            # As a reader does it who knows nothing but the ending.
+            back = _decode(content.decode("utf-8").removeprefix("\ufeff"), kind)
+    except ValueError as error:
+        raise ValueError(f"{path}: these names and rows would not be read back ({error}); write .jsonl.") from error
+    if list(back) != list(table.columns):
+        lost = [name for name in table.columns if name not in back]
         raise ValueError(
-            f"{path}: row {found[0]} of the column {found[1]!r} holds a tab or a line break, which TSV cannot; write "
-            ".csv, .jsonl or .parquet."
+            f"{path}: the name {(lost or list(back))[0]!r} would be read back as another; rename the column."
         )
-    text = frame.to_csv(sep="\t", index=False, lineterminator="\n", quoting=csv.QUOTE_NONE)
-    if _is_quoted(text):
-        raise ValueError(f"{path}: texts with double quotes would be read back as others; write .csv or .jsonl.")
-    return text
+    held = _HELD.get(kind, lambda cell: cell)
+    for name, column in table.as_cells().items():
+        if len(back[name]) != len(column):
+            raise ValueError(f"{path}: the column {name!r} would be read back with other rows; write .jsonl.")
+        for row, (cell, again) in enumerate(zip(column, back[name], strict=True)):
+            if not _cells.same(held(cell), again):
+                raise ValueError(
+                    f"{path}: row {row} of the column {name!r} holds {cell!r:.80}, which would be read back as "
+                    f"{again!r:.80}; write .jsonl or .parquet."
+                )
 
 
-def check_writable(frame, path):
-    """Refuse texts that the format of `path` cannot hold, before anything is computed."""
-    if Path(path).suffix.lower() == ".tsv":
-        _as_tsv(frame, path)
+def check_predictions(table, example, output):
+    """Refuse predictions that could not be written beside a table, before anything is computed.
+
+    Parameters
+    ----------
+    table : Table
+    example : dict of str to array
+        Columns like those that will be added; of as many rows, or else checked alone.
+    output : path or None
+        None is standard output.
+    """
+    if all(len(column) == len(table) for column in example.values()):
+        example = table.plus(example)
+    else:
+        example = Table(table.path, example)
+    if output is None:
+        check_shown(example, sys.stdout.encoding or "utf-8")
+    else:
+        check_writable(example, output)
 
 
-def check_output(path, kinds=(".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")):
-    """Refuse a name that could not be written in the end, before anything is computed."""
+def check_shown(table, encoding):
+    """Refuse a table that a terminal of this encoding cannot show as CSV, before anything is computed."""
+    for name, column in _cells.each(_cells.as_text, table.as_cells(), "CSV").items():
+        for row, text in enumerate([name, *column], start=-1):
+            try:
+                text.encode(encoding)
+            except UnicodeEncodeError as error:
+                where = f"the name {name!r}" if row < 0 else f"row {row} of the column {name!r}"
+                raise ValueError(
+                    f"Standard output is {encoding}, which has no {text[error.start]!r} as in {where}; name a file "
+                    "with --output, or set PYTHONIOENCODING=utf-8."
+                ) from error
+
+
+def check_output(path, kinds=TABLES, source=None):
+    """Refuse a name that could not be written in the end, before anything is computed.
+
+    Parameters
+    ----------
+    path : str or path
+    kinds : sequence of str
+        Endings that are allowed.
+    source : path, default=None
+        The file that is read, which must not be overwritten.
+    """
     path = Path(path)
     if path.suffix.lower() not in kinds:
         raise ValueError(f"{path}: the name must end in {', '.join(kinds)}.")
@@ -181,46 +310,45 @@ def check_output(path, kinds=(".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")):
         raise ValueError(f"{path} is a folder; give the name of a file.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
+    if source is not None and path.exists() and Path(source).exists() and path.samefile(source):
+        raise ValueError(f"{path} is the file that is read; give --output another name.")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: permission denied.")
+    if path.suffix.lower() == ".parquet":
+        _parquet.arrow()
     return path
 
 
-def column(frame, name, path):
-    """A column of a data frame; ValueError that lists those that are there."""
-    if name not in frame.columns:
-        raise ValueError(f"{path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}.")
-    return frame[name]
+def check_folder(path):
+    """Refuse a folder that could not be made or written to in the end, before anything is computed."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file; --output takes a folder.")
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{path} cannot be made: {there} is a file.")
+    if not os.access(there, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: permission denied.")
+    return path
 
 
-def texts_of(frame, names, path):
-    """Texts, or pairs of texts, of one or two columns."""
+# ---------------------------------------------------------------- texts
+
+
+def texts_of(table, names):
+    """Texts, or pairs of texts, of one or two columns; ValueError with file, column and row."""
     from skbert.text import check_texts
 
     if len(names) > 2:
         raise ValueError(f"--text was given {len(names)} times; once is texts, twice is pairs of texts.")
-    columns = [column(frame, name, path) for name in names]
-    texts = columns[0].to_numpy(object) if len(columns) == 1 else frame[list(names)]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--text was given {names[0]!r} twice; pairs are of two columns.")
+    columns = [[None if cell is _cells.ABSENT else cell for cell in table[name]] for name in names]
+    texts = pandas().DataFrame(dict(zip(names, columns, strict=True)), dtype=object)
+    if len(names) == 1:
+        texts = texts[names[0]].to_numpy(object)
     try:
         check_texts(texts)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}, {' and '.join(map(repr, names))}: {error}") from error
+        raise ValueError(f"{table.path}, {' and '.join(map(repr, names))}: {error}") from error
     return texts
-
-
-def labels_of(frame, name, path, regression=False):
-    """Labels, or numbers, of one column; ValueError with the first row in which there is none."""
-    values = column(frame, name, path)
-    missing = (values.isna() | values.map(lambda cell: isinstance(cell, str) and not cell.strip())).to_numpy(bool)
-    if missing.any():
-        raise ValueError(
-            f"{path}: {int(missing.sum())} rows have nothing in the column {name!r}, the first is row "
-            f"{missing.argmax()}."
-        )
-    if not regression:
-        # A column of whole numbers that once had gaps is stored as fractions.
-        whole = values.dtype.kind == "f" and (values % 1 == 0).all()
-        return values.astype(int).to_numpy() if whole else values.to_numpy()
-    numbers = pandas().to_numeric(values, errors="coerce").to_numpy(float)
-    if np.isnan(numbers).any():
-        row = int(np.isnan(numbers).argmax())
-        raise ValueError(f"{path}: row {row} of the column {name!r} is no number: {values.iloc[row]!r}.")
-    return numbers

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 
 import numpy as np
 import pandas as pd
@@ -10,44 +9,9 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, r2_score
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, recipes
-from skbert.cli import _commands as cli
 from skbert.cli._files import read_table, write_table
 from skbert.stability import _execution, read_runs
-
-QUICK = ["--set", "max_epochs=10", "--set", "batch_size=8", "--set", "learning_rate=5e-3", "--set", "layer_decay=1.0"]
-QUICK += ["--set", "device=cpu"]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command; gives its exit status, its output and its errors."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["skbert", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code or 0, *capsys.readouterr()
-
-    return command
-
-
-@pytest.fixture
-def table(tmp_path, texts, labels):
-    """Texts and labels as a CSV file."""
-    path = tmp_path / "train.csv"
-    pd.DataFrame({"text": texts, "label": labels, "score": np.arange(24) % 5}).to_csv(path, index=False)
-    return path
-
-
-@pytest.fixture
-def saved(run, table, tmp_path, tiny):
-    """The folder of an estimator that the command fitted."""
-    folder = tmp_path / "model"
-    status, out, _ = run("fit", table, "--output", folder, "--model", tiny(), "--reading", "maxcls", *QUICK)
-    assert status == 0
-    assert "24 texts, 10 epochs" in out
-    return folder
-
+from tests.cli.conftest import QUICK
 
 # ---------------------------------------------------------------- tables
 
@@ -444,12 +408,12 @@ _TEXTS = [
 def test_tsv__is_read_with_its_quotes_as_who_wrote_it_meant_them(tmp_path, texts):
     frame = pd.DataFrame({"text": texts, "label": ["a", "b", "a"]})
     frame.to_csv(tmp_path / "quoted.tsv", sep="\t", index=False)
-    assert read_table(tmp_path / "quoted.tsv")["text"].tolist() == texts
+    assert read_table(tmp_path / "quoted.tsv")["text"] == texts
     if not set("\t\n") & set("".join(texts)):
         frame.to_csv(tmp_path / "bare.tsv", sep="\t", index=False, quoting=csv.QUOTE_NONE)
-        assert read_table(tmp_path / "bare.tsv")["text"].tolist() == texts
+        assert read_table(tmp_path / "bare.tsv")["text"] == texts
         write_table(frame, tmp_path / "ours.tsv")
-        assert read_table(tmp_path / "ours.tsv")["text"].tolist() == texts
+        assert read_table(tmp_path / "ours.tsv")["text"] == texts
 
 
 def test_tsv__that_would_be_read_back_as_another_is_not_written(tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from skbert import MaxPoolBERTClassifier, MaxPoolBERTRegressor
-from skbert._targets import as_labels, as_numbers
+from skbert.estimators._targets import as_labels, as_numbers
 
 BITS = [[1, 0], [0, 1], [1, 1]]
 

@@ -1,0 +1,174 @@
+"""Cells of tables: which are missing, whether two are the same, and how text and JSON say them."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+
+import numpy as np
+
+from skbert.text import is_missing as is_no_value
+
+
+class _Absent:
+    """What stands for a key that a row of JSONL does not have, which is another thing than null."""
+
+    def __repr__(self):
+        return "(not there)"
+
+
+ABSENT = _Absent()
+
+
+class CannotHoldError(ValueError):
+    """A format has no way to say a value.
+
+    Parameters
+    ----------
+    what : str
+        The value, as "bytes" or "a tab".
+    advice : str
+        What to do about it.
+    """
+
+    def __init__(self, what, advice):
+        super().__init__(what)
+        self.advice = advice
+
+
+def as_values(column):
+    """A list or an array as a list of Python values."""
+    if not isinstance(column, np.ndarray):
+        return list(column)
+    if column.dtype == np.dtype("M8[ns]"):  # of which numpy makes ints
+        import pandas as pd
+
+        return pd.Series(column).tolist()
+    return column.tolist()
+
+
+def is_missing(cell):
+    """Whether a cell holds nothing: None, NaN, NA, NaT, or a key that is not there."""
+    return cell is ABSENT or (isinstance(cell, Decimal) and cell.is_nan()) or is_no_value(cell)
+
+
+def same(a, b):
+    """Whether two cells are the same: numbers by value, all else by type and value; all that is missing is alike."""
+    if is_missing(a) or is_missing(b):
+        return is_missing(a) and is_missing(b)
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, (list, tuple)):
+        return isinstance(b, (list, tuple)) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    return a == b
+
+
+def as_json(cell):
+    """A cell as JSON holds it: dates by ISO 8601, decimals and other exact values as text, NaN as null.
+
+    Raises
+    ------
+    CannotHoldError
+        Bytes, an infinity, a dict whose keys are no texts, or an object that nothing is known about.
+    """
+    if isinstance(cell, (str, bool, int)):
+        return cell
+    if is_missing(cell):
+        return None
+    if isinstance(cell, float):
+        if math.isinf(cell):
+            raise CannotHoldError(f"{cell!r}", "write .csv or .parquet")
+        return cell
+    if isinstance(cell, (list, tuple)):
+        return [as_json(item) for item in cell]
+    if isinstance(cell, dict):
+        if not all(isinstance(key, str) for key in cell):
+            raise CannotHoldError("a map whose keys are no texts", "write .parquet")
+        return {key: as_json(item) for key, item in cell.items()}
+    if isinstance(cell, (date, time)):  # a datetime is a date, and a Timestamp of pandas a datetime
+        return cell.isoformat()
+    return _plain_text(cell)
+
+
+def as_text(cell):
+    """A cell as CSV and TSV hold it: missing is empty, lists and dicts are JSON.
+
+    Raises
+    ------
+    CannotHoldError
+        Bytes, or an object that nothing is known about; in lists and dicts also what JSON cannot hold.
+    """
+    if isinstance(cell, str):
+        return cell
+    if is_missing(cell):
+        return ""
+    if isinstance(cell, (bool, int)):
+        return str(cell)
+    if isinstance(cell, float):
+        # The shortest text that reads back equal.
+        return repr(cell)
+    if isinstance(cell, datetime):
+        return cell.isoformat(" ")
+    if isinstance(cell, (date, time)):
+        return cell.isoformat()
+    if isinstance(cell, (list, tuple, dict)):
+        return json.dumps(as_json(cell), ensure_ascii=False)
+    return _plain_text(cell)
+
+
+def _plain_text(cell):
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        raise CannotHoldError("bytes", "write .parquet")
+    # Of pandas there are periods, intervals and offsets, which say themselves in full.
+    if isinstance(cell, (Decimal, timedelta)) or type(cell).__module__.partition(".")[0] in ("pandas", "uuid"):
+        return str(cell)
+    raise CannotHoldError(f"an object of type {type(cell).__name__}", "make a text of it, or leave the column out")
+
+
+def check_unicode(text):
+    """`text`; CannotHoldError for half of a surrogate pair, which no encoding of Unicode can write."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        what = f"half of a surrogate pair ({half!r} at character {error.start})"
+        raise CannotHoldError(what, "write .jsonl, or mend the text") from None
+    return text
+
+
+def each(convert, columns, kind, check_name=check_unicode):
+    """All cells of all columns, converted; a value that the format cannot hold is named with row and column.
+
+    Parameters
+    ----------
+    convert : callable
+        From a cell; raises CannotHoldError.
+    columns : dict of str to list
+    kind : str
+        Name of the format, such as "JSONL".
+    check_name : callable
+        Raises CannotHoldError for a name that the format cannot hold.
+
+    Returns
+    -------
+    dict of str to list
+    """
+    found = {}
+    for name, cells in columns.items():
+        try:
+            check_name(name)
+        except CannotHoldError as error:
+            raise ValueError(f"the name {name!r} holds {error}; rename the column.") from error
+        found[name] = done = []
+        for row, cell in enumerate(cells):
+            try:
+                done.append(convert(cell))
+            except CannotHoldError as error:
+                raise ValueError(
+                    f"row {row} of the column {name!r} holds {error}, which {kind} cannot; {error.advice}."
+                ) from error
+    return found

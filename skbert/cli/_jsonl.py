@@ -1,0 +1,66 @@
+"""JSONL: one object per line, read and written as it is, without a library that makes dates and floats of it."""
+
+from __future__ import annotations
+
+import json
+
+from skbert.cli._cells import ABSENT, as_json, each
+
+_EXAMPLE = 'every line must be an object such as {"text": "…", "label": "…"}'
+
+
+def decode(text):
+    """Columns out of the content of a file: a dict of name to list of what JSON holds.
+
+    A key that a row does not have is `ABSENT` there. A line ends where JSON says: at a line feed, and nowhere else.
+
+    Raises
+    ------
+    ValueError
+        A line that is no JSON, or no object, with its number.
+    """
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            rows.append(_row(line, number))
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name, ABSENT) for row in rows] for name in names}
+
+
+def _row(line, number):
+    try:
+        row = json.loads(line, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number} is no JSON: {error.msg} at character {error.colno}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"line {number}: {error}") from error
+    if not isinstance(row, dict):
+        kind = {list: "an array", str: "a text", type(None): "null", bool: "true or false"}.get(type(row), "a number")
+        raise ValueError(f"line {number} holds {kind}; {_EXAMPLE}")
+    return row
+
+
+def _object(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise ValueError(f"the key {twice!r} stands there twice")
+    return found
+
+
+def encode(columns):
+    """Columns as JSONL text; ValueError names row and column of what it cannot hold."""
+    held = each(lambda cell: cell if cell is ABSENT else as_json(cell), columns, "JSONL", check_name=str)
+    rows = zip(*held.values(), strict=True)
+    return "".join(f"{_line({n: c for n, c in zip(held, row, strict=True) if c is not ABSENT})}\n" for row in rows)
+
+
+def _line(row):
+    line = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:
+        # Half of a surrogate pair came in as an escape, and goes out as one.
+        return json.dumps(row, allow_nan=False)
+    return line
