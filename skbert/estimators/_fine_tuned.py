@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from skbert.encoder import check_boundary, check_own_family, load_encoder, make_
 from skbert.estimators._base import TextEstimator
 from skbert.estimators._labelled_texts import LabelledTexts
 from skbert.estimators._parameters import checked_parameters, dropout_asked, fine_tune_settings, model_asked
+from skbert.estimators._tasks import CallbackSupportMixin, EpochTasks, with_callbacks
 from skbert.estimators._validation_split import validation_split
 from skbert.networks import PooledEncoder
 from skbert.text import check_texts, warn_of_cuts
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class MaxPoolBERTBase(TextEstimator):
+class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
     """Base of `MaxPoolBERTClassifier` and `MaxPoolBERTRegressor`.
 
     A subclass says what its targets are: `_as_target` turns them into an array,
@@ -64,6 +66,7 @@ class MaxPoolBERTBase(TextEstimator):
         """
         return self._run(X, "pooled")
 
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike,
@@ -129,17 +132,23 @@ class MaxPoolBERTBase(TextEstimator):
         settings = fine_tune_settings(checked, device, precision)
         warm = checked["warm_start"] and hasattr(self, "_fitted")
 
-        train, task = self._read(X, y, sample_weight, checked, warm)
+        train, task, labels = self._read(X, y, sample_weight, checked, warm)
+        given = {"X": train.texts.rows(), "y": labels}
+        if sample_weight is not None:
+            given["metadata"] = {"sample_weight": train.weight}
         seeds = derive_seeds(self.random_state, self.init_seed, self.order_seed)
         train, valid = self._split(train, task, X_val, y_val, sample_weight_val, checked, seeds)
         if warm:
             fitted = self._model_to_go_on_with(train.texts)
         else:
             fitted = self._new_model(checked, task.n_outputs, train.texts, seeds)
+        tasks = self._tasks(given, checked, task, fitted, train.texts)
+        settings = replace(settings, callbacks=[*settings.callbacks, ("tasks", tasks)])
         result, verdict = self._train(fitted, train, valid, task.objective, checked, settings, seeds, warm)
         self._set_fitted(fitted, train.texts)
         self._adopt(task)
         self._record(result, verdict, warm)
+        tasks.end()
         if verdict.advice:
             warn(f"Fine-tuning failed ({verdict.status}): {verdict.advice}", ConvergenceWarning)
         return self
@@ -147,7 +156,7 @@ class MaxPoolBERTBase(TextEstimator):
     # ------------------------------------------------------------- from input to checked data
 
     def _read(self, X, y, sample_weight, checked, warm):
-        """The training texts as `LabelledTexts`, and the task that their targets make."""
+        """The training texts as `LabelledTexts`, the task that their targets make, and the targets as an array."""
         name = type(self).__name__
         check_targets_given(y, name)
         texts = check_texts(X, name)
@@ -159,7 +168,7 @@ class MaxPoolBERTBase(TextEstimator):
         if len(kept) < len(texts):
             texts, y, weight = texts.take(kept), y[kept], weight[kept]
         task = self._make_task(y, weight, checked, warm)
-        return LabelledTexts(texts, task.encode(y, "y"), weight), task
+        return LabelledTexts(texts, task.encode(y, "y"), weight), task, y
 
     def _split(self, train, task, X_val, y_val, sample_weight_val, checked, seeds):
         """Training and validation texts; the latter may be None."""
@@ -180,6 +189,17 @@ class MaxPoolBERTBase(TextEstimator):
         fraction = checked["validation_fraction"]
         rows = validation_split(len(train), train.target.strata, names, fraction, seeds.split)
         return tuple(map(train.take, rows))
+
+    def _tasks(self, given, checked, task, fitted, texts):
+        """The tasks of this fit, for callbacks of scikit-learn."""
+
+        def finished(tensors):
+            twin = type(self).__new__(type(self))
+            twin._set_fitted(fitted.with_weights(tensors), texts)
+            twin._adopt(task)
+            return vars(twin)
+
+        return EpochTasks(self, checked["max_epochs"], given, finished)
 
     # ------------------------------------------------------------- the model that is trained
 

@@ -59,6 +59,10 @@ class FittedModel:
         blueprint = self.blueprint.for_columns(texts)
         return FittedModel.from_tensors(self.tensors(), blueprint, self.tokenizer_files, self._tokenizer)
 
+    def with_weights(self, tensors):
+        """The same model with these weights, a dict of name to numpy array; the tokenizer is shared."""
+        return FittedModel.from_tensors(tensors, self.blueprint, self.tokenizer_files, self._tokenizer)
+
     @classmethod
     def from_tensors(cls, tensors, blueprint, tokenizer_files, tokenizer=None):
         """A fitted model whose module is built from arrays when it is first needed."""

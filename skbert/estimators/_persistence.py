@@ -87,7 +87,7 @@ class PersistenceMixin:
                     raise TypeError(
                         f"These classes cannot be saved ({error}); fit on texts, numbers or dates."
                     ) from error
-                dropped.append(name)
+                dropped.append(_SHOWN.get(name, name))
         if dropped:
             warn(
                 f"Not saved, as JSON cannot hold them: {', '.join(dropped)}. Parameters come back as None, "
@@ -147,6 +147,10 @@ class PersistenceMixin:
             for setter, requests in state.get("requests", {}).items():
                 getattr(estimator, setter)(**requests)
         return estimator
+
+
+# What users call an attribute that scikit-learn keeps for them.
+_SHOWN = {"_skl_callbacks": "callbacks of set_callbacks"}
 
 
 def _requests(estimator):

@@ -66,7 +66,8 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
     # The swap needs the table where it will be trained; skorch would move it only later.
     with giving_up(lambda: too_large(module, settings)):
         module.to(settings.device)
-    table = pretrained.get(_table_name(module))
+    table_name = _table_name(module)
+    table = pretrained.get(table_name)
     with ExitStack() as stack:
         vocabulary = stack.enter_context(occurring_rows(module, [train, valid], table))
         with giving_up(lambda: too_large(module, settings)):
@@ -87,6 +88,7 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
             notice,
             targets=targets,
             note_step=vocabulary.note_step,
+            weights=lambda: _weights_by_now(module, table_name, vocabulary.table),
         )
         net.initialize()
         try:
@@ -108,6 +110,20 @@ def _table_name(module):
     """Name of the table of token embeddings among the parameters of `module`."""
     table = module.encoder.get_input_embeddings().weight
     return next(name for name, parameter in module.named_parameters() if parameter is table)
+
+
+def _weights_by_now(module, table_name, whole_table):
+    """All weights amid training, under the names and in the shapes of a module that nobody trains; copied to numpy."""
+    tensors = {name.replace(_MIXED, ".weight"): tensor for name, tensor in module.state_dict().items()}
+    if whole_table is not None:
+        prefix = table_name.removesuffix("weight")
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(prefix)}
+        tensors[table_name] = whole_table()
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
+
+
+# Where `mixed` has put a weight.
+_MIXED = ".parametrizations.weight.original"
 
 
 def _targets(module, pretrained, rows):

@@ -72,9 +72,11 @@ class FineTuneNet(NeuralNet):
         Pretrained weights, for `pretrained_decay`.
     note_step : callable
         Called at every step that trains the table of token embeddings; see `Vocabulary`.
+    weights : callable
+        Gives all weights as they are by now, as a dict of name to numpy array; for callbacks.
     """
 
-    def __init__(self, module, criterion, settings, seeds, n_train, valid, notice, *, targets, note_step):
+    def __init__(self, module, criterion, settings, seeds, n_train, valid, notice, *, targets, note_step, weights):
         callbacks = [("schedule", Schedule()), *settings.callbacks]
         if settings.verbose == 1:
             callbacks.append(("progress", Progress()))
@@ -98,7 +100,7 @@ class FineTuneNet(NeuralNet):
         self.settings = settings
         self.notice = notice
         self.targets = targets
-        self.note_step = note_step
+        self.note_step, self.weights = note_step, weights
         self.n_steps = settings.max_epochs * -(-n_train // settings.batch_size)
         self.micro_batch = settings.batch_size
         self.order = np.random.default_rng(seeds.order)

@@ -46,11 +46,14 @@ class Vocabulary:
     note_step : callable
         To be called at every step that trains the table, with its ``lr * weight_decay`` and
         its ``lr * pretrained_decay``.
+    table : callable or None
+        Gives the whole table as it is by now; None where it stands in the module.
     """
 
     datasets: list
     rows: torch.Tensor | None
     note_step: object
+    table: object = None
 
 
 @contextmanager
@@ -85,15 +88,20 @@ def occurring_rows(module, datasets, pretrained=None):
     small = _OccurringRows(full.weight.detach()[rows].clone(), padding_idx)
     module.encoder.set_input_embeddings(small)
 
+    def bring_up(table):
+        with torch.no_grad():
+            table.mul_(small.kept)
+            if pretrained is not None:
+                table.add_(pretrained.to(table.device) * small.pulled)
+            table[rows] = small.weight
+        return table
+
     try:
-        yield Vocabulary([_with_new_ids(dataset, place) for dataset in datasets], rows, small.note_step)
+        datasets = [_with_new_ids(dataset, place) for dataset in datasets]
+        yield Vocabulary(datasets, rows, small.note_step, lambda: bring_up(full.weight.detach().clone()))
     finally:
         module.encoder.set_input_embeddings(full)
-        with torch.no_grad():
-            full.weight.mul_(small.kept)
-            if pretrained is not None:
-                full.weight.add_(pretrained.to(full.weight.device) * small.pulled)
-            full.weight[rows] = small.weight
+        bring_up(full.weight)
 
 
 def _with_new_ids(dataset, place):
