@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import time
@@ -13,19 +14,19 @@ from skbert.errors import RunStoreError
 from skbert.stability._run import DESIGN, OUTCOME
 
 # Of the layout of the tables; a file of another number is refused.
-FORMAT = 1
+FORMAT = 2
 # Seconds to wait for another process that writes.
 _PATIENCE = 60
 # "skbt", in the header of the file: what else SQLite has written is not ours to touch.
 _APPLICATION_ID = 0x736B6274
 _COLUMNS = (*DESIGN, *OUTCOME, "scores", "finished")
 _TABLES = f"""
-CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL);
 CREATE TABLE runs (
     variant TEXT NOT NULL, size INTEGER NOT NULL, draw INTEGER NOT NULL,
     random_state INTEGER, init_seed INTEGER, order_seed INTEGER,
     status TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL, n_iter INTEGER,
-    scores TEXT NOT NULL, finished TEXT NOT NULL
+    scores TEXT NOT NULL, finished TEXT NOT NULL, digest TEXT NOT NULL
 );
 CREATE UNIQUE INDEX one_of_each ON runs (
     variant, size, draw, ifnull(random_state, -1), ifnull(init_seed, -1), ifnull(order_seed, -1)
@@ -38,7 +39,8 @@ PRAGMA user_version = {FORMAT};
 class RunStore:
     """Runs by their design, in a file or, with ``path=None``, in memory.
 
-    Several processes may write to one file; what two of them did both is kept once.
+    Several processes may write to one file; what two of them did both is kept once. Every row carries a checksum, so
+    that a byte that flipped on the disk is found, and never read as another score.
 
     Parameters
     ----------
@@ -78,18 +80,14 @@ class RunStore:
         n_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if n_tables and connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
             raise RunStoreError(f"{self.path} is a database of something else; name another file as store.")
+        _check_whole(connection, self.path)
         # SQLite does not wait by itself for others who do the same at this moment.
         _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
         # A run that was told to be stored is still there after a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         if not n_tables:
             self._create()
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found != FORMAT:
-            raise RunStoreError(
-                f"{self.path} was written in format {found}, this version of skbert reads {FORMAT}. Use the version "
-                "that wrote it, or another file."
-            )
+        _check_format(connection, self.path)
 
     def _create(self):
         self._connection.execute("BEGIN IMMEDIATE")
@@ -113,20 +111,20 @@ class RunStore:
 
     def facts(self):
         """What the store belongs to, a dict of name to JSON value; {} for a new one."""
-        return _facts(self._connection)
+        return self._undamaged(_facts)
 
     def adopt(self, facts):
         """Write what the store belongs to, unless that was written before."""
-        rows = [(name, json.dumps(value, ensure_ascii=False)) for name, value in facts.items()]
+        rows = [_signed((name, json.dumps(value, ensure_ascii=False))) for name, value in facts.items()]
         self._connection.execute("BEGIN IMMEDIATE")
         if not self._connection.execute("SELECT count(*) FROM study").fetchone()[0]:
-            self._connection.executemany("INSERT INTO study VALUES (?, ?)", rows)
+            self._connection.executemany("INSERT INTO study VALUES (?, ?, ?)", rows)
         self._connection.execute("COMMIT")
 
     def replace(self, name, value):
         """Write one fact anew."""
-        content = json.dumps(value, ensure_ascii=False)
-        self._connection.execute("UPDATE study SET value = ? WHERE name = ?", [content, name])
+        row = _signed((name, json.dumps(value, ensure_ascii=False)))
+        self._connection.execute("INSERT OR REPLACE INTO study VALUES (?, ?, ?)", row)
 
     # ------------------------------------------------------------- runs
 
@@ -142,13 +140,19 @@ class RunStore:
             computed) and ``finished``.
         """
         outcome = {**outcome, "scores": json.dumps(outcome["scores"])}
-        row = [{**key, **outcome}[name] for name in _COLUMNS]
+        row = _signed([{**key, **outcome}[name] for name in _COLUMNS])
         places = ", ".join("?" for _ in row)
-        self._connection.execute(f"INSERT OR IGNORE INTO runs ({', '.join(_COLUMNS)}) VALUES ({places})", row)
+        self._connection.execute(f"INSERT OR IGNORE INTO runs ({', '.join(_COLUMNS)}, digest) VALUES ({places})", row)
 
     def runs(self):
         """All runs, as dicts of the entries that `add` takes, in the order in which they were stored."""
-        return _runs(self._connection)
+        return self._undamaged(_runs)
+
+    def _undamaged(self, read):
+        try:
+            return read(self._connection, self.path)
+        except sqlite3.DatabaseError as error:
+            raise RunStoreError(_damaged(self.path, error)) from error
 
     def drop_failed(self):
         """Forget the runs that failed without any score; returns how many there were."""
@@ -202,7 +206,7 @@ def _read_settled(path):
     nobody_writes = not before[0]
     try:
         found, error = _read(path, immutable=nobody_writes), None
-    except sqlite3.Error as raised:
+    except (sqlite3.Error, RunStoreError) as raised:
         found, error = None, raised
     if (nobody_writes or error) and _state(path) != before:
         raise sqlite3.OperationalError(f"{path} was locked by another process") from error
@@ -225,18 +229,67 @@ def _read(path, immutable):
         connection.execute("BEGIN")
         n_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         owner = connection.execute("PRAGMA application_id").fetchone()[0]
+        if owner == _APPLICATION_ID:
+            _check_whole(connection, path)
         if not n_tables and owner in (0, _APPLICATION_ID):
             return {}, []
-        return (_facts(connection), _runs(connection)) if owner == _APPLICATION_ID else None
+        if owner != _APPLICATION_ID:
+            return None
+        _check_format(connection, path)
+        return _facts(connection, path), _runs(connection, path)
 
 
-def _facts(connection):
-    return {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM study")}
+def _facts(connection, path):
+    rows = _select(connection, "SELECT name, value, digest FROM study", path)
+    return {name: json.loads(value) for name, value in rows}
 
 
-def _runs(connection):
-    rows = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM runs ORDER BY rowid")
+def _runs(connection, path):
+    rows = _select(connection, f"SELECT {', '.join(_COLUMNS)}, digest FROM runs ORDER BY rowid", path)
     found = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
     for run in found:
         run["scores"] = json.loads(run["scores"])
     return found
+
+
+def _select(connection, query, path):
+    """Rows without their checksums, which are the last column of the query."""
+    return [_checked(row, path) for row in connection.execute(query)]
+
+
+# ---------------------------------------------------------------- damage
+
+
+def _check_whole(connection, path):
+    """Refuse a file whose pages do not fit together, as one that was cut or in which bytes flipped."""
+    found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if found != "ok":
+        raise RunStoreError(_damaged(path, found))
+
+
+def _check_format(connection, path):
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found != FORMAT:
+        raise RunStoreError(
+            f"{path} was written in format {found}, this version of skbert reads {FORMAT}. Use the version "
+            "that wrote it, or another file."
+        )
+
+
+def _signed(row):
+    """A row with its checksum behind it."""
+    # SQLite gives some whole numbers back as floats, or the reverse.
+    plain = [int(value) if isinstance(value, float) and value.is_integer() else value for value in row]
+    return [*row, hashlib.sha256(repr(plain).encode("utf-8", "backslashreplace")).hexdigest()[:16]]
+
+
+def _checked(row, path):
+    """A row without its checksum; RunStoreError where it does not fit."""
+    *row, digest = row
+    if _signed(row)[-1] != digest:
+        raise RunStoreError(_damaged(path, "a row is not as it was written: its checksum differs"))
+    return row
+
+
+def _damaged(path, why):
+    return f"{path} is damaged ({why}). Restore it from a copy, or name another file as store."

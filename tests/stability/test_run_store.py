@@ -214,7 +214,7 @@ def test_store_of_another_format__is_refused(data, tmp_path):
     study(store=path).fit(*data)
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(RunStoreError, match="written in format 99, this version of skbert reads 1"):
+    with pytest.raises(RunStoreError, match="written in format 99, this version of skbert reads 2"):
         study(store=path).fit(*data)
 
 
@@ -239,3 +239,62 @@ def test_workers__end_with_the_study_that_was_killed(tmp_path):
     # Whoever reads the output of the study waits until all who might write to it are gone; the workers are at the
     # gate, which nobody opens.
     process.communicate(timeout=LIMIT / 2)
+
+
+# ---------------------------------------------------------------- damage
+
+
+def damaged(path, folder, change):
+    """A copy of a store whose content was changed."""
+    copy = folder / "damaged.sqlite"
+    content = bytearray(path.read_bytes())
+    change(content)
+    copy.write_bytes(content)
+    return copy
+
+
+@pytest.fixture
+def finished(data, tmp_path):
+    """A store of finished runs."""
+    path = tmp_path / "runs.sqlite"
+    study(store=path, variants={"a": {}, "b": {"luck": 0.9}}).fit(*data)
+    return path
+
+
+@pytest.mark.parametrize("text", [b"accuracy", b'"f1_macro": 0.', b"text", b"ok", b"seed of the study"])
+def test_byte_that_flipped__is_never_read_as_another_run(finished, tmp_path, text):
+    before, content = read_runs(finished), finished.read_bytes()
+    places = [place for place in range(len(content)) if content.startswith(text, place)]
+    assert places
+    for place in places:
+        flipped = place + len(text) - 1
+        path = damaged(finished, tmp_path, lambda content, at=flipped: content.__setitem__(at, content[at] ^ 1))
+        found = runs_or_error(path)
+        if isinstance(found, str):
+            assert "is damaged" in found
+        else:  # a place that nothing stands at any more
+            same(found, before)
+
+
+def runs_or_error(path):
+    try:
+        return read_runs(path)
+    except RunStoreError as error:
+        return str(error)
+
+
+def test_score_that_was_changed__is_refused_by_the_study_too(finished, data):
+    with sqlite3.connect(finished) as connection:
+        connection.execute("UPDATE runs SET scores = replace(scores, '0.', '0.9') WHERE rowid = 2")
+    for read in (lambda: read_runs(finished), lambda: forget_failed(finished)):
+        with pytest.raises(RunStoreError, match=r"is damaged .*its checksum differs.*Restore it from a copy"):
+            read()
+    with pytest.raises(RunStoreError, match="is damaged"):
+        study(store=finished, variants={"a": {}, "b": {"luck": 0.9}}).fit(*data)
+
+
+def test_store_that_was_cut__is_refused(finished, tmp_path):
+    for size in (100, 5_000, len(finished.read_bytes()) - 1):
+        path = damaged(finished, tmp_path, lambda content, size=size: content.__delitem__(slice(size, None)))
+        with pytest.raises(RunStoreError, match=r"damaged\.sqlite"):
+            read_runs(path)
