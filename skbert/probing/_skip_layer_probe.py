@@ -237,11 +237,11 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         check_verbose(self.verbose)
         seed = derive_seeds(self.random_state).split
         score = make_scorer_of_outputs(self.scoring)
-        X, y, groups = self._check_data(X, y, groups)
         estimator = MaxPoolBERTClassifier() if self.estimator is None else self.estimator
         # Before anything is trained: what cannot be probed should not cost a fit.
         if split_estimator(estimator).before is None:
             check_texts(X, type(self).__name__)
+        X, y, groups = self._check_data(X, y, groups)
         if isinstance(self.cv, str) and self.cv == "prefit":
             check_is_fitted(estimator)
             classes, models = np.asarray(estimator.classes_), [(estimator, np.arange(len(y)))]

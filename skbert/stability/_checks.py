@@ -9,12 +9,13 @@ from os import PathLike
 import numpy as np
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import get_scorer
-from sklearn.utils import indexable
+from sklearn.utils import get_tags, indexable
 
 from skbert._shared import check_int, check_not_a_string, check_targets_given, pandas
 from skbert.estimators import as_labels, as_numbers
 from skbert.stability import _draws as draws
 from skbert.stability._run import DESIGN, OUTCOME
+from skbert.text import check_texts
 
 
 def resolve_scoring(scoring, regression=False):
@@ -61,6 +62,15 @@ def check_store_name(store):
         raise ValueError(f"store must be the name of a file, such as 'runs.sqlite', or None, got {store!r}")
     if store == "memory":
         raise ValueError("store names a file, such as 'runs.sqlite'; leave it None to keep runs in memory.")
+
+
+def check_readable(X, variants):
+    """Let texts be texts where a variant takes nothing else: whatever it cannot read would fail in every run."""
+    for name, estimator in variants.items():
+        if hasattr(estimator, "__sklearn_tags__"):
+            tags = get_tags(estimator).input_tags
+            if tags.string and not tags.two_d_array:
+                check_texts(X, f"the variant {name!r}")
 
 
 def check_data(X, y, groups, regression):

@@ -14,7 +14,14 @@ from skbert._shared import check_verbose, derive_seeds, pandas, warn
 from skbert.errors import RunStoreError
 from skbert.estimators import MaxPoolBERTClassifier
 from skbert.stability import _draws as draws
-from skbert.stability._checks import check_classes, check_data, check_scorers, check_store_name, resolve_scoring
+from skbert.stability._checks import (
+    check_classes,
+    check_data,
+    check_readable,
+    check_scorers,
+    check_store_name,
+    resolve_scoring,
+)
 from skbert.stability._design import (
     draw_rng,
     is_regression,
@@ -240,6 +247,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
         variants = resolve_variants(estimator, self.variants)
         regression = is_regression(variants)
         scoring = resolve_scoring(self.scoring, regression)
+        check_readable(X, variants)
         X, y, given_groups, keys, strata = check_data(X, y, groups, regression)
         baselines = resolve_baselines(self.baselines, variants, regression, texts=draws.holds_texts(X))
         estimators = {**variants, **baselines}

@@ -354,7 +354,7 @@ def test_scorers_that_do_not_suit_the_targets__are_refused_before_anything_runs(
     with pytest.raises(ValueError, match="scoring='f1' does not suit these labels"):
         study(scoring=("accuracy", "f1")).fit(*data)
     with pytest.raises(ValueError, match="scoring='accuracy' does not suit these numbers"):
-        StabilityStudy(make_pipeline(TfidfVectorizer(), Ridge()), seeds=2).fit(
+        StabilityStudy(make_pipeline(TfidfVectorizer(), Ridge()), seeds=2, scoring="accuracy").fit(
             data[0], np.random.default_rng(0).random(60)
         )
     assert diary == []
@@ -459,3 +459,10 @@ def str_upper(X):
 
 def str_lower(X):
     return [text.lower() for text in X]
+
+
+@pytest.mark.parametrize("X", [np.zeros((6, 1)), pd.DataFrame({"text": range(6)}), pd.DataFrame([["a", "b", "c"]] * 6)])
+def test_what_a_variant_cannot_read__is_refused_before_anything_runs(X, tiny):
+    clf = MaxPoolBERTClassifier(tiny())
+    with pytest.raises((TypeError, ValueError), match=r"row 0 holds|X has 3 columns"):
+        StabilityStudy(DummyClassifier(), {"dummy": {}, "encoder": clf}, seeds=1, baselines=()).fit(X, ["a", "b"] * 3)
