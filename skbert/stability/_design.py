@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skbert._shared import check_int, warn
-from skbert.stability._fingerprint import without_addresses
 from skbert.stability._run import SEEDS, Run
 from skbert.text import check_texts
 
@@ -111,6 +111,12 @@ def _grid_points(grid):
     if len(named) < len(points):
         raise ValueError("Two points of the grid look alike when printed; give variants names: {name: parameters}.")
     return named
+
+
+def without_addresses(text):
+    """What Python prints of an object, without where it stood in memory: that is another in every process."""
+    text = re.sub(r"<function (\S+) at 0x[0-9a-fA-F]+>", r"\1", text)
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def _holds_points(variants):

@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import json
 import platform
-import re
 import types
 from collections import Counter
 from collections.abc import Mapping, Set
@@ -165,12 +164,6 @@ def _describe_object(value, inner):
         return {"object": _name(type(value)), "hash": joblib.hash(value)}
     except Exception:
         return {"unknown": _name(type(value))}
-
-
-def without_addresses(text):
-    """What Python prints of an object, without where it stood in memory: that is another in every process."""
-    text = re.sub(r"<function (\S+) at 0x[0-9a-fA-F]+>", r"\1", text)
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def _name(thing):

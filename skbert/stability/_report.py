@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from skbert.plots import StabilityDisplay
-from skbert.stability._fingerprint import without_addresses
+from skbert.stability._design import without_addresses
 
 # Failed runs that are listed one by one; the rest is counted.
 _MOST_FAILED = 50
