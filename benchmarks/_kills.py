@@ -1,6 +1,5 @@
 """A study with two workers that is killed at random moments: is what was finished there, is the result the same?"""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,11 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks._study_to_kill import KEY, studied_texts, study
+from benchmarks._study_to_kill import studied_texts, study
 from skbert.errors import RunStoreError
 from skbert.stability import read_runs
 
 _ROOT = Path(__file__).parents[1]
+_KEY = ["variant", "size", "draw", "random_state"]
 
 
 def count_kills(folder, n_kills, rng, say):
@@ -31,32 +31,28 @@ def count_kills(folder, n_kills, rng, say):
     counts, wrong = Counter(), []
     expected = _plain(study(None, n_jobs=1).fit(*studied_texts()).results_)
     with _Studies() as studies:
-        process, start = studies.begin(*_new(folder, "undisturbed")), time.monotonic()
+        process, start = studies.begin(folder / "undisturbed.sqlite"), time.monotonic()
         studies.wait(process)
         length = time.monotonic() - start
         say(f"an undisturbed study takes {length:.1f} s")
-        store, notes = _new(folder, 0)
+        store = folder / "0.sqlite"
         while _n_kills(counts) < n_kills or _stored(store):
-            before, n_before = _stored(store), _n_kills(counts)
+            seen, n_before = _stored(store), _n_kills(counts)
             # In the end, what is left over is done without a kill.
             moment = length * rng.random() if n_before < n_kills else None
-            counts[studies.kill_at(moment, store, notes, a_worker=rng.random() < 0.3)] += 1
-            _check(store, notes, before, counts, wrong)
+            counts[studies.kill_at(moment, store, seen, a_worker=rng.random() < 0.3)] += 1
+            _check(store, seen, counts, wrong)
             if len(_stored(store)) == len(expected):
                 _check_results(store, expected, counts, wrong)
-                store, notes = _new(folder, counts["studies completed"])
+                store = folder / f"{counts['studies completed']}.sqlite"
             if _n_kills(counts) % 10 == 0 and _n_kills(counts) > n_before:
                 say(f"{_n_kills(counts)} of {n_kills} kills")
-    counts["finished runs"] = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in folder.glob("*.notes"))
+    counts["finished runs"] = len(expected) * counts["studies completed"]
     return counts, wrong
 
 
 def _n_kills(counts):
     return counts["study killed"] + counts["worker killed"]
-
-
-def _new(folder, name):
-    return folder / f"runs-{name}.sqlite", folder / f"runs-{name}.notes"
 
 
 class _Studies:
@@ -73,25 +69,29 @@ class _Studies:
         self._server.stdin.close()
         self._server.wait()
 
-    def begin(self, store, notes):
+    def begin(self, store):
         """Start a study; gives the number of its process."""
-        self._server.stdin.write(f"{store}\t{notes}\n")
+        self._server.stdin.write(f"{store}\n")
         self._server.stdin.flush()
         return int(self._server.stdout.readline())
 
-    def wait(self, process, seconds=None):
-        """Wait until a study is over, or this long; gives whether it is over."""
+    def wait(self, process, seconds=None, look=lambda: None):
+        """Wait until a study is over, or this long, and look meanwhile; gives whether it is over."""
         end = None if seconds is None else time.monotonic() + seconds
         while Path(f"/proc/{process}").exists():
             if end is not None and time.monotonic() >= end:
                 return False
-            time.sleep(0.005)
+            look()
+            time.sleep(0.02)
         return True
 
-    def kill_at(self, moment, store, notes, a_worker):
-        """Start a study and kill it, or a worker of it, at that moment; None lets it come to its end."""
-        process = self.begin(store, notes)
-        if self.wait(process, moment):
+    def kill_at(self, moment, store, seen, a_worker):
+        """Start a study and kill it, or a worker of it, at that moment; None lets it come to its end.
+
+        What is in the store meanwhile is added to `seen`.
+        """
+        process = self.begin(store)
+        if self.wait(process, moment, lambda: seen.update(_stored(store))):
             return "over before"
         workers = _workers_of(process) if a_worker else []
         os.kill(workers[-1] if workers else process, signal.SIGKILL)
@@ -122,20 +122,17 @@ def _stored(store):
     except RunStoreError:
         # Killed before its first run: whatever was stored and is gone now, is found by its key.
         return {}
-    return {tuple(str(row[name]) for name in KEY): row for row in rows}
+    return {tuple(str(row[name]) for name in _KEY): row for row in rows}
 
 
-def _check(store, notes, before, counts, wrong):
+def _check(store, seen, counts, wrong):
+    """Whether all that was ever seen in a store is in it, as it was."""
     after = _stored(store)
-    noted = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
-    # A line that the kill cut short is of a run that was stored before.
-    noted = [json.loads(line) for line in noted if line.endswith("]")]
-    keys = {*before, *(tuple("<NA>" if value is None else str(value) for value in key) for key in noted)}
-    for key in sorted(keys - set(after)):
+    for key in set(seen) - set(after):
         counts["lost"] += 1
         wrong.append(f"{store.name}: lost {key}")
-    for key in set(before) & set(after):
-        if not pd.Series(before[key]).equals(pd.Series(after[key])):
+    for key in set(seen) & set(after):
+        if not pd.Series(seen[key]).equals(pd.Series(after[key])):
             counts["changed"] += 1
             wrong.append(f"{store.name}: changed {key}")
 

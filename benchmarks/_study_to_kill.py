@@ -1,18 +1,16 @@
-"""A study of quick models, run in processes of its own, which note each run that was stored.
+"""A study of quick models, run in processes of its own.
 
 python -m benchmarks._study_to_kill
 
-For each line "STORE<tab>NOTES" on standard input a process does the study with two workers, and its number is printed.
+For each store that is named on standard input a process does the study with two workers, and its number is printed.
 All are forks of this one, which has imported everything already: else a hundred starts would take an hour.
 """
 
-import json
 import os
 import signal
 import sys
 import time
 
-import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -20,9 +18,6 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skbert import StabilityStudy
 from skbert.datasets import load_helpdesk
-from skbert.stability import _run_store
-
-KEY = ["variant", "size", "draw", "random_state"]
 
 
 def slowly(X):
@@ -46,29 +41,17 @@ def study(store, n_jobs):
     return StabilityStudy(model, variants, store=store, n_jobs=n_jobs, **given)
 
 
-def _note_what_is_stored(notes):
-    """Write the key of each run to a file once the store has said that it is kept."""
-    add = _run_store.RunStore.add
-
-    def add_and_note(self, key, outcome):
-        add(self, key, outcome)
-        with open(notes, "a", encoding="utf-8") as file:
-            file.write(json.dumps([key[name] for name in KEY], default=np.ndarray.item) + "\n")
-
-    _run_store.RunStore.add = add_and_note
-
-
 def serve():
     """Fork a process for every line, until there are no more."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     for line in sys.stdin:
         child = os.fork()
         if not child:
-            _do_study(*line.rstrip("\n").split("\t"))
+            _do_study(line.rstrip("\n"))
         print(child, flush=True)
 
 
-def _do_study(store, notes):
+def _do_study(store):
     from joblib.externals.loky.backend.context import set_start_method
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -76,7 +59,6 @@ def _do_study(store, notes):
     for stream in range(3):
         os.dup2(nowhere, stream)
     set_start_method("fork", force=True)
-    _note_what_is_stored(notes)
     try:
         study(store, n_jobs=2).fit(*studied_texts())
     finally:

@@ -58,7 +58,7 @@ def _kills(folder, options, rng):
     rows = [
         ("kills of the study itself", counts["study killed"]),
         ("kills of one of its two workers", counts["worker killed"]),
-        ("finished runs, as the store said", counts["finished runs"]),
+        ("runs that were finished and seen in a store", counts["finished runs"]),
         ("of them lost", counts["lost"]),
         ("of them changed", counts["changed"]),
         ("studies that were brought to their end", counts["studies completed"]),
