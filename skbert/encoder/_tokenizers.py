@@ -72,7 +72,7 @@ def tokenizer_files(tokenizer, folder):
     return {path.name: path.read_bytes() for path in sorted(found)}
 
 
-_checked = set()
+_checked: set[bytes] = set()
 
 
 def check_copy(tokenizer, files):
