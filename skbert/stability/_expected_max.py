@@ -77,6 +77,7 @@ def expected_max(
     0.75
     """
     checked, counts = _check(scores, n, method)
+    _warn_of_too_many(counts, checked)
     chosen_by = checked if by is None else _check_by(by, checked)
     scored = ~np.isnan(checked)
     values = _by_rank(checked[scored], chosen_by[scored])
@@ -134,12 +135,16 @@ def _check(scores, n, method):
     most = max(counts, default=0)
     if most > len(scores) and method == "unbiased":
         raise ValueError(f"n={most} is more than the {len(scores)} runs there are; the best of so many is not known.")
+    return scores, counts
+
+
+def _warn_of_too_many(counts, scores):
+    most = max(counts, default=0)
     if most > len(scores) > 0:
         warn(
             f"n={most} is more than the {len(scores)} runs that were seen. The expected best of so many cannot be "
             "above the largest score among them, and is too low."
         )
-    return scores, counts
 
 
 def _check_by(by, scores):
