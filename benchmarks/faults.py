@@ -43,7 +43,7 @@ def main(arguments=None):
         tables.append(table)
         wrong += found
     text = _page(tables, wrong, options.seed, time.monotonic() - start)
-    print(text)
+    print(text, end="")
     if options.report is not None:
         options.report.write_text(text, encoding="utf-8")
     return int(bool(wrong))
