@@ -58,9 +58,9 @@ def _kills(folder, options, rng):
     rows = [
         ("kills of the study itself", counts["study killed"]),
         ("kills of one of its two workers", counts["worker killed"]),
-        ("runs that were finished and seen in a store", counts["finished runs"]),
-        ("of them lost", counts["lost"]),
-        ("of them changed", counts["changed"]),
+        ("runs of the studies that were brought to their end", counts["finished runs"]),
+        ("runs seen in a store at any moment and lost later", counts["lost"]),
+        ("runs seen in a store and changed later", counts["changed"]),
         ("studies that were brought to their end", counts["studies completed"]),
         ("of them with other results than without a kill", counts["other results"]),
     ]
