@@ -1,7 +1,7 @@
-"""Dropout that does not cost more than what it is applied to.
+"""Dropout that costs no more than the operation it is applied to.
 
-torch draws a float for every element on the CPU, which takes a tenth of a training
-step of a small encoder. Sixteen random bits an element decide just as well.
+On the CPU, torch draws a float for every element, which takes a tenth of a training
+step of a small encoder. Sixteen random bits per element are enough.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ _LEVELS = 2**16
 
 
 def dropout(x, p):
-    """Set each element of `x` to 0 with probability `p` and scale the others so that the mean stays.
+    """Set each element of `x` to 0 with probability `p` and scale the others so that the mean does not change.
 
-    Draws from torch's generator of the device of `x`. On the CPU, `p` is rounded to a multiple of 2**-16,
-    and the scale is that of the rounded one.
+    The random bits come from torch's generator of the device of `x`. On the CPU, `p` is rounded to a multiple of
+    2**-16, and the scale belongs to the rounded value.
     """
     if p == 0.0 or x.device.type != "cpu":
         return F.dropout(x, p) if p else x
@@ -30,5 +30,5 @@ def dropout(x, p):
 
 
 def apply_dropout(module, x):
-    """What ``module(x)`` does for a dropout module or an identity."""
+    """The same as ``module(x)``, for a dropout module or an identity."""
     return dropout(x, module.p) if module.training and getattr(module, "p", 0.0) else x

@@ -1,9 +1,9 @@
-"""Which layers an encoder has, where each of its parameters stands among them, and re-initialising the top ones.
+"""The layers of an encoder: which ones it has, the depth of each parameter, and re-initialising the top layers.
 
 A layer path names the transformer layers to run, in order, as 0-based indices.
-`LayerRunner.hidden_states` runs any path over an encoder that stays as it is;
-`take_path` turns an encoder into one that has the layers of the path, so that
-whatever is counted in layers afterwards counts along it.
+`LayerRunner.hidden_states` runs any path over an encoder without changing it.
+`take_path` changes an encoder: afterwards its layers are those of the path, and
+every number of layers is counted along the path.
 
 References
 ----------
@@ -36,21 +36,22 @@ def resolve_path(layer_path, runner):
     Parameters
     ----------
     layer_path : sequence of int or None
+        The value that the user gave.
     runner : LayerRunner
-        Of the encoder as it was pretrained.
+        The runner of the encoder as it was pretrained.
 
     Returns
     -------
-    tuple of int, or None where all layers run once, in order
+    tuple of int, or None if all layers run once, in order
 
     Raises
     ------
     TypeError
-        Not a sequence of int.
+        `layer_path` is not a sequence of int.
     ValueError
-        Empty, or an index out of range.
+        `layer_path` is empty, or an index is out of range.
     NotImplementedError
-        The path is not that of all layers, and skbert does not run this family itself.
+        The path is not simply all layers in order, and skbert does not run this family itself.
     """
     if layer_path is None:
         return None
@@ -65,10 +66,10 @@ def resolve_path(layer_path, runner):
         if not is_int(index):
             raise TypeError(f"layer_path must hold ints, got {index!r:.80} of type {type(index).__name__}")
         if not 0 <= index < n_layers:
-            more = f". Recipes are made for another depth by recipes.get(name, n_layers={n_layers})."
+            more = f". For a recipe, give the depth of the encoder: recipes.get(name, n_layers={n_layers})."
             raise ValueError(
                 f"layer_path holds {index}, but the layers of this encoder are 0..{n_layers - 1}"
-                + (" (negative indices are not taken)." if index < 0 else more)
+                + (" (negative indices are not allowed)." if index < 0 else more)
             )
     path = tuple(int(index) for index in layer_path)
     if path == tuple(range(n_layers)):
@@ -78,12 +79,12 @@ def resolve_path(layer_path, runner):
 
 
 def take_path(model, path):
-    """Make `model` have the layers of `path` for its own, in place.
+    """Replace the layers of `model` by the layers of `path`, in place.
 
-    A layer named for the first time is the one the model had; one named again is a
-    copy with weights of its own. Layers that shared their weights, as ALBERT's do,
-    go on sharing them where each is named once. The config stays that of the
-    checkpoint: together with the path it builds the same model again.
+    If `path` names a layer once, the layer keeps its weights. If it names the layer
+    again, each repetition is a copy with its own weights. Layers that share their
+    weights, as in ALBERT, still share them if each is named once. The config of the
+    checkpoint does not change: config and path together build the same model again.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def take_path(model, path):
     Raises
     ------
     NotImplementedError
-        The path moves or repeats a layer that something outside of it belongs to.
+        The path moves or repeats a layer to which a module outside the layers belongs.
     """
     if path is None:
         return model
@@ -114,7 +115,7 @@ def take_path(model, path):
 
 
 def check_own_family(runner, name):
-    """Raise NotImplementedError, naming the parameter `name`, for a family that skbert does not run itself."""
+    """Raise NotImplementedError if skbert does not run this family itself; `name` is the parameter in the message."""
     if not runner.owns_forward:
         raise NotImplementedError(
             f"{name} needs a family that skbert runs layer by layer, not {runner.model.config.model_type!r}; "
@@ -123,20 +124,23 @@ def check_own_family(runner, name):
 
 
 def check_boundary(runner, name, value, boundary):
-    """Check that the layers of an encoder can be parted below layer `boundary`.
+    """Check that the layers of an encoder can be divided into those below and those above `boundary`.
 
     Parameters
     ----------
     runner : LayerRunner
-    name, value : str, int
-        The parameter that asks for it; how many layers, counted from one of the ends.
+        The runner of the encoder.
+    name : str
+        The parameter that asks for this division, for messages.
+    value : int
+        Its value: a number of layers, counted from the bottom or from the top.
     boundary : int
-        How many layers lie below.
+        Number of layers below the division.
 
     Raises
     ------
     ValueError
-        There are fewer layers, or some on both sides share their weights.
+        The encoder has fewer layers, or a layer below shares its weights with a layer above.
     NotImplementedError
         skbert does not run this family itself.
     """
@@ -146,16 +150,16 @@ def check_boundary(runner, name, value, boundary):
     modules = runner.layer_modules()
     if set(map(id, modules[:boundary])) & set(map(id, modules[boundary:])):
         raise ValueError(
-            f"{name}={value} would part layers that share their weights, as ALBERT's do. Take all layers of a group, "
-            "or none."
+            f"{name}={value} would separate layers that share their weights, as in ALBERT. Take all layers of a group, "
+            "or none of them."
         )
 
 
 def parameter_depths(runner):
-    """Where each parameter of an encoder stands, by its ``id``: 0 is embeddings, d layer d, L + 1 the pooler.
+    """Depth of each parameter of an encoder, by its ``id``: 0 is the embeddings, d is layer d, L + 1 is the pooler.
 
-    What all layers share counts as embeddings, a norm after the last layer as part of that layer; weights that
-    several layers share stand where the topmost of them does.
+    Parameters that all layers share count as embeddings. A norm after the last layer counts as part of that layer.
+    Weights that several layers share have the depth of the topmost of these layers.
     """
     n_layers = runner.n_layers
     levels = [[runner.model], *(runner.layer_parts(index) for index in range(n_layers))]
@@ -165,7 +169,7 @@ def parameter_depths(runner):
 
 
 def trained_parts(runner, n_frozen):
-    """The modules of an encoder that are trained above its `n_frozen` lowest layers."""
+    """The trained modules of an encoder: everything above its `n_frozen` lowest layers."""
     return runner.layer_modules()[n_frozen:] + runner.parts_above_layers()
 
 
@@ -181,9 +185,9 @@ def reinitialise(parts, std):
     Parameters
     ----------
     parts : list of modules
-        Those listed twice are re-initialised once.
+        Modules to re-initialise; a module that is listed twice is re-initialised once.
     std : float
-        The encoder's ``initializer_range``.
+        Standard deviation of the new weights, the encoder's ``initializer_range``.
     """
     for module in dict.fromkeys(module for part in parts for module in part.modules()):
         if isinstance(module, (nn.Linear, nn.Conv1d)):

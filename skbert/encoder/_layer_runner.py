@@ -1,10 +1,10 @@
-"""Running the layers of an encoder ourselves, one by one, on batches without padding.
+"""Runs the layers of an encoder one by one, on batches without padding.
 
-A `LayerRunner` knows one family: how its embeddings are made and what one layer
-does. Everything else (which layers, in which order, where to stop, what to keep)
-is the same for all families and lives here. transformers' own way to give out
-hidden states goes through hooks on the layers, which shifts indices when a layer
-is left out and makes the model impossible to pickle; owning the loop avoids both.
+A `LayerRunner` knows one family: how its embeddings are computed and what one layer
+does. Everything else is the same for all families and is in this file: which layers
+run, in which order, where to stop, and what to keep. transformers returns hidden
+states through hooks on the layers. These hooks shift the indices when a layer is
+left out, and a model with hooks cannot be pickled. Our own loop avoids both problems.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from skbert.text import Layout
 
 @dataclass(frozen=True)
 class Prefix:
-    """Hidden states of the lower layers, computed earlier, from which a forward goes on.
+    """Hidden states of the lower layers that were computed earlier; a forward pass continues from them.
 
     Attributes
     ----------
     depth : int
-        How many layers they stand for.
+        Number of layers that these states replace.
     states : dict of int to tensor (n_tokens, width)
-        Packed states by depth: at least that of `depth`, and those below it that will be asked for.
+        Packed states by depth: the state at `depth`, and each lower state that will be read.
     """
 
     depth: int
@@ -37,9 +37,10 @@ class Prefix:
 class LayerRunner:
     """Runs the embeddings and any sequence of layers of one encoder.
 
-    A state is what goes from layer to layer. Subclasses implement `embed` and
-    `layer`; `context`, `pack`, `unpack` and `finish` where their states are not
-    packed tensors (n_tokens, width) that may be given out as they are.
+    A state is what one layer passes to the next. Subclasses implement `embed` and
+    `layer`. If their states are not packed tensors (n_tokens, width), or if a state
+    needs another step before it is returned, they also implement `context`, `pack`,
+    `unpack` and `finish`.
 
     Parameters
     ----------
@@ -49,9 +50,9 @@ class LayerRunner:
 
     # Values of ``config.model_type`` that this class runs.
     model_types: tuple[str, ...] = ()
-    # Whether the forward of the transformers model is never called.
+    # Whether skbert runs all layers itself, without the forward of the transformers model.
     owns_forward = True
-    # Entries of the config that say how much dropout comes before a classifier; the first that is set counts.
+    # Config entries for the dropout before a classifier; the first one that is set is used.
     head_dropout_entries: tuple[str, ...] = ("classifier_dropout", "hidden_dropout_prob")
 
     def __init__(self, model):
@@ -63,15 +64,15 @@ class LayerRunner:
         return len(self.layer_modules())
 
     def layer_modules(self):
-        """The modules of the transformer layers, in order; one shared by two layers is listed twice."""
+        """The modules of the transformer layers, in order; a module that two layers share is listed twice."""
         raise NotImplementedError
 
     def layer_parts(self, index):
-        """All modules that make up layer `index`: its own, and any beside it that runs with it alone."""
+        """All modules of layer `index`: the layer itself, and any module outside it that runs only with this layer."""
         return [self.layer_modules()[index]]
 
     def replace_layers(self, modules, path):
-        """Give the model `modules` as its transformer layers; `path` says which layer each was."""
+        """Replace the transformer layers of the model by `modules`; `path` gives the original index of each."""
         raise NotImplementedError
 
     @property
@@ -81,18 +82,18 @@ class LayerRunner:
 
     @property
     def initializer_range(self):
-        """Standard deviation with which new weights are drawn."""
+        """Standard deviation of newly initialised weights."""
         return getattr(self.model.config, "initializer_range", 0.02)
 
     @property
     def head_dropout(self):
-        """Probability of dropout before a classifier, as the config has it."""
+        """Dropout probability before a classifier, from the config."""
         values = (getattr(self.model.config, name, None) for name in self.head_dropout_entries)
         return next((value for value in values if value is not None), 0.1)
 
     @property
     def longest_input(self):
-        """Most tokens, special ones included, for which there are positions; None where nothing limits them."""
+        """Maximum number of tokens, special tokens included, that have a position; None if there is no limit."""
         return getattr(self.model.config, "max_position_embeddings", None) or None
 
     @property
@@ -106,21 +107,21 @@ class LayerRunner:
         return getattr(self.pooler, "dense", None)
 
     def apply_pooler(self, pooled):
-        """What the pooler makes of pooled vectors (n, width)."""
+        """Output of the pooler for pooled vectors (n, width)."""
         return self.pooler(pooled[:, None])
 
     def drop_pooler(self):
-        """Take the pooler out of the model, where it has one."""
+        """Remove the pooler from the model, if it has one."""
         if self.pooler is not None:
             self.model.pooler = None
 
     @property
     def final_norm(self):
-        """The norm through which the state after the last layer is read, or None."""
+        """The norm that is applied to the state after the last layer, or None."""
         return None
 
     def parts_above_layers(self):
-        """The modules that come after the last layer: pooler and final norm, those that there are."""
+        """The modules after the last layer, where they exist: pooler and final norm."""
         return [part for part in (self.pooler, self.final_norm) if part is not None]
 
     def embed(self, batch, layout):
@@ -128,14 +129,14 @@ class LayerRunner:
         raise NotImplementedError
 
     def context(self, batch, layout, state):
-        """What every layer needs besides the state, given the state that the forward begins with."""
+        """What every layer needs in addition to the state; `state` is the one from which the forward pass starts."""
         return layout
 
     def layer(self, index, state, context, cls_only=False):
         """Run transformer layer `index` (0-based) on `state`.
 
-        With `cls_only` the result may hold only the first token of each text, as
-        packed rows (n_texts, width); return None where the family cannot do that.
+        With `cls_only`, the result may hold only the first token of each text, as
+        packed rows (n_texts, width). Return None if the family cannot do that.
         """
         raise NotImplementedError
 
@@ -148,7 +149,7 @@ class LayerRunner:
         return packed
 
     def finish(self, packed, last):
-        """The hidden state to give out for a packed one; `last` after the last layer of the path."""
+        """Turn a packed state into the hidden state to return; `last` is True after the last layer of the path."""
         return packed
 
     def hidden_states(self, batch, wanted, *, path=None, cls_only=False, prefix=None):
@@ -157,23 +158,24 @@ class LayerRunner:
         Parameters
         ----------
         batch : TokenBatch
-            On the encoder's device.
+            The texts, on the encoder's device.
         wanted : sequence of int
-            Indices along the path: 0 is the output of the embeddings, d the state
-            after d layers. The forward stops at the deepest of them.
+            Indices along the path: 0 is the output of the embeddings, d is the state
+            after d layers. The forward pass stops at the largest index.
         path : sequence of int, default=None
-            Transformer layers to run, 0-based, in order; None runs all, once.
+            Transformer layers to run, 0-based, in order; None runs all layers once.
         cls_only : bool, default=False
-            Give out the first token of each text only.
+            Whether to return only the first token of each text.
         prefix : Prefix, default=None
-            States of the batch that need not be computed again.
+            States of this batch that were computed before and are used again.
 
         Returns
         -------
         states : list of tensors, in the order of `wanted`
-            Each (n_tokens, width), packed; with `cls_only` (n_texts, width) with
-            rows in the order asked for.
+            Each (n_tokens, width), packed. With `cls_only`, each is (n_texts, width), with
+            rows in the order of the request.
         layout : Layout
+            Where each text is in the packed states.
         """
         path = range(self.n_layers) if path is None else path
         layout = Layout(batch.lengths, batch.order)
@@ -182,19 +184,21 @@ class LayerRunner:
         return ([layout.restore(state) for state in states] if cls_only else states), layout
 
     def prefix_of(self, batch, depths, *, path=None):
-        """Packed states at `depths`, to go on from in later forwards; the deepest is where they go on.
+        """Packed states at `depths`; a later forward pass continues from the deepest of them.
 
         Returns
         -------
         prefix : Prefix
+            The states.
         layout : Layout
+            Where each text is in them.
         """
         path = range(self.n_layers) if path is None else path
         layout = Layout(batch.lengths, batch.order)
         return Prefix(max(depths), self._raw_states(batch, layout, depths, path, False, None)), layout
 
     def _raw_states(self, batch, layout, wanted, path, cls_only, prefix):
-        """Unfinished states by depth: packed, or with `cls_only` one row a text in packed order."""
+        """States by depth, before `finish`: packed, or with `cls_only` one row per text in packed order."""
         deepest, found = max(wanted), {}
 
         def keep(depth, packed):
@@ -213,7 +217,7 @@ class LayerRunner:
         for depth in range(first + 1, deepest + 1):
             index = path[depth - 1]
             if cls_only and depth == deepest:
-                # Nobody reads the other tokens of this layer, so it need not make them.
+                # No layer reads the other tokens of this state, so they are not computed.
                 rows = self.layer(index, state, context, cls_only=True)
                 if rows is not None:
                     found[depth] = rows
@@ -230,15 +234,17 @@ def attend(query, key, value, layout, *, n_heads, dropout_p, cls_only=False, win
     Parameters
     ----------
     query, key, value : tensors (n_tokens, width)
-        With `cls_only`, `query` is (n_texts, width).
+        Projected states. With `cls_only`, `query` is (n_texts, width).
     layout : Layout
+        Where each text is in the packed batch.
     n_heads : int
+        Number of attention heads.
     dropout_p : float
-        Dropout on the attention weights.
+        Dropout probability of the attention weights.
     cls_only : bool
-        One query, the first token, a text.
+        Whether there is one query per text, its first token.
     window : int or None
-        A token attends to tokens at most this far away; None for all.
+        Maximum distance of the tokens that a token attends to; None means no limit.
 
     Returns
     -------
@@ -246,7 +252,7 @@ def attend(query, key, value, layout, *, n_heads, dropout_p, cls_only=False, win
     """
     width = query.shape[1]
     head = width // n_heads
-    # Split once, not sliced group by group: the gradient of a slice is as large as what it was cut from.
+    # One split instead of one slice per group: the gradient of a slice is as large as the tensor it was cut from.
     n_tokens = [n * length for _, _, n, length in layout.groups]
     n_rows = [n for _, _, n, _ in layout.groups] if cls_only else n_tokens
     parts = []
@@ -270,7 +276,7 @@ def attend(query, key, value, layout, *, n_heads, dropout_p, cls_only=False, win
 
 
 def _attend_with_dropout(q, k, v, mask, p):
-    """Scaled dot-product attention with dropout on its weights; torch has no kernel for it on the CPU either."""
+    """Scaled dot-product attention with dropout on its weights; torch has no fused CPU kernel for this either."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))

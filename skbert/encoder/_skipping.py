@@ -1,11 +1,11 @@
-"""Running an encoder under many sets of skipped layers at once, each layer once for every state it is needed on.
+"""Runs an encoder under many sets of skipped layers at once; each layer runs once on each state that needs it.
 
 A skipped layer is the identity: the state above it is the state below it (Kiyuna,
-Oka and Komachi 2022). What a text's state is thus depends only on the *path*, the
-layers that have run so far, and many skip sets share paths: all contiguous spans
-that stop at layer e and below begin from one of e + 1 states. The paths form a
-trie, which is walked layer by layer; all states that a layer must run on are laid
-side by side in one packed batch.
+Oka and Komachi 2022). The state of a text therefore depends only on its *path*: the
+layers that have run so far. Many skip sets share paths. For example, all contiguous
+spans that end at layer e or below start from one of only e + 1 states. The paths form
+a trie, which is processed layer by layer. All states that a layer must run on are
+placed side by side in one packed batch.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from skbert.text import Layout, TokenBatch
 
 
 class SkipPlan:
-    """Which states a number of skip sets need, and which layers make them.
+    """Which states are needed for a list of skip sets, and which layers compute them.
 
     Parameters
     ----------
     skips : sequence of collections of int
-        Layers, 0-based, that each variant leaves out; an empty one is the full model.
+        The layers, 0-based, that each variant leaves out; an empty collection is the full model.
     wanted : sequence of int
-        Hidden states that will be read, in 0..n_layers. They keep the indices that
-        they have in the full model: under a variant that skips layer d - 1, hidden
-        state d equals hidden state d - 1.
+        Hidden states that will be read, in 0..n_layers. They keep the indices of the
+        full model: if a variant skips layer d - 1, its hidden state d equals its hidden
+        state d - 1.
     n_layers : int
-        L.
+        L, the number of layers.
     path : sequence of int, default=None
-        The layer of the encoder that stands in each of the L places; None is one after the other.
+        The layer of the encoder at each of the L positions; None means all layers in order.
 
     Attributes
     ----------
     inputs : list of lists of tuples
-        By layer: the paths on whose states it runs. Layers above the deepest wanted state do not run.
+        For each layer, the paths on whose states it runs. Layers above the deepest wanted state do not run.
     reads : list of tuples of tuples
-        By variant: the path of each wanted state.
+        For each variant, the path of each wanted state.
     """
 
     def __init__(self, skips, wanted, n_layers, path=None):
@@ -61,7 +61,7 @@ class SkipPlan:
         return path in self._last_input
 
     def is_read(self, path):
-        """Whether the state of `path` is given out."""
+        """Whether the state of `path` is returned."""
         return path in self._read
 
     def last_input(self, path):
@@ -69,7 +69,7 @@ class SkipPlan:
         return self._last_input.get(path, -1)
 
     def most_states(self, cls_only):
-        """How many states of all tokens are alive at once, at most.
+        """Maximum number of states of all tokens that are in memory at once.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class SkipPlan:
 
 
 def _path(skip, depth):
-    """The layers under `depth` that run."""
+    """The layers below `depth` that run."""
     return tuple(layer for layer in range(depth) if layer not in skip)
 
 
@@ -96,24 +96,26 @@ def skip_hidden_states(runner, batch, plan, *, cls_only=False, max_tokens=2048):
     Parameters
     ----------
     runner : LayerRunner
+        The runner of the encoder.
     batch : TokenBatch
-        On the encoder's device.
+        The texts, on the encoder's device.
     plan : SkipPlan
+        The variants.
     cls_only : bool, default=False
-        Give out the first token of each text only.
+        Whether to return only the first token of each text.
     max_tokens : int, default=2048
-        A layer runs on at most so many tokens at once, or on one state of the batch where that is longer.
+        A layer runs on at most this many tokens at once. If one state of the batch is longer, it runs on that state.
 
     Yields
     ------
     variants : range
-        Which variants.
+        The indices of the variants of this step.
     states : list of tensors, in the order of ``plan.wanted``
-        As `LayerRunner.hidden_states` gives them for a batch in which each text stands
-        once for each of `variants`, side by side: row ``i * len(variants) + j``, in the
-        order asked for, is text i under variant ``variants[j]``.
+        As from `LayerRunner.hidden_states` for a larger batch, in which each text is repeated
+        once per variant, side by side: in the order of the request, row
+        ``i * len(variants) + j`` is text i under variant ``variants[j]``.
     layout : Layout
-        Of that batch.
+        The layout of that larger batch.
 
     Raises
     ------
@@ -141,13 +143,13 @@ def skip_hidden_states(runner, batch, plan, *, cls_only=False, max_tokens=2048):
 
 
 def _run_trie(runner, plan, side_by_side, cls_only, at_once):
-    """The packed states that are read, by path; with `cls_only` one row a text, in packed order."""
+    """The packed states that are read, by path; with `cls_only` one row per text, in packed order."""
     cls_index = side_by_side(1).layout.cls_index
     alive, read = {(): side_by_side.embedded}, {}
     if plan.is_read(()):
         read[()] = side_by_side.embedded[cls_index] if cls_only else side_by_side.embedded
     for layer, inputs in enumerate(plan.inputs):
-        # Nobody reads the other tokens of a state on which no layer runs, so the layer need not make them.
+        # If no layer runs on a state, its other tokens are not read, so the layer does not compute them.
         ends = [path for path in inputs if cls_only and not plan.is_input((*path, layer))]
         others = [path for path in inputs if not cls_only or plan.is_input((*path, layer))]
         for paths, rows_only in ((ends, True), (others, False)):
@@ -166,7 +168,7 @@ def _run_trie(runner, plan, side_by_side, cls_only, at_once):
 
 
 def _run_layer(runner, index, copies, states, rows_only):
-    """Run one layer on several states; returns the new ones, and whether they are rows of first tokens."""
+    """Run one layer on several states; return the new states, and whether they hold first tokens only."""
     state = runner.unpack(copies.lay(states), copies.layout)
     if rows_only:
         rows = runner.layer(index, state, copies.context, cls_only=True)
@@ -177,7 +179,7 @@ def _run_layer(runner, index, copies, states, rows_only):
 
 
 class _SideBySide:
-    """Makes, once for each k, the batch in which every text of a batch stands k times side by side."""
+    """Makes the batch in which every text is repeated k times side by side, once for each k."""
 
     def __init__(self, runner, batch):
         self._runner, self._batch = runner, batch
@@ -200,7 +202,7 @@ class _SideBySide:
 
 @dataclass(frozen=True)
 class _Copies:
-    """A batch of k copies of each text, and the way between k states and one state of that batch."""
+    """A batch of k copies of each text, and the conversion between k states and one state of that batch."""
 
     batch: TokenBatch
     layout: Layout
@@ -219,7 +221,7 @@ class _Copies:
         return torch.empty_like(packed).index_copy_(0, self.index, packed).chunk(self.k)
 
     def lay_rows(self, rows):
-        """K times one row a text (n_texts, width) → (k * n_texts, width)."""
+        """K times one row per text (n_texts, width) → (k * n_texts, width)."""
         return torch.stack(rows, dim=1).flatten(0, 1)
 
     def split_rows(self, rows):
@@ -228,7 +230,7 @@ class _Copies:
 
 
 def _interleaved(layout, k):
-    """Where each token of k copies of each text lies in k packed states, one after the other; (k * n_tokens,)."""
+    """For k copies of each text: the index of each token in k packed states, one after the other; (k * n_tokens,)."""
     n_tokens = sum(layout.lengths)
     copies = torch.arange(k, device=layout.device)[None, :, None] * n_tokens
     parts = []
@@ -239,7 +241,7 @@ def _interleaved(layout, k):
 
 
 def _repeated(batch, index, k):
-    """The batch in which each text stands k times side by side, also in the order asked for."""
+    """The batch in which each text is repeated k times side by side, also in the order of the request."""
     source = index % len(batch.input_ids)
     copies = torch.arange(k, device=batch.order.device)
     return replace(

@@ -1,4 +1,4 @@
-"""Tokenizers: loading, the longest input they and the encoder take, and carrying them along as bytes."""
+"""Tokenizers: loading them, the longest input that they and the encoder accept, and storing them as bytes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from skbert.errors import ModelNotFoundError, SavedEstimatorError
 
 
 def load_tokenizer(name, folder):
-    """The tokenizer that lies in `folder`.
+    """Load the tokenizer from `folder`.
 
     Raises
     ------
     ImportError
-        It needs a package that is not installed, as the Japanese ones need MeCab.
+        The tokenizer needs a package that is not installed; Japanese tokenizers need MeCab, for example.
     ModelNotFoundError
-        There is none, or its files are damaged.
+        The folder has no tokenizer, or its files are damaged.
     """
     from transformers import AutoTokenizer
 
@@ -33,13 +33,13 @@ def load_tokenizer(name, folder):
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise ModelNotFoundError(
             f"The tokenizer of {name!r} in {folder} could not be loaded ({type(error).__name__}: {reason}). "
-            "The folder needs the tokenizer's files beside config.json."
+            "The tokenizer's files must be in the same folder as config.json."
         ) from error
-    # Where the files are missing, transformers makes up a tokenizer that knows no word.
+    # If the files are missing, transformers builds a tokenizer with an empty vocabulary.
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
         raise ModelNotFoundError(
-            f"{folder} holds no tokenizer for {name!r}, or one without any words. "
-            "Save the tokenizer there as well: tokenizer.save_pretrained(folder)."
+            f"{folder} holds no tokenizer for {name!r}, or one with an empty vocabulary. "
+            "Save the tokenizer there too: tokenizer.save_pretrained(folder)."
         )
     return tokenizer
 
@@ -107,7 +107,7 @@ def _probe(tokenizer):
 
 
 def tokenizer_from_files(files):
-    """Build a tokenizer from what `tokenizer_files` gave."""
+    """Build a tokenizer from the result of `tokenizer_files`."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             (Path(folder) / Path(name).name).write_bytes(content)
@@ -115,12 +115,14 @@ def tokenizer_from_files(files):
 
 
 def longest_input(model, tokenizer):
-    """Most tokens, special ones included, that the encoder and its tokenizer take.
+    """Maximum number of tokens, special tokens included, that both the encoder and its tokenizer accept.
 
     Parameters
     ----------
     model : transformers model
+        The encoder.
     tokenizer : transformers tokenizer
+        Its tokenizer.
 
     Returns
     -------

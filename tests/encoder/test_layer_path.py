@@ -84,7 +84,7 @@ def test_take_path__leaves_the_loaded_encoder_alone(tiny, texts, family):
 
 @pytest.mark.parametrize("path", [(1, 0), (0, 0, 1)])
 def test_take_path__convolution_of_deberta_cannot_move(tiny, path):
-    with pytest.raises(NotImplementedError, match="convolution beside its layer 0"):
+    with pytest.raises(NotImplementedError, match="convolution next to its layer 0"):
         load_encoder(tiny("deberta-v2")).copy_model(path=path)
 
 
@@ -100,7 +100,7 @@ def test_resolve_path__all_layers_once_is_none(tiny, all_layers):
     [
         ((), ValueError, "empty"),
         ([0, 4], ValueError, r"holds 4, but the layers of this encoder are 0\.\.3"),
-        ([0, -1], ValueError, "negative indices are not taken"),
+        ([0, -1], ValueError, "negative indices are not allowed"),
         ([0, 1.0], TypeError, r"must hold ints, got 1\.0"),
         ([0, True], TypeError, "must hold ints, got True"),
         (["0"], TypeError, "must hold ints"),

@@ -177,7 +177,7 @@ def test_load_encoder__second_time__no_weights_are_read(folder, monkeypatch, emp
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
-def test_load_encoder__file_changed__loaded_anew(folder, empty_cache, name):
+def test_load_encoder__file_changed__loaded_again(folder, empty_cache, name):
     first = load_encoder(folder)
     path = folder / name
     if name == "model.safetensors":

@@ -1,6 +1,6 @@
-"""Encoder families: how the embeddings of each are made, and what one of its layers does.
+"""Encoder families: how each computes its embeddings, and what one of its layers does.
 
-A family is one file, and one line here.
+A family is one file, and one line in this file.
 """
 
 from skbert.encoder.families._any import TransformersRunner as TransformersRunner

@@ -7,13 +7,13 @@ from skbert.text import Layout, padded_inputs
 
 
 class TransformersRunner(LayerRunner):
-    """Falls back to the forward of transformers for families that we cannot run layer by layer.
+    """Uses the forward of transformers, for families that skbert cannot run layer by layer.
 
-    Always runs all layers, padded; asking for a path raises NotImplementedError.
+    It always runs all layers, on padded batches. A layer path raises NotImplementedError.
     """
 
     owns_forward = False
-    # The names of all families, for this may be any.
+    # The names of all families, because the model may be of any family.
     head_dropout_entries = (
         *("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout"),
         *("hidden_dropout_prob", "dropout"),
@@ -21,7 +21,7 @@ class TransformersRunner(LayerRunner):
 
     @property
     def longest_input(self):
-        """As in `LayerRunner`; a table of positions that has a padding index is taken to be used as RoBERTa uses it."""
+        """As in `LayerRunner`; a position table with a padding index is assumed to be used as in RoBERTa."""
         longest = super().longest_input
         table = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)
         padding_idx = getattr(table, "padding_idx", None)
@@ -29,12 +29,12 @@ class TransformersRunner(LayerRunner):
 
     @property
     def n_layers(self):
-        """L as the configuration says."""
+        """L, from the config."""
         return self.model.config.num_hidden_layers
 
     def layer_modules(self):
         """Not known for this family."""
-        raise NotImplementedError(f"skbert cannot reach the layers of a {self.model.config.model_type!r} encoder.")
+        raise NotImplementedError(f"skbert cannot access the layers of a {self.model.config.model_type!r} encoder.")
 
     def prefix_of(self, batch, depths, *, path=None):
         """Not known for this family."""

@@ -1,4 +1,4 @@
-"""DeBERTa-v2 and v3: relative positions inside the attention, so its own layers run, on padded batches."""
+"""DeBERTa-v2 and v3: attention uses relative positions, so the layers of transformers run, on padded batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skbert.text import Layout, padded_inputs
 @dataclass(frozen=True)
 class _Context:
     layout: Layout
-    # The convolution beside layer 0 takes the output of the embeddings, with which a path through it begins.
+    # The convolution next to layer 0 takes the output of the embeddings, which is the first state of the path.
     embedded: torch.Tensor
     mask: torch.Tensor
     attention_mask: torch.Tensor
@@ -25,8 +25,8 @@ class _Context:
 class DebertaV2Runner(LayerRunner):
     """DeBERTa-v2/v3. The state is padded (n_texts, longest, width) and packed when read.
 
-    The convolution that some checkpoints put beside their first layer belongs to
-    that layer: it is left out with it, and takes the output of the embeddings.
+    Some checkpoints have a convolution next to their first layer. It belongs to that
+    layer: it is left out with the layer, and it takes the output of the embeddings.
     """
 
     model_types = ("deberta-v2",)
@@ -43,7 +43,7 @@ class DebertaV2Runner(LayerRunner):
         encoder = self.model.encoder
         if encoder.conv is not None and 0 in path[1:]:
             raise NotImplementedError(
-                "This DeBERTa checkpoint has a convolution beside its layer 0, which can neither move nor be repeated: "
+                "This DeBERTa checkpoint has a convolution next to its layer 0, which cannot be moved or repeated: "
                 "layer_path may name layer 0 once, in the first place, or leave it out."
             )
         if 0 not in path:

@@ -19,7 +19,7 @@ class _Context:
 
 
 class ModernBertRunner(LayerRunner):
-    """ModernBERT. The state after the last layer is read through the final LayerNorm, as in transformers."""
+    """ModernBERT. As in transformers, the final LayerNorm is applied to the state after the last layer."""
 
     model_types = ("modernbert",)
 
@@ -27,7 +27,7 @@ class ModernBertRunner(LayerRunner):
         return list(self.model.layers)
 
     def replace_layers(self, modules, path):
-        # Each layer knows by itself whether its attention is local, and the first has no LayerNorm to begin with.
+        # Each layer module stores whether its attention is local; the first one has no LayerNorm at its start.
         self.model.layers = nn.ModuleList(modules)
 
     def embed(self, batch, layout):

@@ -1,12 +1,12 @@
 """The post-LayerNorm families: BERT, RoBERTa, XLM-RoBERTa, ELECTRA, DistilBERT, ALBERT.
 
-One transformer layer is, with H the packed hidden state (n_tokens, width),
+With H the packed hidden state (n_tokens, width), one transformer layer is
 
     A = LayerNorm(H + dropout(W_o · attention(H)))
     H' = LayerNorm(A + dropout(W_2 · act(W_1 · A)))
 
-The families differ only in what their modules are called, in where dropout
-stands, and in their embeddings.
+The families differ only in the names of their modules, in where dropout is
+applied, and in their embeddings.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class _PostLNRunner(LayerRunner):
         return batch.position_ids
 
     def embed(self, batch, layout):
-        # All texts as one row: positions are given explicitly, so their ends do not matter.
+        # All texts form one row. Positions are given explicitly, so it does not matter where a text ends.
         return self.model.embeddings(
             input_ids=batch.input_ids[None],
             token_type_ids=None if batch.token_type_ids is None else batch.token_type_ids[None],
@@ -131,7 +131,7 @@ class _PostLNRunner(LayerRunner):
             attended = _attend_from_first(parts, rows, state, layout, self.n_heads, dropout_p)
             state = rows
         else:
-            # One product for query, key and value reads the hidden state once.
+            # One matrix product for query, key and value reads the hidden state only once.
             linears = (parts.query, parts.key, parts.value)
             weight = torch.cat([linear.weight for linear in linears])
             bias = torch.cat([linear.bias for linear in linears])
@@ -145,20 +145,25 @@ class _PostLNRunner(LayerRunner):
 
 
 def _attend_from_first(parts, rows, state, layout, n_heads, dropout_p):
-    """Attention of the first token of each text over all its tokens, without making their keys and values.
+    """Attention of the first token of each text to all its tokens, without computing their keys and values.
 
-    With one query a text, q · (W_k h + b_k) is (W_kᵀ q) · h and a constant that the softmax does not see, and
-    Σ a (W_v h + b_v) is W_v (Σ a h) + b_v Σ a: the products run over texts instead of tokens.
+    With one query per text, q · (W_k h + b_k) = (W_kᵀ q) · h plus a constant, which the softmax cancels. Likewise
+    Σ a (W_v h + b_v) = W_v (Σ a h) + b_v Σ a. So the matrix products run over texts instead of tokens.
 
     Parameters
     ----------
     parts : _Parts
+        The modules of the layer.
     rows : tensor (n_texts, width)
         State of the first tokens.
     state : tensor (n_tokens, width)
+        Packed state of all tokens.
     layout : Layout
+        Where each text is in the packed state.
     n_heads : int
+        Number of attention heads.
     dropout_p : float
+        Dropout probability of the attention weights.
 
     Returns
     -------
@@ -188,7 +193,7 @@ class BertRunner(_PostLNRunner):
 
 
 class RobertaRunner(_PostLNRunner):
-    """RoBERTa, XLM-RoBERTa, CamemBERT: positions count from the padding index plus one."""
+    """RoBERTa, XLM-RoBERTa, CamemBERT: positions start at the padding index plus one."""
 
     model_types = ("roberta", "xlm-roberta", "camembert")
 
@@ -197,7 +202,7 @@ class RobertaRunner(_PostLNRunner):
 
     @property
     def longest_input(self):
-        # The table of positions holds those up to the padding index, too, which no token has.
+        # The position table also has rows up to the padding index, but no token uses them.
         return super().longest_input - self.model.embeddings.padding_idx - 1
 
 
@@ -234,7 +239,7 @@ class DistilBertRunner(_PostLNRunner):
 
 
 class AlbertRunner(_PostLNRunner):
-    """ALBERT: one set of weights serves many layers; hidden state 0 is the projected embedding."""
+    """ALBERT: many layers share one set of weights; hidden state 0 is the projected embedding."""
 
     model_types = ("albert",)
     _parts = staticmethod(_albert_parts)
@@ -245,12 +250,12 @@ class AlbertRunner(_PostLNRunner):
         return self.pooler
 
     def apply_pooler(self, pooled):
-        # The activation lies beside the layer.
+        # The activation is not part of the pooler; it is a separate module of the model.
         return self.model.pooler_activation(self.pooler(pooled))
 
     def layer_modules(self):
         config, groups = self.model.config, self.model.encoder.albert_layer_groups
-        # What `replace_layers` left: one group a distinct layer, and which of them stands where.
+        # `replace_layers` leaves one group per distinct layer, and the group index of each layer.
         order = getattr(self.model.encoder, "group_order", None)
         if order is not None:
             return [groups[place]["albert_layers"][0] for place in order]
@@ -258,7 +263,7 @@ class AlbertRunner(_PostLNRunner):
         return [layer for i in range(config.num_hidden_layers) for layer in groups[int(i / per_group)].albert_layers]
 
     def replace_layers(self, modules, path):
-        # transformers works out from the config which layers share a group, and the config knows no path.
+        # transformers derives from the config which layers share a group, but the config does not know the path.
         distinct = list({id(module): module for module in modules}.values())
         places = {id(module): place for place, module in enumerate(distinct)}
         groups = [nn.ModuleDict({"albert_layers": nn.ModuleList([module])}) for module in distinct]

@@ -7,12 +7,12 @@ from skbert.encoder.families._any import TransformersRunner
 
 
 def make_runner(model):
-    """The `LayerRunner` for `model`, by ``config.model_type``; other families go through transformers' own forward."""
+    """The `LayerRunner` for `model`, by ``config.model_type``; other families use the forward of transformers."""
     return _runners().get(model.config.model_type, TransformersRunner)(model)
 
 
 def _runners():
-    """Every runner by the model types that it names for its own; those that it inherits are its parent's."""
+    """Every runner, by the model types that its own class names; inherited model types belong to the parent class."""
     runners, found = [LayerRunner], {}
     for runner in runners:
         runners += runner.__subclasses__()
