@@ -1,4 +1,4 @@
-"""One fine-tuning run: a skorch net, its optimizer, schedule and objective, and the verdict over what came out."""
+"""One fine-tuning run: a skorch net, its optimizer, schedule and objective, and the judgement of its result."""
 
 from skbert.training._dataset import TextDataset
 from skbert.training._fine_tune import fine_tune

@@ -8,7 +8,7 @@ from skbert.training._optimizers import linear_schedule
 
 
 class Schedule(Callback):
-    """Warm-up and linear decay, step by step; records `learning_rate` as it was in the last step of each epoch."""
+    """Warm-up and linear decay, step by step; records the `learning_rate` of the last step of each epoch."""
 
     def on_train_begin(self, net, **kwargs):
         self._base = [group["lr"] for group in net.optimizer_.param_groups]
@@ -18,7 +18,7 @@ class Schedule(Callback):
 
     def on_batch_end(self, net, training=False, **kwargs):
         if training:
-            # Not that of a group: under layer_decay, or with a rate of its own for the head, they differ.
+            # Not the rate of one group: with layer_decay, or with a separate rate for the head, the groups differ.
             self._used = net.settings.learning_rate * self._factor(self._step)
             self._step += 1
             self._apply(net)
@@ -33,7 +33,7 @@ class Schedule(Callback):
 
 
 class Progress(Callback):
-    """One bar for the whole fit."""
+    """One progress bar for the whole fit."""
 
     def on_train_begin(self, net, **kwargs):
         from tqdm.auto import tqdm
@@ -51,10 +51,10 @@ class Progress(Callback):
         self._bar.set_postfix(shown)
 
     def close(self):
-        """Take the bar away, also after a failure."""
+        """Remove the bar, also after a failure."""
         if hasattr(self, "_bar"):
             self._bar.close()
 
 
 def silent(text):
-    """A sink for messages that nobody asked for."""
+    """Discard a message."""

@@ -1,4 +1,4 @@
-"""Token ids, targets and weights as a dataset, and the two ways to walk over it."""
+"""Token ids, targets and weights as a dataset, and the two ways to iterate over it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ class TextDataset(torch.utils.data.Dataset):
     Parameters
     ----------
     tokens : TokenizedTexts
+        Token ids of the texts.
     target : tensor (n, ...)
-        What the objective takes.
+        Targets in the form that the objective needs.
     weight : tensor (n,)
-        Mean 1.
+        Sample weights with mean 1.
     prefixes : PrefixCache, default=None
-        States of the frozen layers of each text.
+        Hidden states of the frozen layers of each text.
     """
 
     def __init__(self, tokens, target, weight, prefixes=None):
@@ -29,7 +30,7 @@ class TextDataset(torch.utils.data.Dataset):
         self.prefixes = prefixes
 
     def with_prefixes(self, prefixes):
-        """The same texts with states of their frozen layers, a `PrefixCache` or None."""
+        """The same texts with hidden states of their frozen layers (a `PrefixCache`) or without them (None)."""
         return TextDataset(self.tokens, self.target, self.weight, prefixes)
 
     def __len__(self):
@@ -40,7 +41,7 @@ class TextDataset(torch.utils.data.Dataset):
 
 
 class Rows:
-    """Some rows of a `TextDataset`; laid end to end only when they are computed, in as small parts as need be."""
+    """Some rows of a `TextDataset`. They become a batch only when they are computed, and can be split into parts."""
 
     def __init__(self, dataset, indices):
         self.dataset = dataset
@@ -54,16 +55,16 @@ class Rows:
         return collate(self.dataset.tokens, self.indices).to(device)
 
     def prefix(self, device):
-        """States of the frozen layers for `tokens`, or None where there are none."""
+        """Hidden states of the frozen layers for `tokens`, or None if nothing is cached."""
         prefixes = self.dataset.prefixes
         return None if prefixes is None else prefixes.of(self.dataset.tokens, self.indices, device)
 
     def target(self, device):
-        """Their targets, (n, ...)."""
+        """The targets of the rows, (n, ...)."""
         return self.dataset.target[self.indices].to(device)
 
     def weight(self, device):
-        """Their weights, (n,)."""
+        """The weights of the rows, (n,)."""
         return self.dataset.weight[self.indices].to(device)
 
     def parts(self, size):
@@ -73,7 +74,7 @@ class Rows:
 
 
 class ShuffledBatches:
-    """Batches of `batch_size` random rows; every pass draws a new order, the last batch may be smaller."""
+    """Batches of `batch_size` rows in random order; each pass draws a new order. The last batch may be smaller."""
 
     def __init__(self, dataset, batch_size, generator):
         self.dataset = dataset
@@ -91,7 +92,7 @@ class ShuffledBatches:
 
 
 class OrderedBatches:
-    """All rows once, in their own order, in batches of about `token_budget` tokens."""
+    """All rows once, in their own order, in batches of at most about `token_budget` tokens."""
 
     def __init__(self, dataset, token_budget):
         self.dataset = dataset

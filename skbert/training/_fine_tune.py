@@ -18,18 +18,18 @@ from skbert.training._pretrained import mixed
 
 @dataclass(frozen=True)
 class FineTuneResult:
-    """What a training run leaves behind, besides the trained module.
+    """Result of a training run, in addition to the trained module.
 
     Attributes
     ----------
     history : list of dict
         One row per epoch.
     best_epoch : int
-        1-based.
+        Number of the best epoch, 1-based.
     diverged : bool
-        Whether a non-finite loss or gradient stopped the training.
+        Whether training stopped because of a non-finite loss or gradient.
     prefixes : PrefixCache or None
-        States of the frozen layers for the training texts, from which a forward may go on.
+        Hidden states of the frozen layers for the training texts, from which a forward pass can continue.
     """
 
     history: list[dict]
@@ -44,26 +44,33 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
     Parameters
     ----------
     module : PooledEncoder
+        The module to train.
     train : TextDataset
+        Training data.
     valid : TextDataset or None
+        Validation data for early stopping, if there are any.
     objective : Objective
+        The loss to minimise.
     settings : FineTuneSettings
+        How to train.
     seeds : Seeds
+        Seeds of the run.
     notice : MemoryNotice
         Warns when memory runs out.
     encoder : bytes, default=None
-        Key of the weights that `module` starts from, under which states of frozen layers are kept for
-        later fits; None where they are nobody else's.
+        Key of the weights from which `module` starts; states of frozen layers are kept under this key for
+        later fits. None if no other fit can use them.
     pretrained : dict of str to tensor, default=None
-        Pretrained weights by the names of the parameters of `module`, without those that
-        are new; for `pretrained_decay` and `mixout`.
+        Pretrained weights by the parameter names of `module`, without new parameters; for
+        `pretrained_decay` and `mixout`.
 
     Returns
     -------
     FineTuneResult
+        History, best epoch and states of the frozen layers.
     """
     pretrained = pretrained or {}
-    # The swap needs the table where it will be trained; skorch would move it only later.
+    # The embedding table is replaced on the device on which it is trained; skorch would move it only later.
     with giving_up(lambda: too_large(module, settings)):
         module.to(settings.device)
     table_name = _table_name(module)
@@ -99,7 +106,7 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
             for _, callback in net.callbacks_:
                 if isinstance(callback, Progress):
                     callback.close()
-            # A fitted estimator has no use for its last gradients.
+            # A fitted estimator does not need its last gradients.
             module.zero_grad(set_to_none=True)
     history = [_plain(row) for row in net.history.to_list()]
     module.eval()
@@ -107,7 +114,7 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
 
 
 def _table_name(module):
-    """Name of the table of token embeddings among the parameters of `module`."""
+    """Parameter name of the table of token embeddings of `module`."""
     table = module.encoder.get_input_embeddings().weight
     return next(name for name, parameter in module.named_parameters() if parameter is table)
 
@@ -127,7 +134,7 @@ _MIXED = ".parametrizations.weight.original"
 
 
 def _targets(module, pretrained, rows):
-    """The weights of `pretrained` by parameter id, on their device; of the table those `rows` that are trained."""
+    """The `pretrained` weights by parameter id, on their device; of the embedding table only the trained `rows`."""
     table, targets = module.encoder.get_input_embeddings().weight, {}
     for name, parameter in module.named_parameters():
         if name in pretrained and parameter.requires_grad:
@@ -139,7 +146,7 @@ def _targets(module, pretrained, rows):
 
 
 def _run_loop(net, train):
-    """Run all epochs, or until a callback stops or the loss is no longer finite; returns whether it was the latter."""
+    """Train until the end, a stop by a callback, or a non-finite loss; return whether the loss became non-finite."""
     diverged = False
     try:
         net.fit_loop(train)
@@ -152,12 +159,12 @@ def _run_loop(net, train):
     return diverged
 
 
-# What skorch notes for itself in every row.
+# Entries that skorch adds to every row for its own use.
 _BOOKKEEPING = ("batches", "train_batch_count", "valid_batch_count", "train_loss_best", "valid_loss_best")
 
 
 def _plain(row):
-    """A row of the history as its reader wants it: no batches, plain Python types."""
+    """A row of the history for users: without batches, in plain Python types."""
     return {
         key: value.item() if isinstance(value, np.generic) else value
         for key, value in row.items()
@@ -166,7 +173,7 @@ def _plain(row):
 
 
 def _close_epoch(history):
-    """Give an epoch in which training broke off the loss of the batches that it finished."""
+    """For an epoch in which training stopped early, record the loss of its finished batches."""
     batches = [batch for batch in history[-1]["batches"] if "train_loss" in batch]
     sizes = [batch["train_batch_size"] for batch in batches]
     losses = [batch["train_loss"] for batch in batches]

@@ -1,4 +1,4 @@
-"""Frozen layers run once a text: their states are kept and used again in every epoch, and in later fits."""
+"""Frozen layers run once per text: their states are kept and used again in every epoch and in later fits."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from skbert.encoder import Prefix
 from skbert.store import FeatureStore, text_keys
 from skbert.text import packed_order
 
-# Beyond this the frozen part runs anew at every step, as it would without a cache.
+# If the states are larger than this, the frozen layers run at every step, as without a cache.
 _MAX_BYTES = 2 * 1024**3
 
 
 @contextmanager
 def prefix_cache_limit(n_bytes):
-    """Let the states of one fit take at most `n_bytes` inside the block; 0 runs frozen layers at every step."""
+    """Limit the states of one fit to `n_bytes` inside the block; 0 runs frozen layers at every step."""
     global _MAX_BYTES
     before, _MAX_BYTES = _MAX_BYTES, n_bytes
     try:
@@ -27,14 +27,14 @@ def prefix_cache_limit(n_bytes):
 
 
 class PrefixCache:
-    """States of the frozen layers of every distinct text of a fit.
+    """Hidden states of the frozen layers for every distinct text of a fit.
 
     Parameters
     ----------
     depth : int
         Number of frozen layers.
     states : dict of int to dict of int to tensor (n_tokens, width)
-        By text (the ``id`` of its array of token ids) and depth, on the CPU.
+        Packed states on the CPU, by text (the ``id`` of its array of token ids) and by depth.
     """
 
     def __init__(self, depth, states):
@@ -48,23 +48,25 @@ class PrefixCache:
 
 
 def cache_prefixes(module, datasets, device, precision, notice, encoder=None):
-    """Run the frozen part of `module` over the texts of `datasets`; None where there is nothing to gain.
+    """Run the frozen layers of `module` on the texts of `datasets`; None if nothing is saved by this.
 
     Parameters
     ----------
     module : PooledEncoder
-        In eval mode.
+        The module to train, in eval mode.
     datasets : list of TextDataset
+        The texts that the fit will use.
     device, precision, notice
         As for `run_batches`.
     encoder : bytes, default=None
-        Key of the frozen weights, from `skbert.store.encoder_key`: states that an earlier fit in this process
-        left in the memory store are used again, and new ones are left there. None keeps to this fit.
+        Key of the frozen weights, from `skbert.store.encoder_key`. With a key, states that an earlier fit of this
+        process put into the memory store are used again, and new states are put there. With None, the states are
+        kept for this fit only.
 
     Returns
     -------
     PrefixCache or None
-        None if no layer is frozen, or the states would take more than `_MAX_BYTES`.
+        None if no layer is frozen, or if the states would take more than `_MAX_BYTES`.
     """
     if not module.n_frozen:
         return None
@@ -90,7 +92,7 @@ def cache_prefixes(module, datasets, device, precision, notice, encoder=None):
         ):
             packed = [new_keys[indices[i]] for i in layout.order.tolist()]
             blocks = [prefix.states[depth].float().cpu().split(layout.lengths) for depth in depths]
-            # inference_mode's tensors may not take part in a later backward; clones may.
+            # A tensor that was made in inference_mode cannot be part of a later backward pass, but its clone can.
             computed = {key: [block[k].clone() for block in blocks] for k, key in enumerate(packed)}
             states |= computed
             if store is not None:

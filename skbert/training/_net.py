@@ -1,8 +1,8 @@
-"""The fine-tuning loop: a skorch net, with our own step inside.
+"""The fine-tuning loop: a skorch net with our own training step.
 
-skorch gives the loop over epochs, the history and its callbacks. We give it what
-it lacks for this job: randomness that is ours alone, weighted losses,
-micro-batches that shrink when memory runs out, a schedule per step, and a stop
+skorch provides the loop over epochs, the history and the callbacks. This module adds
+what skorch does not have: a random stream of our own, weighted losses, micro-batches
+that become smaller when memory runs out, a learning-rate schedule by step, and a stop
 at the first non-finite loss.
 """
 
@@ -31,20 +31,20 @@ from skbert.training._dataset import OrderedBatches, Rows, ShuffledBatches
 from skbert.training._optimizers import BertAdam, parameter_groups
 from skbert.training._pretrained import PretrainedDecay
 
-# eps of the recipe of Mosbach et al. (2021), whose training parameters are our defaults.
+# Epsilon of Adam in the recipe of Mosbach et al. (2021), whose training parameters are our defaults.
 _BETAS, _EPS = (0.9, 0.999), 1e-6
 
 
 class StopTraining(Exception):
-    """A callback asked to stop."""
+    """A callback asked to stop the training."""
 
 
 class Diverged(Exception):
-    """Loss or gradient became non-finite; the step was not taken."""
+    """The loss or a gradient became non-finite; this step was not applied."""
 
 
 def too_large(module, settings, longest=None):
-    """The message of an `OutOfMemoryError`: sizes, and what to change; `longest` is in tokens."""
+    """Message of an `OutOfMemoryError`: sizes, and what to change; `longest` is the longest text in tokens."""
     n_parameters = sum(p.numel() for p in module.parameters())
     text = "" if longest is None else f", and the longest text of the batch has {longest} tokens"
     return (
@@ -60,12 +60,17 @@ class FineTuneNet(NeuralNet):
     Parameters
     ----------
     module : PooledEncoder
+        The module to train.
     criterion : Objective
+        The loss to minimise.
     settings : FineTuneSettings
+        How to train.
     seeds : Seeds
+        Seeds of the run.
     n_train : int
         Number of training texts.
     valid : TextDataset or None
+        Validation data, if there are any.
     notice : MemoryNotice
         Warns when memory runs out.
     targets : dict of parameter id to tensor
@@ -81,7 +86,7 @@ class FineTuneNet(NeuralNet):
         if settings.verbose == 1:
             callbacks.append(("progress", Progress()))
         if settings.patience is not None:
-            # Last, for it stops by an exception, and the user's callbacks are to see the last epoch too.
+            # Last, because it stops by an exception, and the callbacks of the user must also see the last epoch.
             stopping = EarlyStopping(patience=settings.patience, threshold=0, load_best=True, sink=silent)
             callbacks.append(("early_stopping", stopping))
         super().__init__(
@@ -94,7 +99,7 @@ class FineTuneNet(NeuralNet):
             train_split=None if valid is None else predefined_split(valid),
             callbacks=callbacks,
             device=str(settings.device),
-            # skorch's own table of epochs comes at verbose=2; 1 is our progress bar.
+            # verbose=1 shows our progress bar; verbose=2 also shows the table of epochs of skorch.
             verbose=max(0, settings.verbose - 1),
         )
         self.settings = settings
@@ -107,7 +112,7 @@ class FineTuneNet(NeuralNet):
         self.stream = TorchStream(seeds.dropout, settings.device)
 
     def initialize_optimizer(self, triggered_directly=None):
-        """Make the optimizer over our own parameter groups."""
+        """Create the optimizer with our own parameter groups."""
         settings = self.settings
         groups = parameter_groups(
             self.module_,
@@ -122,24 +127,24 @@ class FineTuneNet(NeuralNet):
         else:
             self.optimizer_ = BertAdam(groups, betas=_BETAS, eps=_EPS)
         table = self.module_.encoder.get_input_embeddings().weight
-        # None where the table is frozen.
+        # None if the table is frozen.
         holders = (group for group in self.optimizer_.param_groups if any(p is table for p in group["params"]))
         self._table_group = next(holders, None)
         self.pretrained_decay = PretrainedDecay(self.optimizer_, self.targets, settings.pretrained_decay)
         return self
 
     def get_iterator(self, dataset, training=False):
-        """Shuffled batches to train, batches in the order of the rows to evaluate."""
+        """Shuffled batches for training, batches in row order for evaluation."""
         if training:
             return ShuffledBatches(dataset, self.batch_size, self.order)
         return OrderedBatches(dataset, token_budget(self.settings.device))
 
     def notify(self, method_name, **cb_kwargs):
-        """Tell the callbacks; one that wants to stop raises KeyboardInterrupt, as skorch's EarlyStopping does."""
+        """Call the callbacks; to stop, a callback raises KeyboardInterrupt, as skorch's EarlyStopping does."""
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as stop:
-            # skorch would swallow the user's Ctrl-C together with this, so the two are told apart here.
+            # skorch would also catch a Ctrl-C of the user, so this distinguishes the two.
             if method_name in ("on_epoch_end", "on_batch_end"):
                 raise StopTraining from stop
             raise
@@ -154,7 +159,7 @@ class FineTuneNet(NeuralNet):
         return self.criterion_(y_pred, X.target(y_pred.device), X.weight(y_pred.device))
 
     def train_step(self, batch, **fit_params):
-        """One optimizer step on one batch, in as many micro-batches as memory asks for."""
+        """One optimizer step on one batch, in as many micro-batches as memory requires."""
         rows, _ = batch
         self._set_training(True)
         loss, outputs = self._backward(rows)
@@ -168,7 +173,7 @@ class FineTuneNet(NeuralNet):
             raise Diverged
         if self.settings.pretrained_decay:
             self.pretrained_decay.step()
-        # The first step makes the optimizer's state, twice the size of the model.
+        # The first step creates the state of the optimizer, which is twice as large as the model.
         with giving_up(lambda: too_large(self.module_, self.settings)):
             self.optimizer_.step()
         if self._table_group is not None:
@@ -177,7 +182,7 @@ class FineTuneNet(NeuralNet):
         return {"loss": torch.tensor(loss), "y_pred": torch.cat(outputs)}
 
     def validation_step(self, batch, **fit_params):
-        """Loss of one batch of validation data, in as many parts as memory asks for."""
+        """Loss of one batch of validation data, in as many parts as memory requires."""
         rows, _ = batch
         self._set_training(False)
 
@@ -198,11 +203,11 @@ class FineTuneNet(NeuralNet):
         return {"loss": torch.tensor(total), "y_pred": torch.cat(outputs)}
 
     def predict(self, X):
-        """Decisions of the objective (class indices, indicators or values), for skorch's scoring callbacks."""
+        """Predictions of the objective (class indices, indicators or values), for skorch's scoring callbacks."""
         return self.criterion_.decide(torch.cat(list(self.forward_iter(X)))).cpu().numpy()
 
     def _backward(self, rows):
-        """Gradients of one batch; returns the loss and the outputs of its micro-batches."""
+        """Compute the gradients of one batch; return the loss and the outputs of its micro-batches."""
         with self.stream:
             start = self.stream.state()
             while True:
@@ -215,7 +220,7 @@ class FineTuneNet(NeuralNet):
                     if self.micro_batch == 1 or len(rows) == 1:
                         raise self._give_up(rows) from error
                     failed = True
-                # Outside the except block: there, the traceback would keep the graph alive.
+                # Outside the except block, because inside it the traceback would keep the graph in memory.
                 if failed:
                     self._halve_micro_batch(len(rows))
                     self.stream.set_state(start)
@@ -236,7 +241,7 @@ class FineTuneNet(NeuralNet):
         free_cached_memory(self.settings.device)
         self.micro_batch = max(1, min(self.micro_batch, n_rows) // 2)
         self.notice(
-            f"Out of memory on {self.settings.device}: training goes on in smaller micro-batches (now "
+            f"Out of memory on {self.settings.device}: training continues in smaller micro-batches (now "
             f"{self.micro_batch}); the effective batch_size stays {self.settings.batch_size}."
         )
 

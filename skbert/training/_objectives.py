@@ -1,4 +1,4 @@
-"""What is minimised: one loss per example, and what a model that learned nothing would score."""
+"""What is minimised: one loss per example, and the loss of a model that learned nothing."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from torch.nn import functional as F
 
 
 class Objective(nn.Module):
-    """Base: a loss per example, and its weighted mean."""
+    """Base class: a loss per example, and its weighted mean."""
 
     def per_example(self, output, target):
-        """Losses (n,) of outputs (n, k) for targets (n, ...); what training minimises."""
+        """Losses (n,) of outputs (n, k) for targets (n, ...); training minimises these."""
         raise NotImplementedError
 
     def plain(self, output, target):
-        """Losses (n,) without label smoothing, to be held against `uninformed`."""
+        """Losses (n,) without label smoothing, to compare with `uninformed`."""
         return self.per_example(output, target)
 
     def uninformed(self, target, weight):
-        """Mean loss of the best prediction that does not look at the text."""
+        """Mean loss of the best prediction that ignores the text."""
         raise NotImplementedError
 
     def decide(self, output):
-        """Predictions that outputs (n, k) amount to: class indices, indicators or values."""
+        """Predictions from outputs (n, k): class indices, indicators or values."""
         raise NotImplementedError
 
     def is_constant(self, output):
-        """Whether the outputs amount to the same prediction for every text."""
+        """Whether the prediction is the same for every text."""
         raise NotImplementedError
 
     def forward(self, output, target, weight):
-        """Sum of weighted losses over the number of rows.
+        """Sum of weighted losses, divided by the number of rows.
 
         The weights have mean 1 over the whole training set and are not normalised
-        within the batch: so the expected gradient is the one of a training set in
-        which rows are repeated by their weights.
+        within the batch. So the expected gradient is the same as for a training set in
+        which each row is repeated in proportion to its weight.
         """
         return (self.per_example(output, target) * weight).mean()
 
@@ -65,7 +65,7 @@ class CrossEntropy(Objective):
         return output.argmax(dim=1)
 
     def is_constant(self, output):
-        """Whether one class wins for every text."""
+        """Whether the same class is predicted for every text."""
         return len(self.decide(output).unique()) == 1
 
 
@@ -86,13 +86,13 @@ class BinaryCrossEntropy(Objective):
         return F.binary_cross_entropy_with_logits(output.float(), target, reduction="none").mean(dim=1)
 
     def uninformed(self, target, weight):
-        """Mean entropy of the (weighted) single labels in nats."""
+        """Mean over the labels of the (weighted) entropy of each label, in nats."""
         weight = weight.double()
         p = (target.double() * weight[:, None]).sum(dim=0) / weight.sum()
         return float((torch.special.entr(p) + torch.special.entr(1 - p)).mean())
 
     def decide(self, output):
-        """1 where a label's logit is positive."""
+        """1 if the logit of a label is positive, else 0."""
         return (output > 0).long()
 
     def is_constant(self, output):
@@ -101,7 +101,7 @@ class BinaryCrossEntropy(Objective):
 
 
 class MeanSquaredError(Objective):
-    """Squared error; targets (n,) are standardised, so 1 is the loss of always predicting the mean."""
+    """Squared error. Targets (n,) are standardised, so the loss of always predicting the mean is 1."""
 
     def per_example(self, output, target):
         """Squared errors (n,) of outputs (n, 1)."""
@@ -118,6 +118,6 @@ class MeanSquaredError(Objective):
         return output[:, 0]
 
     def is_constant(self, output):
-        """Whether predictions vary by less than a thousandth of the targets' standard deviation."""
+        """Whether predictions vary by less than one thousandth of the standard deviation of the targets."""
         spread = output.double().std(unbiased=False)
         return bool(spread < 1e-3)

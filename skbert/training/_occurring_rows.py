@@ -1,10 +1,10 @@
-"""Training only the rows of the embedding table whose tokens occur.
+"""Trains only those rows of the embedding table whose tokens occur in the data.
 
-On few data most of the table never gets a gradient, yet its zeros would be
-filled, clipped and stepped over at every batch. Rows without gradient change by
-decay alone, towards zero or towards their pretrained values, all by the same
-factors in every step, so they can be brought up to date at the end; the result is
-that of training the whole table.
+With few data, most rows of the table never get a gradient. Still, their zero gradients
+would be filled, clipped and applied in every step. Rows without a gradient change only by
+decay, towards zero or towards their pretrained values, and all of them by the same
+factors. So they can be updated once at the end. The result is the same as if the whole
+table had been trained.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from skbert.training._dataset import TextDataset
 
 
 class _OccurringRows(nn.Embedding):
-    """The rows that occur; the others are by now ``kept * start + pulled * pretrained``."""
+    """The rows that occur; at any time, each other row equals ``kept * start + pulled * pretrained``."""
 
     def __init__(self, weight, padding_idx):
         super().__init__(*weight.shape, padding_idx=padding_idx, _weight=weight)
-        # Buffers, so that early stopping takes them back together with the weights.
+        # Buffers, so that early stopping restores them together with the weights.
         self.register_buffer("kept", torch.ones((), dtype=torch.float32, device=weight.device))
         self.register_buffer("pulled", torch.zeros((), dtype=torch.float32, device=weight.device))
 
@@ -35,14 +35,14 @@ class _OccurringRows(nn.Embedding):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What `occurring_rows` gives.
+    """What `occurring_rows` yields.
 
     Attributes
     ----------
     datasets : list of TextDataset or None
-        With token ids that fit the small table.
+        The datasets with token ids of the small table.
     rows : int64 tensor or None
-        Which rows of the whole table the small one holds; None where the whole table stays.
+        Rows of the full table that are in the small table; None if the full table is used.
     note_step : callable
         To be called at every step that trains the table, with its ``lr * weight_decay`` and
         its ``lr * pretrained_decay``.
@@ -58,21 +58,24 @@ class Vocabulary:
 
 @contextmanager
 def occurring_rows(module, datasets, pretrained=None):
-    """Swap the embedding table for the rows that occur in `datasets`, and put it back afterwards.
+    """Replace the embedding table by the rows that occur in `datasets`, and restore it afterwards.
 
     Parameters
     ----------
     module : PooledEncoder
+        The module whose encoder has the table.
     datasets : list of TextDataset or None
+        The texts that the module will see.
     pretrained : tensor, default=None
-        The whole table as it was pretrained, where training pulls towards it.
+        The full pretrained table, if training pulls towards it.
 
     Yields
     ------
     Vocabulary
+        The datasets with new token ids, and what is needed to train the small table.
     """
     full = module.encoder.get_input_embeddings()
-    # A forward that we do not know may read more from an id than its row; a frozen table costs nothing.
+    # An unknown forward may use a token id for more than its row. A frozen table needs no replacement.
     if not module.runner.owns_forward or not full.weight.requires_grad:
         yield Vocabulary(datasets, None, lambda decay, pull: None)
         return
@@ -108,7 +111,7 @@ def _with_new_ids(dataset, place):
     if dataset is None:
         return None
     tokens = dataset.tokens
-    # Rows of equal texts share one array; keep it so.
+    # Rows of equal texts share one array; the new rows must share one too.
     new = {id(row): place[row] for row in tokens.input_ids}
     tokens = replace(
         tokens,

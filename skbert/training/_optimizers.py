@@ -1,4 +1,4 @@
-"""Parameter groups, the learning-rate schedule, and the optimizer of the first BERT code."""
+"""Parameter groups, the learning-rate schedule, and the optimizer of the original BERT code."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ from skbert.encoder import parameter_depths
 def parameter_groups(module, learning_rate, head_learning_rate, weight_decay, layer_decay=1.0):
     """Parameters of a `PooledEncoder` in groups for an optimizer.
 
-    Vectors (biases and LayerNorm weights) are not decayed. The head, in the sense
-    of everything that is new (poolings and classifier), has its own learning rate.
-    Going down the encoder, the rate falls by a factor from layer to layer (Zhang et
-    al. 2021): the pooler has `learning_rate`, the layer that is i-th from the top
-    ``learning_rate * layer_decay**i``, the embeddings below L layers
+    Vectors (biases and LayerNorm weights) are not decayed. The head has its own learning
+    rate; here it means all new parameters (poolings and classifier). From the top of the
+    encoder to the bottom, the rate is multiplied by `layer_decay` at each layer (Zhang et
+    al. 2021): the pooler has `learning_rate`, the i-th layer from the top has
+    ``learning_rate * layer_decay**i``, and the embeddings below L layers have
     ``learning_rate * layer_decay**(L + 1)``.
 
     Parameters
     ----------
     module : PooledEncoder
-    learning_rate, head_learning_rate, weight_decay : float
+        The module to train.
+    learning_rate : float
+        Learning rate of the encoder.
+    head_learning_rate : float
+        Learning rate of the head.
+    weight_decay : float
+        Weight decay of all parameters except vectors.
     layer_decay : float, default=1.0
-        Any but 1 needs a family whose layers skbert runs itself.
+        Factor from layer to layer. Any value other than 1 needs a family whose layers skbert runs itself.
 
     Returns
     -------
@@ -52,20 +58,22 @@ def parameter_groups(module, learning_rate, head_learning_rate, weight_decay, la
 
 
 def linear_schedule(n_steps, warmup_ratio):
-    """Factor of the learning rate at each step: up from 0 over the warm-up, then linearly down to 0.
+    """Factor of the learning rate at each step: a linear rise from 0 during warm-up, then a linear fall to 0.
 
     The same as ``get_linear_schedule_with_warmup`` of transformers, with
-    ``ceil(warmup_ratio * n_steps)`` steps of warm-up.
+    ``ceil(warmup_ratio * n_steps)`` warm-up steps.
 
     Parameters
     ----------
     n_steps : int
+        Number of steps of the whole training.
     warmup_ratio : float in [0, 1]
+        Share of the steps that are warm-up.
 
     Returns
     -------
     callable
-        Step (0-based) → factor.
+        Takes a step (0-based) and returns the factor.
     """
     n_warmup = math.ceil(warmup_ratio * n_steps)
 
@@ -78,17 +86,18 @@ def linear_schedule(n_steps, warmup_ratio):
 
 
 class BertAdam(torch.optim.Optimizer):
-    """Adam with decoupled weight decay and without bias correction, as in the first BERT code.
+    """Adam with decoupled weight decay and without bias correction, as in the original BERT code.
 
     m ← β₁ m + (1−β₁) g,  v ← β₂ v + (1−β₂) g²,  w ← w − lr · (m / (√v + ε) + λ w)
 
-    On few data the missing correction makes the first steps several times too
-    large; Zhang et al. (2021) and Mosbach et al. (2021) name it as a cause of
-    failed runs. It is here to reproduce them.
+    With few data, the missing correction makes the first steps several times too
+    large. Zhang et al. (2021) and Mosbach et al. (2021) name it as a cause of
+    failed runs. It is included to reproduce these runs.
 
     Parameters
     ----------
     params : iterable of tensors or of dicts
+        Parameters or parameter groups.
     lr, betas, eps, weight_decay
         As in `torch.optim.AdamW`.
     """
@@ -98,7 +107,7 @@ class BertAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure=None):
-        """One step; see the class."""
+        """Do one step; see the class."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

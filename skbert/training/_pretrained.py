@@ -1,8 +1,8 @@
-"""Holding on to the pretrained weights: decay towards them, and mixout.
+"""Keeping close to the pretrained weights: decay towards them, and mixout.
 
-Both need the weights as they were pretrained, which are not those that a warm start
-begins with. They are given as a dict of parameter name to tensor; a parameter that is
-not in it is new (the head, the poolings, layers drawn anew) and is left in peace.
+Both need the weights as they were pretrained, not the weights from which a warm start
+begins. They are given as a dict of parameter name to tensor. A parameter that is not
+in the dict is new (the head, the poolings, re-initialised layers) and is not changed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ class PretrainedDecay:
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        Its groups say which parameters are trained, and at which rates.
+        Its groups define which parameters are trained, and with which rates.
     targets : dict of parameter id to tensor
+        Pretrained weights.
     strength : float
-        λ.
+        λ, the strength of the decay.
     """
 
     def __init__(self, optimizer, targets, strength):
@@ -37,24 +38,26 @@ class PretrainedDecay:
 
     @torch.no_grad()
     def step(self):
-        """One step, to be taken before that of the optimizer."""
+        """Do one step; call it before the step of the optimizer."""
         for group, parameter, target in self._pairs:
             parameter.lerp_(target, group["lr"] * self.strength)
 
 
 class Mixout(nn.Module):
-    """Weights W of a linear layer, mixed at random with pretrained ones U (Lee et al. 2020).
+    """Weights W of a linear layer, mixed at random with pretrained weights U (Lee et al. 2020).
 
-    In training W' = ((1 − M) ⊙ U + M ⊙ W − p U) / (1 − p), where M is 0 with probability
-    p and 1 otherwise, drawn once for each input neuron: all weights that leave it are
-    kept or replaced together. So E[W'] = W, and the gradient to W is that to W' times
-    M / (1 − p). In eval mode W' = W. Used as a parametrization of torch.
+    In training, W' = ((1 − M) ⊙ U + M ⊙ W − p U) / (1 − p), where M is 0 with probability
+    p and 1 otherwise. M is drawn once per input neuron: all weights that leave it are
+    kept or replaced together. So E[W'] = W, and the gradient with respect to W is the
+    gradient with respect to W' times M / (1 − p). In eval mode, W' = W. This module is used
+    as a parametrization of torch.
 
     Parameters
     ----------
     target : tensor (n_out, n_in)
-        U.
+        U, the pretrained weights.
     p : float in [0, 1)
+        Probability with which a pretrained weight replaces the trained one.
 
     References
     ----------
@@ -65,7 +68,7 @@ class Mixout(nn.Module):
     def __init__(self, target, p):
         super().__init__()
         self.p = p
-        # Not persistent: it is no part of what a fit learns, nor of what early stopping takes back.
+        # Not persistent: a fit does not learn it, and early stopping does not restore it.
         self.register_buffer("target", target.detach(), persistent=False)
 
     def forward(self, weight):
@@ -73,7 +76,7 @@ class Mixout(nn.Module):
         if not self.training:
             return weight
         kept = torch.empty(1, weight.shape[1], device=weight.device, dtype=weight.dtype).bernoulli_(1.0 - self.p)
-        # The formula of the class, solved for the difference from U.
+        # The formula of the class, written for the difference from U.
         return torch.lerp(self.target, weight, kept / (1.0 - self.p))
 
 
@@ -81,14 +84,16 @@ class Mixout(nn.Module):
 def mixed(module, targets, p):
     """Mix the trained linear layers of the encoder of `module` with their pretrained weights.
 
-    On leaving, the module is as if nothing had been there.
+    At the end of the block, the module has its original structure again.
 
     Parameters
     ----------
     module : PooledEncoder
+        The module to train.
     targets : dict of parameter id to tensor
+        Pretrained weights.
     p : float in [0, 1)
-        0 changes nothing.
+        Probability of mixing; 0 changes nothing.
     """
     linears = [
         linear
@@ -98,12 +103,13 @@ def mixed(module, targets, p):
     try:
         for linear in linears:
             mixout = Mixout(targets[id(linear.weight)], p).train(linear.training)
-            # "Unsafe" leaves out a trial run, which would draw random numbers outside of our stream.
+            # "unsafe" skips a trial run, which would draw random numbers outside our stream.
             parametrize.register_parametrization(linear, "weight", mixout, unsafe=True)
         yield
     finally:
         for linear in linears:
             if parametrize.is_parametrized(linear):
                 parametrize.remove_parametrizations(linear, "weight", leave_parametrized=False)
-                # The weight came back behind the bias; parameters have an order, which sums of gradients follow.
+                # The weight is now registered after the bias. The original order is restored, because sums of
+                # gradients depend on it.
                 linear.register_parameter("bias", linear._parameters.pop("bias"))

@@ -11,9 +11,9 @@ import torch
 class FineTuneSettings:
     """How to train, in plain Python types.
 
-    Each field is the constructor parameter of the same name, checked, except four: `patience` is
-    `n_iter_no_change`, or None without early stopping; `device` and `precision` are what "auto" came to; and
-    `head_learning_rate` is never None.
+    Each field is the constructor parameter of the same name, after its check, with four exceptions: `patience` is
+    `n_iter_no_change`, or None without early stopping; `device` and `precision` are the values that were chosen for
+    "auto"; and `head_learning_rate` is never None.
     """
 
     max_epochs: int

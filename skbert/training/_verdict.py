@@ -1,4 +1,4 @@
-"""Telling a failed fine-tuning run from one that worked, and what to try."""
+"""Decides whether a fine-tuning run worked or failed, and says what to try."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ADVICE = {
         "bias_correction=True, more epochs (max_epochs), or another init_seed."
     ),
     "underfit": (
-        "the training loss {loss:.3f} is not below {reference:.3f}, that of a model which ignores the text. Try more "
+        "the training loss {loss:.3f} is not below {reference:.3f}, that of a model that ignores the text. Try more "
         "epochs (max_epochs), another learning_rate (2e-5 to 1e-4 suits most encoders), or bias_correction=True."
     ),
 }
@@ -28,15 +28,15 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the trained model shows on its own training texts.
+    """How well the trained model fits its own training texts.
 
     Attributes
     ----------
     status : {"converged", "constant", "diverged", "underfit"}
     layer_share : float64 array (n_chosen_layers,)
-        Share of the pooled elements that come from each of the chosen layers.
+        Share of the pooled elements that comes from each of the chosen layers.
     advice : str
-        What went wrong and what to try; empty where the run converged.
+        What went wrong and what to try; empty if the run converged.
     """
 
     status: str
@@ -45,23 +45,27 @@ class Verdict:
 
 
 def judge(module, train, objective, settings, notice, result):
-    """Look at a trained model once more over its own training texts.
+    """Apply a trained model once more to its own training texts, and judge the run.
 
     Parameters
     ----------
     module : PooledEncoder
-        In eval mode.
+        The trained module, in eval mode.
     train : TextDataset
+        The training texts.
     objective : Objective
+        The loss that was minimised.
     settings : FineTuneSettings
+        The settings of the run.
     notice : MemoryNotice
         Warns when memory runs out.
     result : FineTuneResult
-        Of the run that trained it.
+        The result of the run.
 
     Returns
     -------
     Verdict
+        Status, layer shares and advice.
     """
     outputs = torch.empty(len(train), module.head.n_outputs)
     shares = torch.zeros(len(module.layers), dtype=torch.float64)
@@ -76,31 +80,34 @@ def judge(module, train, objective, settings, notice, result):
 
 
 def training_status(objective, output, target, weight, diverged):
-    """Judge a run by its predictions on its own training data, in eval mode.
+    """Judge a run by its predictions for its own training data, in eval mode.
 
     Parameters
     ----------
     objective : Objective
+        The loss that was minimised.
     output : tensor (n, k)
         Outputs for the training texts.
     target, weight : tensors (n, ...), (n,)
+        Targets and sample weights of the training texts.
     diverged : bool
-        Whether a non-finite loss or gradient stopped the training.
+        Whether training stopped because of a non-finite loss or gradient.
 
     Returns
     -------
     status : {"converged", "constant", "diverged", "underfit"}
+        The judgement.
     loss : float
         Weighted mean loss on the training data, without label smoothing.
     reference : float
-        The same of the best prediction that does not look at the text.
+        The same loss for the best prediction that ignores the text.
     """
     per_example = objective.plain(output, target).double()
     loss = float((per_example * weight.double()).sum() / weight.double().sum())
     reference = objective.uninformed(target, weight)
     if diverged or not math.isfinite(loss):
         return "diverged", loss, reference
-    # With nothing to tell apart (all targets alike) a constant prediction is the right one.
+    # If all targets are equal, a constant prediction is correct.
     if reference > 0 and objective.is_constant(output):
         return "constant", loss, reference
     if reference > 0 and loss >= reference:

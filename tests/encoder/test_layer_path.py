@@ -128,7 +128,7 @@ def test_resolve_path__of_a_family_that_is_not_ours():
 
 
 def test_pooled_encoder__with_a_head_wants_an_encoder_that_has_the_path(tiny):
-    with pytest.raises(ValueError, match="give one that has the path's"):
+    with pytest.raises(ValueError, match="pass one with the path's layers"):
         PooledEncoder(load_encoder(tiny()).copy_model(), 2, path=(0, 1))
 
 

@@ -64,7 +64,7 @@ def test_pretrained_decay__of_a_warm_start_pulls_to_the_pretrained_weights_not_t
     np.testing.assert_array_equal(again.decision_function(texts), clf.decision_function(texts))
 
 
-def test_pretrained_decay__layers_drawn_anew_are_not_pulled(tiny, texts, labels, quick):
+def test_pretrained_decay__re_initialised_layers_are_not_pulled(tiny, texts, labels, quick):
     # A decay of lr * λ = 1 in the first step puts everything that is pulled back where it was.
     parameters = {**quick, "learning_rate": 1e-6, "warmup_ratio": 0.0, "weight_decay": 0.0, "max_epochs": 1}
     clf = MaxPoolBERTClassifier(
