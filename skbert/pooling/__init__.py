@@ -1,13 +1,12 @@
 """Pooling on two axes: first over layers, token by token, then over tokens.
 
 Hidden states are H_0 (output of the embeddings) and H_1 … H_L (after each
-transformer layer). Every method of the literature that skbert knows is a point
-on the plane of these two axes: BERT's baseline is (last layer, first token),
-MaxPoolBERT (Behrendt et al. 2025) is (max over the last three layers, one
+transformer layer). These two axes form a plane, and every pooling method that
+skbert offers is a point on it. The BERT baseline is (last layer, first token).
+MaxPoolBERT (Behrendt et al. 2025) is (maximum over the last three layers, one
 attention over all tokens).
 
-The modules stand alone: they take plain tensors and masks and know nothing of
-encoders.
+The modules do not depend on encoders: they take plain tensors and masks.
 """
 
 from skbert.pooling._from_stored import parts_for, pool_records, records_of

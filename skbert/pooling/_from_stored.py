@@ -1,10 +1,10 @@
-"""What is kept of a text so that every point of the pooling plane can be answered without a second forward.
+"""What is stored for a text, so that every point of the pooling plane can be computed without a second forward pass.
 
-All hidden states would do, but most points need far less: pooling over layers
-and pooling over tokens commute wherever both are the first token, a mean (or
-sum), or a maximum, and then the first token, mean and maximum of each hidden
-state suffice. That summary is kept beside the states. Only a maximum over layers with a
-mean over tokens, or the reverse, reads the states themselves.
+All hidden states would be enough, but most points need much less. Pooling over layers
+and pooling over tokens commute if both are the first token, both are a mean (or sum), or
+both are a maximum. Then the first token, the mean and the maximum of each hidden state
+are enough. This summary is stored next to the states. Only a maximum over layers with a
+mean over tokens, or the reverse, needs the states themselves.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ def _state(depth):
 
 
 def records_of(states, layout):
-    """What is kept of each text of a batch.
+    """What is stored for each text of a batch.
 
     Parameters
     ----------
     states : list of tensors (n_tokens, width)
         H_0 … H_L, packed.
     layout : Layout
+        Where each text is in them.
 
     Returns
     -------
     list of dict of str to tensor, in the packed order of the texts
         ``"summary"`` (3 (L + 1), width): first token, mean and maximum of H_0, then of H_1, …;
-        ``"state 0"`` … ``"state L"`` (n_tokens of the text, width). On the CPU, in memory of their own.
+        ``"state 0"`` … ``"state L"`` (n_tokens of the text, width). All are on the CPU, each in its own memory.
     """
-    # Under autocast, some families give out H_0 in another format than the rest.
+    # Under autocast, some families return H_0 in another dtype than the other states.
     dtype = reduce(torch.promote_types, (state.dtype for state in states))
     states = [state.to(dtype) for state in states]
     padded = [layout.pad(state) for state in states]
@@ -54,15 +55,16 @@ def records_of(states, layout):
 
 
 def parts_for(layers, layer_pooling, token_pooling):
-    """Which parts of a record a point of the pooling plane reads; see `records_of`.
+    """The parts of a record that a point of the pooling plane needs; see `records_of`.
 
     Parameters
     ----------
     layers : sequence of int
         Indices of hidden states.
     layer_pooling : LayerPooling
+        Pooling over layers, without learned parameters.
     token_pooling : TokenPooling
-        Neither may learn.
+        Pooling over tokens, without learned parameters.
     """
     if token_pooling.summarised and (len(layers) == 1 or token_pooling.name in layer_pooling.commutes_with):
         return [SUMMARY]
@@ -75,10 +77,13 @@ def pool_records(records, layers, layer_pooling, token_pooling):
     Parameters
     ----------
     records : list of lists of tensors
-        Parts of each text.
+        The parts of each text.
     layers : sequence of int
+        Indices of hidden states.
     layer_pooling : LayerPooling
+        Pooling over layers, without learned parameters.
     token_pooling : TokenPooling
+        Pooling over tokens, without learned parameters.
 
     Returns
     -------

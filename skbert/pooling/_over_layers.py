@@ -1,7 +1,7 @@
-"""Pooling over layers: several hidden states become one, position by position.
+"""Pooling over layers: several hidden states become one, token by token.
 
-Each value of the parameter `layer_pooling` is one class; what the rest of the package knows of it (the choices of
-the estimators, what a feature store must keep for it, whose share is counted) comes from the class alone.
+Each value of the parameter `layer_pooling` is one class. Everything else that the package needs to know about it is
+in this class: the choices of the estimators, what a feature store must keep, and how the layer shares are counted.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ def resolve_layers(layers, n_layers):
     Parameters
     ----------
     layers : int or sequence of int
-        ``k`` means the last k transformer layers. A sequence names hidden states
-        in 0..L, negative from the end, where 0 is the output of the embeddings.
+        An int k means the last k transformer layers. A sequence gives indices of hidden
+        states in 0..L, where 0 is the output of the embeddings; negative indices count from the end.
     n_layers : int
         L, the number of transformer layers that are run.
 
     Returns
     -------
     tuple of int
-        In the order given; an int gives ascending indices.
+        Indices in the given order; in ascending order if `layers` is an int.
 
     Raises
     ------
     ValueError
-        k < 1 or k > L, an empty sequence, an index out of range, a repeat.
+        k < 1 or k > L; or the sequence is empty, has an index out of range, or repeats an index.
     TypeError
-        Neither an int nor a sequence of int.
+        `layers` is neither an int nor a sequence of int.
     """
     if is_int(layers):
         if not 1 <= layers <= n_layers:
@@ -63,25 +63,25 @@ def resolve_layers(layers, n_layers):
 
 
 class LayerPooling(nn.Module):
-    """Base of the poolings over layers.
+    """Base class of the poolings over layers.
 
-    A subclass sets `name` and implements `pool`; the rest where it differs.
+    A subclass sets `name` and implements `pool`. It overrides the other members if they differ.
 
     Parameters
     ----------
     n_states : int
-        How many hidden states will come in.
+        Number of hidden states to pool.
 
     Attributes
     ----------
     name : str
-        The value of `layer_pooling` that asks for it.
+        The value of `layer_pooling` for this class.
     learns : bool
-        Whether it has parameters, which only training can set.
+        Whether it has parameters that must be trained.
     commutes_with : tuple of str
-        Names of the poolings over tokens that may as well come first: then the pooled tokens of each hidden state
-        suffice, and the states themselves need not be read. Taking one token commutes with anything that is done
-        position by position.
+        Names of the poolings over tokens that give the same result if they are applied first. Then the pooled tokens of
+        each hidden state are enough, and the states themselves are not read. Selecting one token commutes with every
+        operation that works token by token.
     """
 
     name: str | None = None
@@ -93,7 +93,7 @@ class LayerPooling(nn.Module):
         self.n_states = n_states
 
     def forward(self, states):
-        """Pool `states`, a sequence of tensors of one shape (..., width); one state alone comes back as it is."""
+        """Pool `states`, a sequence of tensors of the same shape (..., width); a single state is returned unchanged."""
         if len(states) != self.n_states:
             raise ValueError(f"expected {self.n_states} hidden states, got {len(states)}")
         return states[0] if len(states) == 1 else self.pool(states)
@@ -112,17 +112,17 @@ class LayerPooling(nn.Module):
 
 
 class MaxOverLayers(LayerPooling):
-    """Element-wise maximum. Where layers tie for it, the gradient and the share are split evenly among them."""
+    """Element-wise maximum. If several layers have the maximum, they share the gradient and the count equally."""
 
     name = "max"
     commutes_with = ("cls", "max")
 
     def pool(self, states):
-        """The largest of each element."""
+        """The maximum of each element."""
         return torch.stack(list(states)).amax(dim=0)
 
     def shares(self, states):
-        """How many elements each state is the largest in; tensor (n_states,)."""
+        """In how many elements each state has the maximum; tensor (n_states,)."""
         stacked = torch.stack(list(states))
         wins = (stacked == stacked.amax(dim=0)).float()
         return (wins / wins.sum(dim=0)).flatten(1).sum(dim=1)
@@ -166,7 +166,7 @@ class ConcatOverLayers(LayerPooling):
 
 
 class WeightedOverLayers(LayerPooling):
-    """A learned mix: the weights are a softmax, and start as those of the mean."""
+    """A learned weighted sum: the weights come from a softmax and are equal at the start."""
 
     name = "weighted"
     learns = True
@@ -185,18 +185,19 @@ class WeightedOverLayers(LayerPooling):
         return torch.softmax(self.mix, dim=0) * states[0].numel()
 
 
-# Every value of `layer_pooling`, in the order in which messages list them.
+# Every value of `layer_pooling`, in the order that is used in messages.
 LAYER_POOLINGS = {pooling.name: pooling for pooling in LayerPooling.__subclasses__()}
 
 
 def make_layer_pooling(name, n_states):
-    """The module for one value of `layer_pooling`.
+    """Make the module for one value of `layer_pooling`.
 
     Parameters
     ----------
     name : {"max", "mean", "sum", "concat", "weighted"}
+        The value of `layer_pooling`.
     n_states : int
-        How many hidden states will come in.
+        Number of hidden states to pool.
 
     Returns
     -------

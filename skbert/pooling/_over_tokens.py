@@ -1,7 +1,7 @@
-"""Pooling over tokens: the hidden state of each token of a text becomes one vector per text.
+"""Pooling over tokens: the hidden states of all tokens of a text become one vector per text.
 
-Each value of the parameter `token_pooling` is one class; what the rest of the package knows of it (the choices of
-the estimators, whether only [CLS] need be computed, what a feature store must keep for it) comes from the class alone.
+Each value of the parameter `token_pooling` is one class. Everything else that the package needs to know about it is
+in this class: the choices of the estimators, whether only [CLS] is computed, and what a feature store must keep.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from torch import nn
 
 
 class TokenPooling(nn.Module):
-    """Base of the poolings over tokens.
+    """Base class of the poolings over tokens.
 
-    A subclass sets `name` and implements `forward`; the rest where it differs.
+    A subclass sets `name` and implements `forward`. It overrides the other members if they differ.
 
     Parameters
     ----------
     width : int, default=None
-        Width of the tokens; of no matter where nothing is learned.
+        Width of the tokens; ignored if nothing is learned.
     n_heads : int, default=4
-        Number of attention heads, where there are any.
+        Number of attention heads; ignored if there is no attention.
 
     Attributes
     ----------
     name : str
-        The value of `token_pooling` that asks for it.
+        The value of `token_pooling` for this class.
     learns : bool
-        Whether it has parameters, which only training can set.
+        Whether it has parameters that must be trained.
     reads : {"all", "first"}
-        Which tokens of a text it reads. Where it is the first alone, no other token of the last layer is computed.
+        Which tokens of a text it reads. With ``"first"``, no other token of the last layer is computed.
     summarised : bool
-        Whether a feature store keeps its vector of every hidden state, beside the states. The summary is part of the
-        format of the stores, so a new pooling leaves it at False and is computed from the states.
+        Whether a feature store keeps its vector of every hidden state, next to the states. The summary is part of the
+        format of the stores. So a new pooling keeps False and is computed from the states.
     """
 
     name: str | None = None
@@ -60,12 +60,12 @@ class ClsPooling(TokenPooling):
     summarised = True
 
     def forward(self, hidden, mask):
-        """Pool `hidden` (n, tokens, width); `mask` (n, tokens) is not needed."""
+        """Pool `hidden` (n, tokens, width); `mask` (n, tokens) is not used."""
         return hidden[:, 0]
 
 
 class MeanPooling(TokenPooling):
-    """Mean over the tokens that `mask` keeps: (n, tokens, width) → (n, width)."""
+    """Mean over the tokens where `mask` is True: (n, tokens, width) → (n, width)."""
 
     name = "mean"
     summarised = True
@@ -73,13 +73,13 @@ class MeanPooling(TokenPooling):
     def forward(self, hidden, mask):
         """Pool `hidden` (n, tokens, width) where `mask` (n, tokens) is True."""
         keep = mask.unsqueeze(-1)
-        # where() rather than a product: a pad position may hold inf or NaN, and 0 * NaN is NaN.
+        # where() instead of a product: a padding position may hold inf or NaN, and 0 * NaN is NaN.
         total = torch.where(keep, hidden, 0).sum(dim=1)
         return total / keep.sum(dim=1).clamp(min=1)
 
 
 class MaxPooling(TokenPooling):
-    """Element-wise maximum over the tokens that `mask` keeps: (n, tokens, width) → (n, width)."""
+    """Element-wise maximum over the tokens where `mask` is True: (n, tokens, width) → (n, width)."""
 
     name = "max"
     summarised = True
@@ -92,10 +92,10 @@ class MaxPooling(TokenPooling):
 class MultiHeadAttentionPooling(TokenPooling):
     """One multi-head attention from [CLS] over all tokens (MaxPoolBERT).
 
-    The query is the first token, keys and values are all tokens of the sequence
-    that came out of the pooling over layers; pads are masked as keys. The output
-    is taken as it is: no residual, no LayerNorm, no dropout. Input projections
-    start Xavier-uniform, biases at zero.
+    The query is the first token. Keys and values are all tokens of the result of the
+    pooling over layers; padding tokens are masked as keys. The output is used without a
+    residual connection, LayerNorm or dropout. The input projections are initialised with
+    Xavier-uniform, the biases with zero.
 
     Parameters
     ----------
@@ -125,26 +125,27 @@ class MultiHeadAttentionPooling(TokenPooling):
         return pooled[:, 0]
 
 
-# Every value of `token_pooling`, in the order in which messages list them.
+# Every value of `token_pooling`, in the order that is used in messages.
 TOKEN_POOLINGS = {pooling.name: pooling for pooling in TokenPooling.__subclasses__()}
 
 
 def make_token_pooling(name, width, n_heads=4):
-    """The module for one value of `token_pooling`.
+    """Make the module for one value of `token_pooling`.
 
     Parameters
     ----------
     name : {"cls", "mean", "max", "mha"}
+        The value of `token_pooling`.
     width : int
         Width of the tokens after the pooling over layers.
     n_heads : int, default=4
-        Only used by ``"mha"``.
+        Number of attention heads; used only by ``"mha"``.
 
     Returns
     -------
     TokenPooling
-        Called as ``module(hidden, mask)`` with `hidden` (n, tokens, width) and a
-        boolean `mask` (n, tokens) that is True at real tokens; returns (n, width).
+        Call it as ``module(hidden, mask)`` with `hidden` (n, tokens, width) and a
+        boolean `mask` (n, tokens) that is True at real tokens. It returns (n, width).
 
     Raises
     ------
