@@ -25,33 +25,37 @@ class PooledEncoder(nn.Module):
     Parameters
     ----------
     encoder : transformers model
-        Base model; becomes part of this module (pass a copy to keep the original).
+        The base model. It becomes part of this module, so pass a copy to keep the original unchanged.
     n_outputs : int or None
-        Width of the head's output; None makes a module without a head, for `pool` alone.
+        Width of the output of the head. With None, the module has no head and only `pool` can be used.
     layers, layer_pooling, token_pooling, n_heads
         The point on the pooling plane; see `skbert.pooling`.
     head : {"linear", "pooler"}
-        ``"linear"``: dropout, then a linear layer. ``"pooler"``: the encoder's own
-        pretrained dense layer and tanh come first.
+        ``"linear"``: dropout, then a linear layer. ``"pooler"``: first the pretrained
+        dense layer and tanh of the encoder, then dropout and a linear layer.
     head_dropout : float, default=None
-        Dropout before the linear layer; None takes what the encoder's config says.
+        Dropout probability before the linear layer; None uses the value of the encoder's config.
     path : sequence of int, default=None
-        Layers of `encoder` to run, in order, without changing it; for modules without a
-        head. To train along a path, give an encoder that has its layers (`take_path`).
+        Layers of `encoder` to run, in order, without changing the encoder; only for modules
+        without a head. To train along a path, pass an encoder that has the layers of the path
+        (`take_path`).
 
     Attributes
     ----------
     runner : LayerRunner
-        What runs the encoder's layers.
+        Runs the layers of the encoder.
     layers : tuple of int
-        The chosen hidden states.
+        Indices of the chosen hidden states.
     layer_pooling : LayerPooling
+        Pooling over layers.
     token_pooling : TokenPooling
+        Pooling over tokens.
     head : LinearHead, PoolerHead or None
+        The head, if there is one.
     width : int
         Width of the pooled vectors.
     n_frozen : int
-        How many of the lowest layers are not trained.
+        Number of the lowest layers that are not trained.
 
     Raises
     ------
@@ -75,11 +79,11 @@ class PooledEncoder(nn.Module):
         super().__init__()
         self.n_frozen = 0
         self.encoder = encoder
-        # Held in a tuple, or else torch would register the encoder a second time through it.
+        # In a tuple, because otherwise torch would register the encoder a second time.
         self._runner = (make_runner(encoder),)
         self.path = resolve_path(path, self.runner)
         if self.path is not None and n_outputs is not None:
-            raise ValueError("A module with a head trains all layers of its encoder; give one that has the path's.")
+            raise ValueError("A module with a head trains all layers of its encoder; pass one with the path's layers.")
         self.layers = resolve_layers(layers, self.n_layers)
         self.layer_pooling = make_layer_pooling(layer_pooling, len(self.layers))
         width = self.layer_pooling.out_width(self.runner.width)
@@ -87,19 +91,19 @@ class PooledEncoder(nn.Module):
         self.width = self.token_pooling.out_width(width)
         self.head = None
         if n_outputs is None:
-            # The encoder may be shared with others: it stays as it is.
+            # The encoder may be shared with other modules, so it is not changed.
             return
         self.head = make_text_head(head, self.runner, self.width, n_outputs, head_dropout)
         if self.runner.owns_forward and not self.head.reads_pooler:
-            # Nobody reads it here; kept, it would be copied, trained against nothing, and saved.
+            # The pooler is not used here, and would still be copied, passed to the optimizer and saved.
             self.runner.drop_pooler()
 
     def __deepcopy__(self, memo):
-        raise TypeError("PooledEncoder is not copied; build another from a copy of the encoder.")
+        raise TypeError("PooledEncoder cannot be copied; build another one from a copy of the encoder.")
 
     @property
     def runner(self):
-        """What runs the encoder's layers."""
+        """Runs the layers of the encoder."""
         return self._runner[0]
 
     @property
@@ -110,18 +114,18 @@ class PooledEncoder(nn.Module):
     # ------------------------------------------------------------- what is trained
 
     def fresh_parts(self, n_layers):
-        """The modules that `reinitialise` takes: the top `n_layers` layers, and the pooler where it is read."""
+        """The modules to re-initialise: the top `n_layers` layers, and the pooler if the head uses it."""
         if not n_layers:
             return []
         return top_parts(self.runner, n_layers) + ([self.runner.pooler_dense] if self.head.reads_pooler else [])
 
     def reinitialise(self, n_layers):
-        """Re-initialise the top `n_layers` layers, and the pooler where the head reads it (Zhang et al. 2021).
+        """Re-initialise the top `n_layers` layers, and the pooler if the head uses it (Zhang et al. 2021).
 
         Raises
         ------
         ValueError
-            There are fewer layers, or they share their weights with layers below.
+            The encoder has fewer layers, or these layers share their weights with layers below.
         NotImplementedError
             skbert does not run this family itself.
         """
@@ -130,10 +134,10 @@ class PooledEncoder(nn.Module):
             reinitialise(self.fresh_parts(n_layers), self.runner.initializer_range)
 
     def freeze(self, n_layers):
-        """Freeze the embeddings and the first `n_layers` layers; 0 lets everything train.
+        """Freeze the embeddings and the first `n_layers` layers; with 0, everything is trained.
 
-        The frozen part gets no gradient and stays in eval mode. What all layers share,
-        such as the relative positions of DeBERTa, counts as part of the embeddings.
+        The frozen part gets no gradient and stays in eval mode. Parameters that all layers
+        share, such as the relative positions of DeBERTa, count as part of the embeddings.
         """
         self.n_frozen = n_layers
         self.requires_grad_(True)
@@ -156,7 +160,7 @@ class PooledEncoder(nn.Module):
 
     @property
     def cls_only(self):
-        """Whether only the first token of the chosen hidden states is read."""
+        """Whether only the first token of the chosen hidden states is used."""
         return self.token_pooling.reads == "first"
 
     def states(self, batch, prefix=None):
@@ -165,14 +169,16 @@ class PooledEncoder(nn.Module):
         Parameters
         ----------
         batch : TokenBatch
+            The texts.
         prefix : Prefix, default=None
-            States of the frozen part for this batch, so that it need not run again.
+            Hidden states of the frozen layers for this batch; with them, the frozen layers do not run again.
 
         Returns
         -------
         states : list of tensors
-            Packed (n_tokens, width); or (n, width), rows in the order asked for, where `cls_only`.
+            Packed (n_tokens, width). If `cls_only`, (n, width) with rows in the order of the request.
         layout : Layout
+            Where each text is in them.
         """
         return self.runner.hidden_states(batch, self.layers, path=self.path, cls_only=self.cls_only, prefix=prefix)
 
@@ -182,39 +188,41 @@ class PooledEncoder(nn.Module):
 
     @property
     def prefix_depths(self):
-        """Hidden states of the frozen part that `forward` needs: those that are read, and the one to go on from."""
+        """Depths of the frozen states that `forward` needs: those to pool, and the one to continue from."""
         return sorted({*(depth for depth in self.layers if depth < self.n_frozen), self.n_frozen})
 
     def prefix_of(self, batch):
-        """States of the frozen part, from which `forward` can go on; see `LayerRunner.prefix_of`."""
+        """Hidden states of the frozen part, from which `forward` can continue; see `LayerRunner.prefix_of`."""
         return self.runner.prefix_of(batch, self.prefix_depths)
 
     # ------------------------------------------------------------- vectors and outputs
 
     def pool_states(self, states, layout):
-        """Pooled vectors (n, width) of what `states` gave."""
+        """Pooled vectors (n, width) of the result of `states`."""
         pooled = self.layer_pooling(states)
         return pooled if self.cls_only else self.token_pooling(layout.pad(pooled), layout.mask)
 
     def pool(self, batch):
-        """Pooled vectors (n, width), rows in the order asked for."""
+        """Pooled vectors (n, width), rows in the order of the request."""
         return self.pool_states(*self.states(batch))
 
     def forward(self, batch, prefix=None):
-        """Outputs (n, n_outputs): logits, or the predicted values of a regression; parameters as in `states`."""
+        """Outputs (n, n_outputs): logits, or predicted values for regression; the parameters are those of `states`."""
         return self.head(self.pool_states(*self.states(batch, prefix)))
 
     def forward_with_shares(self, batch, prefix=None):
-        """Outputs (n, n_outputs) as `forward`, and how many elements of the pooled states each chosen layer gives.
+        """Outputs (n, n_outputs) as in `forward`, and how many pooled elements come from each chosen layer.
 
-        Under ``max``: elements of real tokens (of [CLS] alone under ``token_pooling="cls"``)
-        in which the layer is the largest, ties shared evenly. Otherwise every layer
-        counts alike, except under ``weighted``, where the learned weights count.
+        With ``max``, an element counts for the layer that has the maximum; several layers with the
+        maximum share it equally. Only real tokens count (only [CLS] with ``token_pooling="cls"``).
+        With ``weighted``, each layer counts by its learned weight. Otherwise all layers count equally.
 
         Returns
         -------
         outputs : tensor (n, n_outputs)
+            The outputs.
         shares : tensor (n_layers,)
+            The count of each chosen layer.
         """
         states, layout = self.states(batch, prefix)
         return self.head(self.pool_states(states, layout)), self.layer_pooling.shares(states)
@@ -222,15 +230,15 @@ class PooledEncoder(nn.Module):
     # ------------------------------------------------------------- skipped layers
 
     def skip_plan(self, skips):
-        """The `SkipPlan` of this module's pooling for sets of skipped layers."""
+        """The `SkipPlan` for sets of skipped layers, with the layers and the path of this module."""
         return SkipPlan(skips, self.layers, self.n_layers, self.path)
 
     def skip_states(self, plan):
-        """How many states of all tokens `pool_skipping` keeps at once, at most."""
+        """Maximum number of states of all tokens that `pool_skipping` keeps in memory at once."""
         return plan.most_states(self.cls_only)
 
     def pool_skipping(self, batch, plan, max_tokens=2048):
-        """Pooled vectors (n, n_variants, width) under every variant of a plan; see `skip_hidden_states`."""
+        """Pooled vectors (n, n_variants, width) for every variant of a plan; see `skip_hidden_states`."""
         parts = []
         for variants, states, layout in skip_hidden_states(
             self.runner, batch, plan, cls_only=self.cls_only, max_tokens=max_tokens

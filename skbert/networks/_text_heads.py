@@ -1,4 +1,4 @@
-"""Heads over the pooled vector of a text: what turns it into logits, or into the value of a regression.
+"""Heads: modules that turn the pooled vector of a text into logits, or into the value of a regression.
 
 Each value of the parameter `head` is one class.
 """
@@ -14,19 +14,20 @@ class LinearHead(nn.Module):
     Parameters
     ----------
     runner : LayerRunner
-        Of the encoder below.
+        The runner of the encoder.
     width : int
         Width of the pooled vectors.
     n_outputs : int
+        Width of the outputs.
     dropout : float, default=None
-        Probability; None takes what the encoder's config says.
+        Dropout probability; None uses the value of the encoder's config.
 
     Attributes
     ----------
     name : str
-        The value of `head` that asks for it.
+        The value of `head` for this class.
     reads_pooler : bool
-        Whether the encoder's own pooler is part of the way from pooled vectors to outputs.
+        Whether the pretrained pooler of the encoder is used between pooled vectors and outputs.
     """
 
     name = "linear"
@@ -50,7 +51,7 @@ class LinearHead(nn.Module):
 
 
 class PoolerHead(LinearHead):
-    """The encoder's own pretrained dense layer and activation, then dropout and a linear layer.
+    """The pretrained dense layer and activation of the encoder, then dropout and a linear layer.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ class PoolerHead(LinearHead):
     Raises
     ------
     ValueError
-        The encoder has no pooler, or one of another width.
+        The encoder has no pooler, or its pooler has another width.
     """
 
     name = "pooler"
@@ -76,10 +77,10 @@ class PoolerHead(LinearHead):
         if dense.in_features != width:
             raise ValueError(
                 f"head='pooler' takes vectors of width {dense.in_features}, but the pooled vectors have width {width} "
-                "(layer_pooling='concat' widens them). Use head='linear'."
+                "(layer_pooling='concat' makes them wider). Use head='linear'."
             )
         super().__init__(runner, width, n_outputs, dropout)
-        # In a tuple, or else torch would register the encoder's weights a second time, as those of the head.
+        # In a tuple, because otherwise torch would register the encoder's weights a second time, as part of the head.
         self._runner = (runner,)
 
     def forward(self, pooled):
@@ -92,7 +93,7 @@ TEXT_HEADS = {head.name: head for head in (LinearHead, PoolerHead)}
 
 
 def make_text_head(name, runner, width, n_outputs, dropout=None):
-    """The module for one value of `head`; see `LinearHead` for the parameters.
+    """Make the module for one value of `head`; see `LinearHead` for the parameters.
 
     Raises
     ------
