@@ -1,4 +1,4 @@
-"""From what a user passes as ``X`` to token ids: checks, then tokenising once per distinct text."""
+"""From the ``X`` of a user to token ids: checks, and then tokenising once per distinct text."""
 
 from skbert.text._batches import (
     Layout,

@@ -1,4 +1,4 @@
-"""Batches of texts: laid end to end, without padding, and cut by length."""
+"""Batches of texts: packed one after the other without padding, and divided by length."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ import torch
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """A batch laid end to end: no padding token is ever computed.
+    """A packed batch: the tokens of all texts, one text after the other, without padding tokens.
 
-    The texts are sorted by length, so that texts of equal length stand side by
-    side and attention can run on them as one rectangular group.
+    The texts are sorted by length. So texts of equal length are next to each other,
+    and attention can run on them as one rectangular group.
 
     Attributes
     ----------
     input_ids, position_ids : int64 tensors (n_tokens,)
         All tokens of all texts; positions count from 0 within each text.
     token_type_ids : int64 tensor (n_tokens,) or None
+        Segment ids, if the tokenizer makes them.
     lengths : tuple of int, (n_texts,)
-        Tokens of each text, in packed (sorted) order.
+        Number of tokens of each text, in packed (sorted) order.
     order : int64 tensor (n_texts,)
-        ``order[i]`` is the place, in the order asked for, of the i-th packed text.
+        ``order[i]`` is the index, in the order of the request, of the i-th packed text.
     pad_token_id : int
+        Id of the padding token, for families that need padding.
     """
 
     input_ids: torch.Tensor
@@ -58,23 +60,25 @@ def _order_by_length(tokens, indices):
 
 
 def packed_order(tokens, indices):
-    """The `indices` in the order in which `collate` lays them end to end."""
+    """The `indices` in the order in which `collate` packs them."""
     indices = np.asarray(indices)
     return indices[_order_by_length(tokens, indices)]
 
 
 def collate(tokens, indices):
-    """Lay the texts at `indices` end to end.
+    """Pack the texts at `indices` into one batch.
 
     Parameters
     ----------
     tokens : TokenizedTexts
+        Token ids of all texts.
     indices : sequence of int, (n_texts,)
-        Which texts, in the order in which results are wanted.
+        Indices of the texts, in the order in which the results are needed.
 
     Returns
     -------
     TokenBatch
+        The packed batch.
     """
     indices = np.asarray(indices)
     order = _order_by_length(tokens, indices)
@@ -95,14 +99,14 @@ def collate(tokens, indices):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each text lies in a packed batch.
+    """Where each text is in a packed batch.
 
     Parameters
     ----------
     lengths : tuple of int, (n_texts,)
-        Tokens of each text in packed order, ascending.
+        Number of tokens of each text in packed order, ascending.
     order : int64 tensor (n_texts,)
-        ``order[i]`` is the row, in the order asked for, of the i-th packed text.
+        ``order[i]`` is the row, in the order of the request, of the i-th packed text.
     """
 
     lengths: tuple[int, ...]
@@ -115,7 +119,7 @@ class Layout:
 
     @cached_property
     def groups(self):
-        """Runs of texts of equal length: tuples (first text, first token, n_texts, length)."""
+        """Groups of texts of equal length: tuples (first text, first token, n_texts, length)."""
         groups, text, token = [], 0, 0
         while text < len(self.lengths):
             length, n = self.lengths[text], 1
@@ -131,25 +135,25 @@ class Layout:
 
     @cached_property
     def cls_index(self):
-        """Place of the first token of each packed text; int64 (n_texts,)."""
+        """Index of the first token of each packed text; int64 (n_texts,)."""
         return torch.cumsum(self._lengths, 0) - self._lengths
 
     @cached_property
     def _cells(self):
-        """Cell of each packed token in a padded batch of rows in the order asked for; int64 (n_tokens,)."""
+        """Index of each packed token in the flat padded batch, rows in the order of the request; int64 (n_tokens,)."""
         rows = torch.repeat_interleave(self.order, self._lengths)
         starts = torch.repeat_interleave(self.cls_index, self._lengths)
         return rows * self.lengths[-1] + torch.arange(len(rows), device=self.device) - starts
 
     @cached_property
     def mask(self):
-        """True at real tokens; bool (n_texts, longest), rows in the order asked for."""
+        """True at real tokens; bool (n_texts, longest), rows in the order of the request."""
         mask = torch.zeros(len(self.lengths) * self.lengths[-1], dtype=torch.bool, device=self.device)
         mask[self._cells] = True
         return mask.view(len(self.lengths), self.lengths[-1])
 
     def pad(self, packed):
-        """(n_tokens, ...) → (n_texts, longest, ...) with zeros as pads, rows in the order asked for."""
+        """(n_tokens, ...) → (n_texts, longest, ...), padded with zeros, rows in the order of the request."""
         shape = packed.shape[1:]
         padded = packed.new_zeros(len(self.lengths) * self.lengths[-1], *shape)
         padded = padded.index_copy(0, self._cells, packed)
@@ -160,7 +164,7 @@ class Layout:
         return padded.reshape(-1, *padded.shape[2:])[self._cells]
 
     def restore(self, per_text):
-        """(n_texts, ...) in packed order → the order asked for."""
+        """(n_texts, ...) in packed order → in the order of the request."""
         return torch.empty_like(per_text).index_copy(0, self.order, per_text)
 
 
@@ -175,7 +179,7 @@ def padded_inputs(batch, layout):
 
 
 def cut_at_budget(order, lengths, token_budget):
-    """Cut the rows `order` into batches of at most `token_budget` tokens; a longer row stands alone."""
+    """Divide the rows `order` into batches of at most `token_budget` tokens; a longer row is a batch of its own."""
     batches, start, total = [], 0, 0
     for i, row in enumerate(order):
         if i > start and total + lengths[row] > token_budget:
@@ -190,16 +194,17 @@ def cut_at_budget(order, lengths, token_budget):
 def batches_by_length(lengths, token_budget):
     """Split rows into batches of similar length.
 
-    Longest first, so that a lack of memory shows at once and not at the end.
+    The longest rows come first, so that too little memory shows at once and not at the end.
 
     Parameters
     ----------
     lengths : int array (n,)
+        Number of tokens of each row.
     token_budget : int
-        Most tokens in a batch; a longer row makes a batch of its own.
+        Maximum number of tokens of a batch; a longer row is a batch of its own.
 
     Returns
     -------
-    list of int arrays, which together hold 0..n-1 once
+    list of int arrays, which together contain each of 0..n-1 once
     """
     return cut_at_budget(np.argsort(-lengths, kind="stable"), lengths, token_budget)

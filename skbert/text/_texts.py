@@ -1,4 +1,4 @@
-"""Checks of user input: whatever holds texts goes in, plain lists of ``str`` come out."""
+"""Checks of user input: containers of texts are converted to plain lists of ``str``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skbert._shared import check_not_a_string, check_not_empty
 
 @dataclass(frozen=True)
 class TextInput:
-    """Texts, or pairs of texts, that passed every check.
+    """Texts, or pairs of texts, that passed all checks.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class TextInput:
     second : list of str or None
         The second text of every pair; None for single texts.
     column_names : list of str or None
-        Names of the columns where the input was a data frame with string names.
+        Column names, if the input was a data frame whose column names are strings.
     """
 
     first: list[str]
@@ -48,43 +48,44 @@ class TextInput:
 
 
 def check_texts(X, estimator_name="this estimator"):
-    """Check `X` and bring it to lists of ``str``.
+    """Check `X` and convert it to lists of ``str``.
 
     Parameters
     ----------
     X : list, tuple, 1-D array of str, Series, one-column DataFrame or (n, 1) array
         Texts. Two columns, or a list of ``(a, b)``, are pairs of texts.
-        pandas and polars containers both work.
+        Containers of pandas and of polars are both allowed.
     estimator_name : str
-        Who asks; used in messages.
+        Name of the caller, for messages.
 
     Returns
     -------
     TextInput
+        The texts, as lists of ``str``.
 
     Raises
     ------
     ValueError
-        A bare string, no rows, missing values, three or more columns, ragged pairs.
+        `X` is a single string, has no rows, has missing values or three or more columns, or only some rows are pairs.
     TypeError
-        Something other than ``str`` stands where a text should, or `X` is no container of texts.
+        An entry is not a ``str``, or `X` is not a container of texts.
     """
     check_not_a_string(X)
     columns, names = _columns(X)
     check_not_empty(len(columns[0]), estimator_name)
     for k, column in enumerate(columns):
         _check_column(column, None if len(columns) == 1 else k)
-    # str() turns subclasses such as numpy.str_ into plain strings, which tokenisers and JSON expect.
+    # str() converts subclasses such as numpy.str_ to plain strings, because tokenizers and JSON need plain strings.
     columns = [[str(text) for text in column] for column in columns]
     return TextInput(columns[0], columns[1] if len(columns) == 2 else None, names)
 
 
 def _columns(X):
-    """Split `X` into one or two columns of cells; returns (columns, column names or None)."""
+    """Split `X` into one or two columns of cells; return (columns, column names or None)."""
     if _is_data_frame(X):
         labels = list(X.columns)
         _check_n_columns(len(labels))
-        # By position: pandas returns a frame, not a column, for a label that occurs twice.
+        # By position, because pandas returns a frame instead of a column if a label occurs twice.
         columns = [X.iloc[:, k] if hasattr(X, "iloc") else X[:, k] for k in range(len(labels))]
         names = labels if all(isinstance(label, str) for label in labels) else None
         return [column.to_list() for column in columns], names
@@ -115,7 +116,7 @@ def _check_n_columns(n):
 
 def _array_columns(X):
     if X.ndim == 0:
-        raise ValueError("Iterable over raw text documents expected, a scalar was received.")
+        raise ValueError("Iterable over raw text documents expected, scalar received.")
     if X.ndim == 1:
         # An object array may hold pairs, e.g. np.array([("a", "b"), ...], dtype=object) built row by row.
         return _sequence_columns(X.tolist())
@@ -126,7 +127,7 @@ def _array_columns(X):
 
 
 def _sequence_columns(X):
-    """A list of texts is one column, a list of (a, b) two."""
+    """A list of texts is one column; a list of (a, b) is two columns."""
     is_row = [isinstance(cell, (tuple, list)) for cell in X]
     if not any(is_row):
         return [list(X)]
@@ -134,7 +135,7 @@ def _sequence_columns(X):
         missing = [i for i, cell in enumerate(X) if is_missing(cell)]
         if missing:
             raise ValueError(_missing(missing, len(X), None))
-        # The first cell says what the list is meant to be, and the first that differs is the culprit.
+        # The first row defines what the list contains; the first row that differs is reported.
         culprit = is_row.index(not is_row[0])
         if is_row[0]:
             raise ValueError(
@@ -155,7 +156,7 @@ def _sequence_columns(X):
 
 def is_missing(cell):
     """Whether `cell` is None, NaN, NA or NaT."""
-    # pd.NA and pd.NaT are recognised by name, so that pandas need not be imported (or installed).
+    # pd.NA and pd.NaT are recognised by name, so pandas does not have to be imported (or installed).
     return (
         cell is None
         or (isinstance(cell, numbers.Real) and cell != cell)
@@ -184,7 +185,7 @@ def _missing(rows, n, column):
     where = "" if column is None else f" of column {column}"
     return (
         f"Input X contains missing values: {len(rows)} of {n} texts{where} are None, NaN or NA, "
-        f"the first in row {rows[0]}. Drop these rows or put an empty string there."
+        f"the first in row {rows[0]}. Drop these rows or replace these texts by an empty string."
     )
 
 

@@ -1,4 +1,4 @@
-"""Token ids: every distinct text is tokenised once, cut once, and batched without padding."""
+"""Token ids: every distinct text is tokenised once and truncated once."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _encoding = threading.Lock()
 # Token ids by tokenizer and text, or pair of texts.
 _recent: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _MOST_RECENT = 5000
-# Longer ones are not kept: together, they would take more memory than they save time.
+# Longer texts are not kept, because together they would need too much memory for the time that they save.
 _LONGEST_RECENT = 512
 
 
 @dataclass(frozen=True)
 class TokenizedTexts:
-    """Token ids of texts, one ragged row a text.
+    """Token ids of texts, one row per text; the rows have different lengths.
 
     Attributes
     ----------
     input_ids : list of int64 arrays, each (n_tokens,)
         With special tokens, without padding. Rows of equal texts share one array.
     token_type_ids : list of int64 arrays, or None
-        Segment ids for tokenisers that make them.
+        Segment ids, if the tokenizer makes them.
     pad_token_id : int
-        What fills a rectangular batch.
+        Id of the padding token.
     n_cut : int
-        How many of the rows were longer than allowed.
+        Number of rows that were longer than allowed and were cut.
     """
 
     input_ids: list[np.ndarray]
@@ -54,25 +54,28 @@ class TokenizedTexts:
 
 
 def warn_of_cuts(n_cut, n_texts, max_length):
-    """Say once how many texts were cut; nothing where none was."""
+    """Warn once that texts were cut, and how many; do nothing if none was cut."""
     if n_cut:
         warn(f"{n_cut} of {n_texts} texts are longer than max_length={max_length} tokens and were cut.")
 
 
 def tokenize(texts, tokenizer, max_length):
-    """Tokenise, each distinct text once.
+    """Tokenise each distinct text once.
 
     Parameters
     ----------
     texts : TextInput
+        Texts, or pairs of texts.
     tokenizer : transformers tokenizer
+        The tokenizer of the encoder.
     max_length : int
-        Longest row in tokens, special tokens included. Longer texts are cut (the
-        longer of a pair first) and counted in ``n_cut``.
+        Maximum number of tokens of a row, special tokens included. Longer texts are cut (in a
+        pair, the longer text first) and counted in ``n_cut``.
 
     Returns
     -------
     TokenizedTexts
+        The token ids.
     """
     rows = texts.rows()
     distinct = list(dict.fromkeys(rows))
@@ -97,7 +100,7 @@ def tokenize(texts, tokenizer, max_length):
 
 
 def _encode_whole(rows, tokenizer):
-    """Ids and types of uncut rows; those of recent calls are kept, for folds and seeds see the same texts."""
+    """Token ids and segment ids of uncut rows. Recent ones are cached, because folds and seeds use the same texts."""
     recent = _recent.setdefault(tokenizer, {})
     known = {row: recent[row] for row in rows if row in recent}
     new = [row for row in rows if row not in known]
@@ -116,9 +119,9 @@ def _encode_whole(rows, tokenizer):
 
 def _encode(rows, tokenizer, max_length):
     pairs = rows and isinstance(rows[0], tuple)
-    # Stored tokenizers may carry their own padding and truncation, so both are always stated. A fast tokenizer
-    # keeps the last statement as its state, and clones share it: without the lock, one thread could cut
-    # another's texts.
+    # A stored tokenizer may have its own settings for padding and truncation, so both are always passed. A fast
+    # tokenizer keeps the settings of the last call, and clones share it. Without the lock, one thread could cut
+    # the texts of another thread.
     with _encoding:
         encoded = tokenizer(
             [row[0] for row in rows] if pairs else rows,
