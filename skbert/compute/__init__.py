@@ -1,4 +1,4 @@
-"""Where and how numbers are computed, in training and out of it."""
+"""Where and how numbers are computed, during training and prediction."""
 
 from skbert.compute._device import autocast, resolve_device, resolve_precision
 from skbert.compute._out_of_memory import MemoryNotice, free_cached_memory, giving_up, in_parts, is_out_of_memory

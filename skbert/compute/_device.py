@@ -8,17 +8,17 @@ import torch
 
 
 def resolve_device(device):
-    """The torch device for the parameter `device`.
+    """Return the torch device for the parameter `device`.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda", "cuda:0", "mps", ...} or torch.device
-        ``"auto"`` takes CUDA, then MPS, then the CPU.
+        ``"auto"`` chooses CUDA, then MPS, then the CPU.
 
     Raises
     ------
     ValueError
-        Not a device, or one that this machine lacks.
+        `device` is not a device, or this machine does not have it.
     """
     if isinstance(device, str) and device == "auto":
         if torch.cuda.is_available():
@@ -38,7 +38,7 @@ def resolve_device(device):
 
 
 def resolve_precision(precision, device):
-    """``"fp32"`` or ``"bf16"`` for the parameter `precision`; ``"auto"`` is bf16 on CUDA, fp32 elsewhere."""
+    """Return ``"fp32"`` or ``"bf16"`` for the parameter `precision`; ``"auto"`` is bf16 on CUDA, fp32 elsewhere."""
     if precision not in ("auto", "fp32", "bf16"):
         raise ValueError(f"precision must be 'auto', 'fp32' or 'bf16', got {precision!r}")
     if precision == "auto":

@@ -1,4 +1,4 @@
-"""Running out of memory: recognising it on any device, going on in smaller parts, and giving up with sizes."""
+"""Running out of memory: detect it on any device, continue with smaller batches, and report the sizes at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skbert.errors import OutOfMemoryError
 
 
 def is_out_of_memory(error):
-    """Whether `error` says that memory ran out, on any device."""
+    """Whether `error` means that memory ran out, on any device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     # The CPU allocator and MPS raise a plain RuntimeError.
@@ -24,7 +24,7 @@ def is_out_of_memory(error):
 
 
 def free_cached_memory(device):
-    """Give unused blocks of the caching allocator back to `device`."""
+    """Return unused memory of the caching allocator to `device`."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -32,13 +32,13 @@ def free_cached_memory(device):
 
 
 class MemoryNotice:
-    """Says once, however often memory runs out in one fit or prediction."""
+    """Warns only once, even if memory runs out several times in one fit or prediction."""
 
     def __init__(self):
         self._given = False
 
     def __call__(self, message):
-        """Warn with `message`, the first time only."""
+        """Warn with `message`, but only the first time."""
         if not self._given:
             self._given = True
             warn(message, RuntimeWarning)
@@ -46,7 +46,7 @@ class MemoryNotice:
 
 @contextmanager
 def giving_up(message):
-    """Turn a lack of memory inside the block into an `OutOfMemoryError` with `message()`."""
+    """Raise an `OutOfMemoryError` with `message()` if memory runs out inside the block."""
     try:
         yield
     except Exception as error:
@@ -56,7 +56,7 @@ def giving_up(message):
 
 
 def in_parts(batches, compute, device, notice, give_up, n_threads=1):
-    """Call `compute` on batches of rows, halving those for which memory does not suffice.
+    """Call `compute` on batches of rows; halve a batch if there is not enough memory for it.
 
     Parameters
     ----------
@@ -65,25 +65,28 @@ def in_parts(batches, compute, device, notice, give_up, n_threads=1):
     compute : callable
         Takes the rows of a batch.
     device : torch.device
+        The device on which `compute` runs.
     notice : MemoryNotice
+        Warns when memory runs out.
     give_up : callable
-        Message of the error, given the one row for which memory does not suffice.
+        Takes a row for which there is not enough memory, and returns the message of the error.
     n_threads : int, default=1
-        How many batches to compute at once, until memory does not suffice.
+        Number of batches that are computed at once, until memory runs out.
 
     Yields
     ------
     rows : int array
+        Rows of the batch.
     result
-        What `compute` returned for them.
+        The result of `compute` for them.
 
     Raises
     ------
     OutOfMemoryError
-        A single row does not fit.
+        There is not enough memory for a single row.
     """
     queue, started = deque(batches), deque()
-    # One more than there are threads, so that none waits for us to use a result.
+    # One more than the number of threads, so that no thread waits until the caller has used a result.
     ahead = 1 if n_threads == 1 else n_threads + 1
     with one_core_each(n_threads) as start:
         while queue or started:
@@ -100,12 +103,12 @@ def in_parts(batches, compute, device, notice, give_up, n_threads=1):
                 if alone and len(rows) == 1:
                     raise OutOfMemoryError(give_up(rows[0])) from error
                 failed = True
-            # Outside the except block: there, the traceback would keep the batch's tensors alive.
+            # Outside the except block, because inside it the traceback would keep the tensors of the batch in memory.
             if failed:
                 del finish
                 free_cached_memory(device)
-                notice(f"Out of memory on {device}: batches are halved and tried again; the results do not change.")
-                # Others may have held the memory: from here on each runs by itself.
+                notice(f"Out of memory on {device}: batches are halved and computed again; the results do not change.")
+                # Other batches may have used the memory, so from here on each batch runs alone.
                 ahead = 1
                 half = len(rows) // 2
                 queue.extendleft(part for part in (rows[half:], rows[:half]) if len(part))

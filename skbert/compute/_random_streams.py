@@ -1,4 +1,4 @@
-"""Random streams of our own, so that the process-wide generators of torch are neither seeded nor read."""
+"""Our own random streams, so that skbert neither seeds nor reads the process-wide generators of torch."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from contextlib import contextmanager
 
 import torch
 
-# torch's dropout kernels draw from the process-wide generator and take no other. While we
-# borrow it, another thread that draws would disturb us and be disturbed, hence one lock.
+# torch's dropout kernels can draw only from the process-wide generator. While we use it, draws of
+# another thread would change our numbers, and ours would change its numbers. So there is one lock.
 _borrowing = threading.RLock()
 
 
 class TorchStream:
-    """One stream of torch's random numbers, of which the rest of the process sees nothing.
+    """One stream of torch's random numbers that does not affect the rest of the process.
 
-    Each ``with stream:`` block goes on where the last one stopped; on leaving it
-    the generators of the process are as they were before.
+    Each ``with stream:`` block continues where the last one stopped. At the end of the
+    block, the generators of the process have the same state as before.
 
     Parameters
     ----------
     seed : int
+        Seed of the stream.
     device : torch.device or str, default="cpu"
-        Also borrow the generator of this device, where it has one of its own.
+        The generator of this device is used too, if the device has its own.
     """
 
     def __init__(self, seed, device="cpu"):
@@ -69,17 +70,17 @@ class TorchStream:
         return False
 
     def state(self):
-        """The state inside a ``with`` block; give it to `set_state` to draw the same numbers again."""
+        """The state inside a ``with`` block; pass it to `set_state` to draw the same numbers again."""
         return [get() for get, _ in self._generators()]
 
     def set_state(self, states):
-        """Go back to a state got from `state`, inside a ``with`` block."""
+        """Return to a state that `state` returned, inside a ``with`` block."""
         for (_, set_state), state in zip(self._generators(), states, strict=True):
             set_state(state)
 
 
 @contextmanager
 def isolated(seed):
-    """Run a block on its own stream of torch's random numbers (CPU), then put the old state back."""
+    """Run a block with its own stream of torch's random numbers (CPU), then restore the old state."""
     with TorchStream(seed):
         yield

@@ -1,4 +1,4 @@
-"""Running a module over many texts: batches of similar length, without gradients, surviving a lack of memory."""
+"""Runs a module on many texts: in batches of similar length, without gradients, with smaller batches if needed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from skbert.compute._threads import n_compute_threads
 from skbert.text import batches_by_length, collate
 
 _TOKEN_BUDGET = {"cpu": 2048, "cuda": 32768, "mps": 8192}
-# Smaller batches are not worth a thread of their own.
+# Smaller batches are not worth a thread.
 _LEAST_TOKENS = 256
 
 
 def token_budget(device):
-    """Tokens in one batch of inference on `device`."""
+    """Number of tokens per batch for inference on `device`."""
     return _TOKEN_BUDGET.get(device.type, 8192)
 
 
@@ -25,28 +25,31 @@ def run_batches(function, tokens, device, precision, notice=None, prefixes=None,
     Parameters
     ----------
     function : callable
-        Takes a `TokenBatch` on `device`; and its `Prefix`, where there are `prefixes`.
+        Takes a `TokenBatch` on `device`, and its `Prefix` if there are `prefixes`.
     tokens : TokenizedTexts
+        Token ids of all texts.
     device : torch.device
+        The device to compute on.
     precision : {"fp32", "bf16"}
+        Number format of matrix products.
     notice : MemoryNotice, default=None
-        Warns when memory runs out; None warns once in this call.
+        Warns when memory runs out; with None, there is one warning per call.
     prefixes : PrefixCache, default=None
-        States of frozen layers, from which `function` is to go on.
+        Hidden states of frozen layers, from which `function` continues.
     budget : int, default=None
-        Tokens in one batch; None is `token_budget`.
+        Number of tokens per batch; None means `token_budget`.
 
     Yields
     ------
     indices : int array
         Rows of the batch.
     result
-        What `function` returned for them.
+        The result of `function` for them.
 
     Raises
     ------
     OutOfMemoryError
-        A batch of one text does not fit into memory. Larger batches are halved, with one warning.
+        There is not enough memory for a batch of one text. Larger batches are halved, with one warning.
     """
 
     def compute(rows):
@@ -66,12 +69,12 @@ def run_batches(function, tokens, device, precision, notice=None, prefixes=None,
     batches = batches_by_length(tokens.lengths, _even_budget(int(tokens.lengths.sum()), budget, n_threads))
     notice = MemoryNotice() if notice is None else notice
     if len(batches) < n_threads:
-        n_threads = 1  # so few that some cores would have none
+        n_threads = 1  # so few batches that some cores would have none
     yield from in_parts(batches, compute, device, notice, give_up, n_threads=n_threads)
 
 
 def _even_budget(n_tokens, budget, n_threads):
-    """A budget no larger than `budget` that gives each thread as many batches as the others."""
+    """A budget of at most `budget` tokens that gives all threads the same number of batches."""
     if n_threads == 1:
         return budget
     rounds = max(1, -(-n_tokens // (budget * n_threads)))

@@ -1,7 +1,7 @@
 """Computing several batches at once on a CPU, each on one core.
 
-One core a batch beats all cores on one batch: matrix products of this size do not
-fill the cores evenly, and nothing between them is parallel at all.
+One core per batch is faster than all cores on one batch: matrix products of this size do
+not use the cores evenly, and the work between them is not parallel at all.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ import torch
 
 
 def n_compute_threads(device):
-    """How many batches to compute at once on `device`."""
-    # Only under OpenMP is the number of threads inside torch each thread's own.
+    """Number of batches to compute at once on `device`."""
+    # Only with OpenMP does each thread have its own number of threads inside torch.
     openmp = re.search(r"parallel backend: OpenMP", torch.__config__.parallel_info())
     return torch.get_num_threads() if device.type == "cpu" and openmp else 1
 
 
 @contextmanager
 def one_core_each(n_threads):
-    """Give a function that starts calls, `n_threads` of them at once.
+    """Yield a function that starts calls; up to `n_threads` of them run at once.
 
     Parameters
     ----------
     n_threads : int
-        As many as torch uses. 1 makes each call only when its result is asked for, on all cores.
+        Number of calls at once: as many threads as torch uses. With 1, each call runs when its result is requested,
+        on all cores.
 
     Yields
     ------
@@ -43,7 +44,7 @@ def one_core_each(n_threads):
     for _ in range(n_threads):
         pool.submit(_take_one_core, begun)
     begun.wait()
-    # What a thread sets for itself is also what threads that start later begin with; that is put back at once.
+    # The setting of a thread also becomes the initial setting of threads that start later, so it is restored at once.
     torch.set_num_threads(n_threads)
     try:
         yield lambda function, *arguments: pool.submit(function, *arguments).result
@@ -52,7 +53,7 @@ def one_core_each(n_threads):
 
 
 def _take_one_core(begun):
-    # Asked first, or else torch would begin this thread later, with what is then put back.
+    # Read first, because otherwise torch would initialise this thread later, with the value that is then restored.
     torch.get_num_threads()
     torch.set_num_threads(1)
     begun.wait()
