@@ -1,4 +1,4 @@
-"""Hidden states of texts that are kept, so that none is computed twice."""
+"""Stored hidden states of texts, so that they are not computed twice."""
 
 from skbert.store._feature_store import FeatureStore, check_store
 from skbert.store._keys import encoder_key, text_keys

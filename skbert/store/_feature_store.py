@@ -31,33 +31,33 @@ _opening = threading.Lock()
 class FeatureStore:
     """Hidden states of texts, kept so that no text goes through an encoder twice.
 
-    ``LayerPoolFeaturizer(store=...)`` opens the store by itself, and fits with
-    ``freeze_layers`` keep the states of frozen layers in ``"memory"``. This class is
-    for looking into a store, bounding and emptying it.
+    ``LayerPoolFeaturizer(store=...)`` opens the store itself, and fits with
+    ``freeze_layers`` keep the states of frozen layers in ``"memory"``. Use this class to
+    inspect a store, to limit its size, or to empty it.
 
     Parameters
     ----------
     where : "memory" or path, default="memory"
-        A folder, shared by all processes that can reach it, or the memory of this
-        process. A folder is made when something is first stored.
+        ``"memory"`` is the memory of this process. A path is a folder, which all processes that
+        can access it share; it is created when something is stored for the first time.
     max_bytes : int, default=None
-        Bound of the store from now on; when it is passed, what was not used for the longest time goes.
-        A folder remembers its bound. None leaves it: at first 8 GiB for a folder, 1 GiB in memory.
+        Maximum size of the store from now on. When the store is larger, it removes what was not used for the longest
+        time. A folder remembers its limit. None keeps the limit: initially 8 GiB for a folder, 1 GiB in memory.
 
     Raises
     ------
     ValueError, TypeError
-        `where` is neither ``"memory"`` nor the path of a folder, or `max_bytes` is no positive int.
+        `where` is neither ``"memory"`` nor the path of a folder, or `max_bytes` is not a positive int.
 
     Notes
     -----
-    A text takes ``(3 (L + 1) + (L + 1) n) d`` numbers in a folder for n tokens, L layers and
-    width d: all hidden states, and their first token, mean and maximum, which
-    answer most poolings without reading the states. In fp32 that is 32 KiB and 10.5 KiB a token for
-    MiniLM (L = 6, d = 384).
+    A text of n tokens takes ``(3 (L + 1) + (L + 1) n) d`` numbers in a folder, for L layers of
+    width d. These are all hidden states, and the first token, mean and maximum of each, from
+    which most poolings can be computed without reading the states. In fp32 with MiniLM
+    (L = 6, d = 384), this is 32 KiB per text and 10.5 KiB per token.
 
-    A store trusts its folder as little as a disk deserves, and as much as its owner: damage by
-    accident is found by checksums and computed anew, but who may write to the folder may forge features.
+    A store does not trust the disk, but it trusts the owner of the folder. Accidental damage is detected by
+    checksums, and the states are computed again. But a person who can write to the folder can forge features.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class FeatureStore:
 
     @property
     def max_bytes(self) -> int:
-        """Most bytes that the store may take.
+        """Maximum size of the store in bytes.
 
         Examples
         --------
@@ -101,7 +101,7 @@ class FeatureStore:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes that the store takes now.
+        """Current size of the store in bytes.
 
         Examples
         --------
@@ -115,11 +115,11 @@ class FeatureStore:
         return self._blocks.n_bytes
 
     def __len__(self) -> int:
-        """Number of stored texts, counted once for every encoder and precision."""
+        """Number of stored texts; a text counts once per encoder and precision."""
         return len(self._blocks)
 
     def clear(self) -> None:
-        """Remove all that is stored.
+        """Remove everything that is stored.
 
         Examples
         --------
@@ -133,19 +133,19 @@ class FeatureStore:
         self._blocks.clear()
 
     def get(self, keys: Iterable[bytes], parts: Sequence[str]) -> dict[bytes, list[torch.Tensor]]:
-        """Stored tensors of some texts.
+        """Return stored tensors of some texts.
 
         Parameters
         ----------
         keys : iterable of bytes
-            Of the texts: 16 bytes each, a hash of the encoder and of the token ids.
+            Keys of the texts: 16 bytes each, a hash of the encoder and of the token ids.
         parts : sequence of str
             Names of tensors, such as "mean".
 
         Returns
         -------
         dict of bytes to list of tensor (n_rows, width)
-            In the order of `parts`; of those keys only that have all of them. Not to be written to.
+            Tensors in the order of `parts`, only for keys that have all of these parts. Do not write to the tensors.
 
         Examples
         --------
@@ -190,23 +190,23 @@ class FeatureStore:
             self._warn("written to", error)
 
     def _warn(self, what, error):
-        # What was computed is not lost with the store: the caller has it already.
+        # The results are not lost if the store fails, because the caller already has them.
         warn(
-            # Without the name of the file, which is another one each time: so Python warns once.
+            # Without the file name, which differs each time, so that Python shows the warning only once.
             f"The feature store {str(self.where)!r} cannot be {what} ({error.strerror or type(error).__name__}); its "
-            "texts are computed anew each time. "
+            "texts are computed again each time. "
             "Free space there, or give another folder as store.",
             RuntimeWarning,
         )
 
 
 def check_store(where):
-    """``"memory"``, or the absolute path of a folder.
+    """Return ``"memory"``, or the absolute path of a folder.
 
     Raises
     ------
     ValueError, TypeError
-        Something else.
+        `where` is something else.
     """
     if not isinstance(where, (str, os.PathLike)):
         raise TypeError(f"store must be None, 'memory' or the path of a folder, got {type(where).__name__}")
@@ -222,14 +222,14 @@ def check_store(where):
 
 def _open_folder(path):
     with _opening:
-        # One index a process, however many estimators use the folder.
+        # One index per process, even if several estimators use the folder.
         blocks = _folders.setdefault(str(path), FolderBlocks(path, _FOLDER_BYTES))
     blocks.max_bytes = _read_bound(path)
     return blocks
 
 
 def _read_bound(folder):
-    """The bound that the folder remembers; a file that is missing or damaged means the usual one."""
+    """The size limit that is stored in the folder; if the file is missing or damaged, the default limit."""
     try:
         bound = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))["max_bytes"]
         return check_int("max_bytes", bound, 1)

@@ -1,11 +1,11 @@
-"""Blocks of rows in a folder that processes share: immutable segments, checked at every read.
+"""Blocks of rows in a folder that several processes share: immutable segments, checked at every read.
 
-A segment is a safetensors file with the records of one batch. It is written
-under another name and moved into place, and nobody ever changes it again, so
-writers need no lock and a kill at any moment leaves whole segments only. What
-the disk itself does to a file later (a flipped byte, a missing end) is found
-out: the name of a segment holds a checksum of its table, and the table one of
-every block. A damaged segment is removed, and its records count as not there.
+A segment is a safetensors file with the records of one batch. It is written under a
+temporary name, moved into place, and never changed again. So writers need no lock, and
+if a process is killed at any moment, only complete segments remain. Later damage by the
+disk (a flipped byte, a truncated file) is detected: the name of a segment holds a
+checksum of its table, and the table holds a checksum of every block. A damaged segment
+is removed, and its records count as missing.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ import numpy as np
 KEY_BYTES = 16
 _SEGMENT = re.compile(r"segment-[0-9a-f]{16}-([0-9a-f]{8})\.safetensors")
 _UNFINISHED = re.compile(r"segment-[0-9a-f]{16}\.part")
-# What a killed writer left behind goes after this time; a living one is done long before.
+# Age after which files of a killed writer are removed; a living writer finishes long before.
 _UNFINISHED_SECONDS = 3600
-# Number formats by their name in safetensors: their name in torch, and bytes.
+# Number formats by their name in safetensors: their name in torch, and their size in bytes.
 _FORMATS = {"F32": ("float32", 4), "BF16": ("bfloat16", 2)}
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Where each block of a segment lies.
+    """Where each block of a segment is.
 
     Attributes
     ----------
     keys : list of bytes, (n_records,)
+        Key of each record.
     parts : dict of str to int
-        Column of each part.
+        Column of each part in the arrays below.
     offsets, n_rows, checksums : int64 arrays (n_records, n_parts)
-        First byte in the file, rows, and CRC-32 of every block.
+        For every block: its first byte in the file, its number of rows, and its CRC-32.
     format : str
-        Of the numbers, as safetensors calls it.
+        Number format, by its name in safetensors.
     row_bytes : int
         Bytes of one row of a block.
     """
@@ -59,20 +60,21 @@ class _Table:
 
 
 class _Damaged(Exception):
-    """The file is not as it was written."""
+    """The file has changed since it was written."""
 
 
 class FolderBlocks:
-    """Named tensors by key in the segments of a folder, at most `max_bytes` of them.
+    """Named tensors by key in the segments of a folder, with a limit of `max_bytes`.
 
-    Several processes may read, write and evict at once; the segments that were
-    not read for the longest time go first.
+    Several processes may read, write and evict at the same time. Eviction removes the
+    segments that were not read for the longest time.
 
     Parameters
     ----------
     folder : path
-        Made when something is first put.
+        Created at the first `put`.
     max_bytes : int
+        Maximum size of all segments together.
     """
 
     def __init__(self, folder, max_bytes):
@@ -84,7 +86,7 @@ class FolderBlocks:
 
     @property
     def n_bytes(self):
-        """Bytes of all segments now."""
+        """Size of all segments now, in bytes."""
         return sum(size for _, size, _ in self._list())
 
     def __len__(self):
@@ -93,12 +95,14 @@ class FolderBlocks:
             return len(self._places)
 
     def get(self, keys, parts):
-        """The tensors called `parts` of those `keys` that have them all, undamaged.
+        """The undamaged tensors called `parts`, for those of `keys` that have all of these parts.
 
         Parameters
         ----------
         keys : iterable of bytes
+            Keys of texts.
         parts : sequence of str
+            Names of the parts.
 
         Returns
         -------
@@ -125,12 +129,12 @@ class FolderBlocks:
             return found
 
     def put(self, records):
-        """Write the records as one segment, then evict what is too much.
+        """Write the records as one segment, then evict segments if the limit is exceeded.
 
         Parameters
         ----------
         records : dict of bytes to dict of str to tensor (n_rows, width)
-            All with the same parts, dtype and width.
+            Parts by key; all records have the same parts, dtype and width.
 
         Raises
         ------
@@ -159,7 +163,7 @@ class FolderBlocks:
                 self._remove(name)
 
     def evict(self):
-        """Remove the segments that were not read for the longest time until `max_bytes` is kept."""
+        """Remove the segments that were not read for the longest time, until at most `max_bytes` remain."""
         with self._lock:
             segments = sorted(self._list(), key=lambda segment: segment[2])
             excess = sum(size for _, size, _ in segments) - self.max_bytes
@@ -184,11 +188,11 @@ class FolderBlocks:
                 elif _UNFINISHED.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _UNFINISHED_SECONDS:
                     os.unlink(entry.path)
             except OSError:
-                continue  # another process was quicker, or may do here what we may not
+                continue  # another process was faster, or has rights here that this process does not have
         return segments
 
     def _refresh(self):
-        """Take in the segments that others wrote, and forget those that others removed."""
+        """Read the tables of segments that other processes wrote; forget segments that other processes removed."""
         try:
             present = {name for name in os.listdir(self.folder) if _SEGMENT.fullmatch(name)}
         except FileNotFoundError:
@@ -202,7 +206,7 @@ class FolderBlocks:
                 self._remove(name)
                 continue
             except OSError:
-                continue  # evicted by another process just now, or not ours to read
+                continue  # just evicted by another process, or not readable for this user
             self._tables[name] = table
             self._places.update((key, (name, row)) for row, key in enumerate(table.keys))
 
@@ -213,7 +217,7 @@ class FolderBlocks:
                 del self._places[key]
 
     def _remove(self, name):
-        """Remove a segment; returns whether it is gone, which a folder or a system may not allow."""
+        """Remove a segment; return whether it is gone, because the system may not allow its removal."""
         self._forget(name)
         try:
             (self.folder / name).unlink(missing_ok=True)
@@ -223,12 +227,12 @@ class FolderBlocks:
 
 
 def _as_segment(records):
-    """The bytes of a segment up to its data, the checksum of these, and the blocks that are the data."""
+    """The bytes of a segment before its data, their checksum, and the blocks that are the data."""
     parts = list(next(iter(records.values())))
     blocks = [record[part].contiguous() for record in records.values() for part in parts]
     kinds = {(block.dtype, block.shape[1]) for block in blocks}
     if len(kinds) > 1:
-        raise ValueError(f"The blocks of a segment must have one dtype and width, got {kinds}.")
+        raise ValueError(f"The blocks of a segment must have the same dtype and width, got {kinds}.")
     shape = (len(records), len(parts))
     table = {
         "keys": np.frombuffer(b"".join(records), dtype=np.uint8).reshape(-1, KEY_BYTES),
@@ -255,7 +259,7 @@ def _as_segment(records):
 def _bytes(block):
     import torch
 
-    # As plain bytes, for numpy knows no bfloat16.
+    # As plain bytes, because numpy has no bfloat16.
     return memoryview(block.view(torch.uint8).numpy()).cast("B")
 
 
@@ -265,7 +269,7 @@ def _read_table(path):
         size = os.fstat(file.fileno()).st_size
         try:
             length = int.from_bytes(file.read(8), "little")
-            # A damaged length could ask for more memory than there is.
+            # A damaged length could ask for more memory than the machine has.
             if length > size:
                 raise _Damaged
             file.seek(0)
@@ -303,24 +307,24 @@ def _make_table(header, start, content):
 
 
 def _read_blocks(path, table, wanted, parts):
-    """The blocks of the rows `wanted`, (key, row) each; raises `_Damaged` if one is not as it was written."""
+    """The blocks of the rows `wanted`, each a pair (key, row); raise `_Damaged` if a block has changed."""
     found = {}
     columns = [table.parts[part] for part in parts]
     with open(path, "rb") as file:
         for key, row in wanted:
             found[key] = [_read_block(file, table, row, column) for column in columns]
-    with suppress(OSError):  # a folder that we may only read
-        os.utime(path)  # the time of last use, by which eviction goes
+    with suppress(OSError):  # a folder may be read-only
+        os.utime(path)  # time of last use, for eviction
     return found
 
 
 def _read_block(file, table, row, column):
-    import torch  # not above: saving an estimator needs this package, and no torch
+    import torch  # not at the top: saving an estimator imports this package, but needs no torch
 
     n_rows = int(table.n_rows[row, column])
     content = bytearray(n_rows * table.row_bytes)
     file.seek(int(table.offsets[row, column]))
-    # Read, not mapped: a file that is cut short under a map would kill the process.
+    # Read instead of memory-mapped: if a mapped file is truncated, the process is killed.
     n_read = file.readinto(content)
     if n_read != len(content) or zlib.crc32(content) != table.checksums[row, column]:
         raise _Damaged

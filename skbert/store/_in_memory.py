@@ -1,4 +1,4 @@
-"""Blocks of rows in this process's memory, the least recently used going first."""
+"""Blocks of rows in the memory of this process; the least recently used blocks are removed first."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections import OrderedDict
 
 
 class MemoryBlocks:
-    """Named tensors by key, at most `max_bytes` of them; threads may share it.
+    """Named tensors by key, with a limit of `max_bytes`; several threads may share it.
 
     Parameters
     ----------
     max_bytes : int
+        Maximum size of all tensors together.
     """
 
     def __init__(self, max_bytes):
@@ -20,27 +21,29 @@ class MemoryBlocks:
         self.clear()
 
     def __getstate__(self):
-        raise TypeError("What lies in memory belongs to one process and is not pickled; use a folder to share it.")
+        raise TypeError("A store in memory belongs to one process and cannot be pickled; use a folder to share it.")
 
     @property
     def n_bytes(self):
-        """Bytes held now."""
+        """Current size in bytes."""
         return self._n_bytes
 
     def __len__(self):
         return len(self._records)
 
     def get(self, keys, parts):
-        """The tensors called `parts` of those `keys` that have them all.
+        """The tensors called `parts`, for those of `keys` that have all of these parts.
 
         Parameters
         ----------
         keys : iterable of bytes
+            Keys of texts.
         parts : sequence of str
+            Names of the parts.
 
         Returns
         -------
-        dict of bytes to list of tensors (n_rows, width), in the order of `parts`; not to be written to
+        dict of bytes to list of tensors (n_rows, width), in the order of `parts`; do not write to them
         """
         found = {}
         with self._lock:
@@ -57,7 +60,7 @@ class MemoryBlocks:
         Parameters
         ----------
         records : dict of bytes to dict of str to tensor (n_rows, width)
-            Tensors with memory of their own: a view would keep alive what it is a view of.
+            Parts by key. Each tensor must own its memory, because a view would keep its whole base tensor in memory.
         """
         with self._lock:
             for key, parts in records.items():
@@ -73,7 +76,7 @@ class MemoryBlocks:
             self._n_bytes = 0
 
     def evict(self):
-        """Drop what was not used for the longest time until `max_bytes` is kept."""
+        """Remove what was not used for the longest time, until at most `max_bytes` remain."""
         with self._lock:
             while self._n_bytes > self.max_bytes:
                 _, oldest = self._records.popitem(last=False)

@@ -1,4 +1,4 @@
-"""What a stored text is found by: hashes of all that its hidden states depend on, and of nothing else."""
+"""The key of a stored text: a hash of everything on which its hidden states depend, and of nothing else."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import json
 from skbert.store._in_folder import KEY_BYTES
 
 FORMAT = 1
-# Entries of a config that do not bear on what an encoder computes in eval mode.
+# Config entries that do not affect what an encoder computes in eval mode.
 _IRRELEVANT = ("_name_or_path", "architectures", "transformers_version", "id2label", "label2id")
 
 
 def encoder_key(weights_sha256, config, path, precision):
-    """Hash of an encoder and of how it is run.
+    """Hash of an encoder and of how it runs.
 
     Parameters
     ----------
     weights_sha256 : str
-        Hash of the file of the weights.
+        Hash of the weights file.
     config : dict
-        Of the transformers model.
+        Config of the transformers model.
     path : list of int or None
-        The layers that run; None means all, once.
+        The layers that run; None means all layers once.
     precision : {"fp32", "bf16"}
+        Number format of matrix products.
 
     Returns
     -------
@@ -31,9 +32,10 @@ def encoder_key(weights_sha256, config, path, precision):
 
     Notes
     -----
-    The name and the revision of the encoder act through its weights, the tokenizer and
-    ``max_length`` through the token ids that `text_keys` adds. So two names of one
-    encoder, and two limits that cut a text alike, share what is stored.
+    The name and the revision of the encoder are part of the key through its weights. The
+    tokenizer and ``max_length`` are part of it through the token ids, which `text_keys` adds.
+    So two names of the same encoder share what is stored. Two values of ``max_length``
+    share it too if they cut a text in the same way.
     """
     config = {name: value for name, value in config.items() if name not in _IRRELEVANT and "dropout" not in name}
     content = [FORMAT, weights_sha256, config, path, precision]
@@ -41,13 +43,14 @@ def encoder_key(weights_sha256, config, path, precision):
 
 
 def text_keys(encoder, tokens):
-    """Keys of texts.
+    """Keys of texts for an encoder.
 
     Parameters
     ----------
     encoder : bytes
-        From `encoder_key`.
+        Hash from `encoder_key`.
     tokens : TokenizedTexts
+        Token ids of the texts.
 
     Returns
     -------
