@@ -1,4 +1,4 @@
-"""How a fitted estimator leaves the process: a folder of JSON and safetensors, replaced in one step."""
+"""How a fitted estimator is saved: as a folder of JSON and safetensors, replaced in one step."""
 
 from skbert.saving._folder import read_folder, saved_class, write_folder
 

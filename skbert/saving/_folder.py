@@ -1,9 +1,9 @@
 """A saved estimator: a folder of JSON and safetensors, replaced in one step, checked when read.
 
-The folder holds ``skbert.json``, which names two content files and their
+The folder contains ``skbert.json``, which names two content files and their
 SHA-256: ``state-<id>.json`` and ``weights-<id>.safetensors``. The content files
-are complete on disk before ``skbert.json`` is moved into place in one step, so a
-crash at any moment leaves the old estimator or the new one, never a mixture.
+are complete on disk before ``skbert.json`` is moved into place in one step. So after
+a crash at any moment, the folder holds the old estimator or the new one, never a mixture.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ def write_folder(folder, kind, state, tensors):
     Parameters
     ----------
     folder : str or path
-        Made if it does not exist; an estimator already there is replaced.
+        Created if it does not exist. If it already holds an estimator, that one is replaced.
     kind : str
         Name of the class.
     state : dict
-        JSON types only.
+        Parameters and attributes; JSON types only.
     tensors : dict of str to numpy array
+        Weights by name.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def _replace(folder, kind, state, tensors):
         _write(temporary, manifest)
         os.replace(temporary, folder / _MANIFEST)
     except BaseException:
-        # An interrupt may come when the manifest is already in place; then its files are the estimator.
+        # If the interrupt came after the manifest was moved into place, the new files are the estimator.
         if not _stands(folder, manifest):
             for path in written:
                 path.unlink(missing_ok=True)
@@ -85,23 +86,25 @@ def _replace(folder, kind, state, tensors):
 
 
 def read_folder(folder, kind):
-    """Read what `write_folder` wrote, without ever unpickling.
+    """Read an estimator that `write_folder` wrote; nothing is unpickled.
 
     Parameters
     ----------
     folder : str or path
     kind : str
-        Name of the class that is wanted.
+        Name of the expected class.
 
     Returns
     -------
     state : dict
+        Parameters and attributes.
     tensors : dict of str to numpy array
+        Weights by name.
 
     Raises
     ------
     SavedEstimatorError
-        Nothing was saved there, a file is missing or was changed, or the class or format is another.
+        The folder has no saved estimator, a file is missing or was changed, or the class or the format is different.
     """
     folder = Path(folder)
     for _ in range(_READ_TRIES):
@@ -109,14 +112,14 @@ def read_folder(folder, kind):
         try:
             return _read_contents(folder, kind, manifest)
         except SavedEstimatorError:
-            # Another process may have saved anew in between and removed the files that we were told of.
+            # Another process may have saved the estimator again and removed the files that this manifest names.
             if _stands(folder, manifest):
                 raise
-    raise SavedEstimatorError(f"{folder} is being written again and again; it could not be read.")
+    raise SavedEstimatorError(f"{folder} was replaced again at each attempt to read it; it could not be read.")
 
 
 def saved_class(folder):
-    """Name of the class of the estimator in `folder`; SavedEstimatorError where there is none."""
+    """Name of the class of the estimator in `folder`; SavedEstimatorError if there is no estimator."""
     folder = Path(folder)
     try:
         return json.loads(_read_manifest(folder))["class"]
@@ -136,7 +139,7 @@ def _read_manifest(folder):
 
 
 def _stands(folder, manifest):
-    """Whether `manifest` is the one in place now."""
+    """Whether `manifest` is still the one in the folder."""
     try:
         return (folder / _MANIFEST).read_bytes() == manifest
     except OSError:
@@ -161,13 +164,13 @@ def _read_contents(folder, kind, manifest):
     contents = {}
     for file, expected in files.items():
         try:
-            # By name only: a manifest that was tampered with must not lead out of the folder.
+            # By name only: a manipulated manifest must not refer to a file outside the folder.
             content = (folder / Path(file).name).read_bytes()
         except OSError as error:
             raise SavedEstimatorError(f"{folder} is incomplete: {file} cannot be read ({error}).") from error
         if hashlib.sha256(content).hexdigest() != expected:
             raise SavedEstimatorError(
-                f"{folder} is damaged: {file} is not as it was saved (its SHA-256 differs). "
+                f"{folder} is damaged: {file} has changed since it was saved (its SHA-256 differs). "
                 "Restore it from a copy or save the estimator again."
             )
         contents[Path(file).suffix] = content
@@ -185,15 +188,15 @@ def _write(path, content):
 
 
 def _remove_leftovers(folder, keep):
-    """Remove content files of earlier saves, finished or interrupted; never anything that is not ours."""
+    """Remove content files of earlier saves, complete or interrupted; never remove files of others."""
     for path in folder.iterdir():
         if _OURS.fullmatch(path.name) and path.name not in keep:
             path.unlink(missing_ok=True)
 
 
 def _lock(folder):
-    """Keeps two savers apart, who would take each other's files for leftovers; it lies outside the folder."""
+    """Separates two processes that save here, because each would remove the other's files; it is outside the folder."""
     path = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:24]
-    # The user's number in the name: a lock that another user made could not be opened.
+    # With the user id in the name, because a lock file that another user created could not be opened.
     user = os.getuid() if hasattr(os, "getuid") else ""
     return FileLock(Path(tempfile.gettempdir()) / f"skbert-{user}-{path}.lock")
