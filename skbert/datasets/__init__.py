@@ -1,4 +1,4 @@
-"""Small labelled text sets that come with the package and need no network."""
+"""Small labelled text datasets that are part of the package and need no network."""
 
 from skbert.datasets._helpdesk import load_helpdesk
 

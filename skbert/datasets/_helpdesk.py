@@ -1,4 +1,4 @@
-"""The helpdesk set: what customers write to a shop, by what they want from it."""
+"""The helpdesk dataset: customer messages to a shop, labelled by intent."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Helpdesk: short customer messages by intent
 
 Messages to the support desk of an invented shop for smart-home devices, each
 labelled by what its writer wants from the desk. Every message was written for
-skbert, sentence by sentence; none is a copy and none fills a template.
+skbert; none is copied, and none comes from a template.
 
 :Number of texts: {n} ({per_class} per intent)
 :Language: {language}
 :Length: {lengths}
 :Intents:
     - account_access: get into or manage the login and profile
-    - billing: a charge, price, invoice or payment explained or put right
+    - billing: a charge, price, invoice or payment to explain or correct
     - cancellation: stop a subscription, an unsent order or the account
     - order_status: where a parcel is and when it comes
     - return_refund: send goods back, exchange them, or get the money for them
@@ -31,13 +31,13 @@ skbert, sentence by sentence; none is a copy and none fills a template.
 :Missing values: none
 :Licence: CC0 1.0
 
-Many messages use the words of a neighbouring intent (a charge
-after a cancellation, an app that hangs after the login, a late parcel whose
-buyer no longer wants it), and many avoid the obvious word of their own.
-Spelling is natural: most of it correct, some of it typed on a phone.
+Many messages use the words of a similar intent (a charge after a cancellation, an
+app that stops after the login, a late parcel that the buyer no longer wants), and
+many avoid the typical word of their own intent. Spelling is natural: most of it is
+correct, some of it was typed on a phone.
 
-The order of the rows is random but fixed. Scores on this set say how an
-estimator copes with few texts; they are no benchmark of the literature.
+The order of the rows is random but fixed. Scores on this dataset show how well an
+estimator works with few texts. The dataset is not a benchmark from the literature.
 """
 
 
@@ -54,7 +54,7 @@ def load_helpdesk(lang: str, return_X_y: Literal[True]) -> tuple[np.ndarray, np.
 
 
 def load_helpdesk(lang: str = "en", return_X_y: bool = False) -> Bunch | tuple[np.ndarray, np.ndarray]:
-    """Load the helpdesk intents: short customer messages in six classes.
+    """Load the helpdesk dataset: short customer messages in six classes.
 
     Parameters
     ----------
