@@ -1,4 +1,4 @@
-"""What several rooms use and users do not."""
+"""Helpers that several parts of the package use, but users do not."""
 
 from skbert._shared._as_json import as_list, from_json, to_json
 from skbert._shared._checks import (

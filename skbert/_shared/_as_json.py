@@ -1,4 +1,4 @@
-"""Parameters and fitted attributes as JSON types and back, without loss."""
+"""Converts parameters and fitted attributes to JSON types and back, without loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AS_TEXT = {
 
 
 def as_list(value):
-    """A sequence of numbers (list, tuple, range or array) as a plain JSON list; anything else as `to_json` has it."""
+    """Return a sequence of numbers (list, tuple, range or array) as a plain list, and anything else as in `to_json`."""
     return to_json(list(value) if isinstance(value, (list, tuple, range, np.ndarray)) else value)
 
 
@@ -28,14 +28,14 @@ def to_json(value):
     Raises
     ------
     TypeError
-        Anything else.
+        `value` is something else.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (np.datetime64, np.timedelta64)):
         return {_TAG: "time", "dtype": value.dtype.str, "items": value.astype(np.int64).item()}
     if isinstance(value, np.generic):
-        if isinstance(value.item(), np.generic):  # a number wider than any of Python's
+        if isinstance(value.item(), np.generic):  # a number wider than any Python number
             raise TypeError(f"{type(value).__name__} cannot be written as JSON")
         return to_json(value.item())
     if isinstance(value, os.PathLike):

@@ -1,4 +1,4 @@
-"""Checks of constructor parameters, done in ``fit`` and worded alike."""
+"""Checks of constructor parameters, done in ``fit``, with the same wording everywhere."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 
 def is_int(value):
-    """Whether `value` is a whole number of Python or numpy; True and False are none."""
+    """Whether `value` is an integer of Python or numpy; True and False are not."""
     return isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
 
 
 def check_int(name, value, low):
-    """`value` as an int of at least `low`."""
+    """Return `value` as an int; it must be at least `low`."""
     if not is_int(value) or value < low:
         raise ValueError(f"{name} must be an int of at least {low}, got {value!r}")
     return int(value)
 
 
 def check_real(name, value, low, high=np.inf, *, open_low=False, open_high=False):
-    """`value` as a finite float between `low` and `high`; an open end is not itself allowed."""
+    """Return `value` as a finite float between `low` and `high`; an open end excludes the limit itself."""
     valid = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and np.isfinite(value)
     if valid:
         valid = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
@@ -31,44 +31,44 @@ def check_real(name, value, low, high=np.inf, *, open_low=False, open_high=False
 
 
 def check_bool(name, value):
-    """`value` as a bool."""
+    """Return `value` as a bool."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
 
 def check_not_empty(n, who):
-    """Raise ValueError, in scikit-learn's wording, where there are no rows."""
+    """Raise ValueError, with the words of scikit-learn, if there are no rows."""
     if n == 0:
         raise ValueError(f"Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by {who}.")
 
 
 def check_not_a_string(X):
-    """Raise ValueError, in scikit-learn's wording, where one text stands in the place of many."""
+    """Raise ValueError, with the words of scikit-learn, if `X` is a single string instead of several texts."""
     if isinstance(X, str):
         raise ValueError("Iterable over raw text documents expected, string object received.")
 
 
 def check_targets_given(y, who):
-    """Raise ValueError, in scikit-learn's wording, where `y` is None."""
+    """Raise ValueError, with the words of scikit-learn, if `y` is None."""
     if y is None:
         raise ValueError(f"{who} requires y to be passed, but the target y is None.")
 
 
 def check_verbose(value):
-    """`verbose` as an int; True is 1."""
+    """Return `verbose` as an int; True is 1."""
     return check_int("verbose", int(value) if isinstance(value, (bool, np.bool_)) else value, 0)
 
 
 def check_choice(name, value, choices):
-    """`value`, which must be one of the strings `choices`."""
+    """Return `value`, which must be one of the strings `choices`."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {choices}, got {value!r}")
     return value
 
 
 def check_callbacks(callbacks):
-    """`callbacks` as a list of skorch callbacks, or of pairs (name, callback)."""
+    """Return `callbacks` as a list of skorch callbacks, or of pairs (name, callback)."""
     if callbacks is None:
         return []
     valid = isinstance(callbacks, (list, tuple))
@@ -81,7 +81,7 @@ def check_callbacks(callbacks):
 
 
 def check_weights(sample_weight, n, name="sample_weight"):
-    """Weights as float64 (n,): finite, not negative, not all zero; None gives ones, a number repeats it."""
+    """Return weights as float64 (n,): finite, non-negative, not all zero. None gives ones; a number is repeated."""
     if sample_weight is None:
         return np.ones(n)
     if isinstance(sample_weight, numbers.Number):

@@ -23,10 +23,10 @@ def derive_seeds(random_state=None, init_seed=None, order_seed=None):
     Parameters
     ----------
     random_state : int, RandomState instance or None
-        Gives all four seeds. None takes fresh entropy from the operating system,
-        not from numpy's global generator.
+        Determines all four seeds. None takes fresh entropy from the operating system,
+        not from the global generator of numpy.
     init_seed, order_seed : int or None
-        Override the seed of the new parameters, and of the data order.
+        Replace the seed of new parameters, and the seed of the data order.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def derive_seeds(random_state=None, init_seed=None, order_seed=None):
     for name, seed in (("init_seed", init_seed), ("order_seed", order_seed)):
         if seed is not None and not _is_seed(seed):
             raise ValueError(f"{name} must be None or an int in 0..2**32-1, got {seed!r}")
-    # The tag keeps init_seed=1 and order_seed=1 from being one and the same stream.
+    # The tag keeps the streams of init_seed=1 and order_seed=1 different.
     if init_seed is not None:
         init = int(np.random.SeedSequence([int(init_seed), 1]).generate_state(1, np.uint64)[0] >> 1)
     if order_seed is not None:
