@@ -1,23 +1,23 @@
-"""The errors that skbert raises on its own account.
+"""The errors that skbert itself raises.
 
-Each one also derives from the built-in error that a caller would guess, so
-``except OSError`` or ``except MemoryError`` keep working without knowing skbert.
+Each one also derives from the built-in error that a caller would expect. So
+``except OSError`` or ``except MemoryError`` works without knowledge of skbert.
 """
 
 
 class SkbertError(Exception):
-    """Base class of the errors below; never raised itself."""
+    """Base class of the errors below; it is never raised itself."""
 
 
 class ModelNotFoundError(SkbertError, OSError):
-    """The pretrained encoder is unknown, out of reach or damaged.
+    """The pretrained encoder is unknown, not available or damaged.
 
-    The message names the model, the place that was looked in, and what to install or set.
+    The message names the model, the places that were searched, and what to install or set.
     """
 
 
 class OutOfMemoryError(SkbertError, MemoryError):
-    """One single text does not fit into memory, so no smaller micro-batch can help.
+    """There is not enough memory for one single text, so a smaller micro-batch cannot help.
 
     The message gives the device, the number of tokens and what to change.
     """
@@ -28,7 +28,7 @@ class SavedEstimatorError(SkbertError, OSError, ValueError):
 
 
 class RunStoreError(SkbertError, ValueError):
-    """The file given as store of a study holds something else: another study's runs, or no runs at all.
+    """The file given as the store of a study contains something else: runs of another study, or no runs at all.
 
-    The message says in what it differs, and what to do.
+    The message says what is different, and what to do.
     """

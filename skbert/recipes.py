@@ -1,10 +1,10 @@
 """Fine-tuning recipes of the literature, as constructor parameters.
 
-A recipe says how to train, not how to read the encoder: it sets no pooling, so the
-same recipe trains a [CLS] baseline and a MaxPoolBERT. Every recipe names the same
-parameters, with the default where the recipe has nothing to say, so that going from
-one to another by `set_params`, or in a grid search, leaves nothing of the former
-behind.
+A recipe says how to train, not how to read the encoder. It sets no pooling, so the
+same recipe trains a [CLS] baseline or a MaxPoolBERT. All recipes contain the same
+parameters, with the default value for those that a recipe does not define. So when
+you change from one recipe to another by `set_params`, or in a grid search, no setting
+of the earlier recipe remains.
 
 Examples
 --------
@@ -24,7 +24,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-# Zhang et al. (2021), from the authors' repository; their remedies differ from it in one parameter each.
+# Zhang et al. (2021), from the authors' repository. Each of their methods differs from these in one parameter.
 _ZHANG = {
     "max_epochs": 3,
     "batch_size": 32,
@@ -38,9 +38,9 @@ _ZHANG_PAPER = (
     "Zhang, Wu, Katiyar, Weinberger, Artzi (2021). Revisiting Few-sample BERT Fine-tuning. ICLR 2021. arXiv:2006.05987."
 )
 _ZHANG_LEFT_OUT = (
-    "The optimizer's epsilon is 1e-6 (theirs 1e-8), and texts are cut only where the encoder ends or at `max_length` "
-    "(theirs 128). They evaluate ten times a run; here the weights are those of the last epoch, or those of early "
-    "stopping."
+    "The optimizer's epsilon is 1e-6 (theirs 1e-8), and texts are cut only at the limit of the encoder or at "
+    "`max_length` (theirs 128). They evaluate ten times per run; here the weights are those of the last epoch, or "
+    "those of early stopping."
 )
 
 # Mosbach et al. (2021), from the configurations of the authors' repository.
@@ -75,7 +75,7 @@ class _Recipe:
     reproduced: str
     not_reproduced: str
     parameters: dict
-    # For what depends on the depth of the encoder: n_layers → parameters.
+    # For parameters that depend on the depth of the encoder: n_layers → parameters.
     by_depth: object = None
 
 
@@ -83,16 +83,16 @@ _RECIPES = {
     "devlin2019": _Recipe(
         paper=(
             "Devlin, Chang, Lee, Toutanova (2019). BERT: Pre-training of Deep Bidirectional Transformers for Language "
-            "Understanding. NAACL 2019. arXiv:1810.04805. As run for a baseline by " + _MOSBACH_PAPER
+            "Understanding. NAACL 2019. arXiv:1810.04805. In the form used as a baseline by " + _MOSBACH_PAPER
         ),
         reproduced=(
-            "Three epochs by the optimizer of the first BERT code, whose steps are not corrected for bias; batch size, "
-            "learning rate, warm-up and weight decay of the configurations of Mosbach et al. It is here to be compared "
-            "with: on few data many of its runs fail."
+            "Three epochs with the optimizer of the original BERT code, which has no bias correction; batch size, "
+            "learning rate, warm-up and weight decay from the configurations of Mosbach et al. It is included for "
+            "comparison: with few data, many of its runs fail."
         ),
         not_reproduced=(
             "Devlin et al. chose learning rate, batch size and epochs for each task on its development set; here they "
-            "are fixed. Their head has the pooler before it: pass head='pooler' for that."
+            "are fixed. Their head includes the pooler: pass head='pooler' for that."
         ),
         parameters={**_MOSBACH, "max_epochs": 3, "bias_correction": False},
     ),
@@ -100,35 +100,36 @@ _RECIPES = {
         paper=_MOSBACH_PAPER,
         reproduced=(
             "Many epochs at a small learning rate with warm-up over the first tenth of the steps, linear decay, and "
-            "bias-corrected AdamW (epsilon 1e-6, weight decay 0.01 save on biases and LayerNorm). These are also the "
+            "bias-corrected AdamW (epsilon 1e-6, weight decay 0.01 except on biases and LayerNorm). These are also the "
             "defaults of the estimators."
         ),
         not_reproduced=(
-            "They took the best learning rate out of 1e-5, 2e-5 and 3e-5 and reported the best checkpoint on the "
-            "development set, three evaluations an epoch; here the rate is fixed and the weights are those of the last "
-            "epoch. Texts are not cut at 128 tokens unless `max_length` says so. Made for BERT-large: small encoders "
-            "want a larger learning rate."
+            "They chose the best learning rate from 1e-5, 2e-5 and 3e-5, and they reported the best checkpoint on the "
+            "development set, with three evaluations per epoch. Here the rate is fixed and the weights are those of "
+            "the last epoch. Texts are not cut at 128 tokens unless `max_length` is set. The values are for "
+            "BERT-large: small encoders need a larger learning rate."
         ),
         parameters=_MOSBACH,
     ),
     "zhang2021_reinit": _Recipe(
         paper=_ZHANG_PAPER,
         reproduced=(
-            "Bias-corrected AdamW, three epochs, and the top five layers drawn anew (weights from "
-            "N(0, initializer_range²), biases 0, LayerNorm 1 and 0), as in the sample command of the authors."
+            "Bias-corrected AdamW, three epochs, and the top five layers re-initialised (weights from "
+            "N(0, initializer_range²), biases 0, LayerNorm 1 and 0), as in the example command of the authors."
         ),
         not_reproduced=(
             _ZHANG_LEFT_OUT
-            + " They draw the pooler anew too: that happens with head='pooler'. Five of the 24 layers of "
-            "BERT-large are few, of a small encoder they are most: set `reinit_layers` to suit."
+            + " They also re-initialise the pooler; here this happens with head='pooler'. Five layers are few of the "
+            "24 layers of BERT-large, but most of a small encoder: choose `reinit_layers` for your encoder."
         ),
         parameters={**_ZHANG, "reinit_layers": 5},
     ),
     "zhang2021_llrd": _Recipe(
         paper=_ZHANG_PAPER,
         reproduced=(
-            "Learning rates that fall by 0.95 from layer to layer, going down: head and pooler at the full rate, the "
-            "top layer at 0.95 of it, the embeddings below L layers at its (L + 1)-th power of 0.95."
+            "Learning rates that are multiplied by 0.95 at each layer, from top to bottom: head and pooler have the "
+            "full rate, the top layer has 0.95 times the rate, and the embeddings below L layers have 0.95 to the "
+            "power L + 1 times the rate."
         ),
         not_reproduced=_ZHANG_LEFT_OUT,
         parameters={**_ZHANG, "layer_decay": 0.95},
@@ -136,30 +137,30 @@ _RECIPES = {
     "mixout2020": _Recipe(
         paper=(
             "Lee, Cho, Kang (2020). Mixout: Effective Regularization to Finetune Large-scale Pretrained Language "
-            "Models. ICLR 2020. arXiv:1909.11299. In the setting of " + _ZHANG_PAPER
+            "Models. ICLR 2020. arXiv:1909.11299. With the settings of " + _ZHANG_PAPER
         ),
         reproduced=(
-            "Mixout with the probability 0.1 that Zhang et al. compare it with, in place of all dropout; each input "
-            "neuron's weights are mixed with the pretrained ones, biases are not."
+            "Mixout with probability 0.1, the value in the comparison of Zhang et al., instead of all dropout. The "
+            "weights of each input neuron are mixed with the pretrained weights; biases are not mixed."
         ),
         not_reproduced=(
             _ZHANG_LEFT_OUT + " The learning rates, lengths and mixing probabilities of Lee et al. themselves are not "
-            "taken over: search over `mixout`. Two things are different here on purpose: the gradient in the code of "
-            "Lee et al. lacks the factor 1 / (1 - p), and that of Zhang et al. mixes the new head with its own random "
-            "start."
+            "used: search over `mixout`. Two differences are intended: the gradient in the code of Lee et al. lacks "
+            "the factor 1 / (1 - p), and the code of Zhang et al. also mixes the new head with its own random initial "
+            "weights."
         ),
         parameters={**_ZHANG, "mixout": 0.1},
     ),
     "pretrained_decay": _Recipe(
         paper=_ZHANG_PAPER,
         reproduced=(
-            "Decoupled decay towards the pretrained weights, w ← w - lr·λ·(w - w_pre) with λ = 1e-3, taken before each "
-            "step of Adam."
+            "Decoupled decay towards the pretrained weights, w ← w - lr·λ·(w - w_pre) with λ = 1e-3, before each step "
+            "of Adam."
         ),
         not_reproduced=(
-            _ZHANG_LEFT_OUT + " In their code the head decays towards its own random start, by an index that is never "
-            "reached, and ordinary weight decay is switched off without a word; here what is new is not pulled, biases "
-            "and LayerNorm of the encoder are, and `weight_decay` stays what it is set to."
+            _ZHANG_LEFT_OUT + " In their code, the head decays towards its own random initial weights, because an "
+            "index is never reached, and ordinary weight decay is switched off without a warning. Here new parameters "
+            "do not decay in this way, biases and LayerNorm of the encoder do, and `weight_decay` keeps its value."
         ),
         parameters={**_ZHANG, "pretrained_decay": 1e-3},
     ),
@@ -169,12 +170,13 @@ _RECIPES = {
             "Transformer Models. arXiv:2004.03844."
         ),
         reproduced=(
-            "The topmost layers of the pretrained encoder are dropped, and what is left is fine-tuned: a quarter of "
-            "them, as the three of twelve in the authors' example command."
+            "The top layers of the pretrained encoder are dropped, and the rest is fine-tuned. A quarter of the layers "
+            "is dropped, like the three of twelve in the authors' example command."
         ),
         not_reproduced=(
-            "Their training settings could not be checked; these are those of mosbach2021. The path counts layers, so "
-            "give `get` the encoder's `n_layers`. Their other strategies are other paths: bottom, symmetric, alternate."
+            "Their training settings could not be checked; these are those of mosbach2021. The path depends on the "
+            "number of layers, so pass `n_layers` of your encoder to `get`. Their other strategies (bottom, symmetric, "
+            "alternate) are other paths."
         ),
         parameters=_MOSBACH,
         by_depth=_drop_top_quarter,
@@ -185,13 +187,13 @@ _RECIPES = {
             "Phenomena and a simple way to boost BERT. arXiv:2001.09309."
         ),
         reproduced=(
-            "Some layers of the pretrained encoder are repeated right behind themselves, each repeat with weights of "
-            "its own, and the deeper encoder is fine-tuned."
+            "Some layers of the pretrained encoder are repeated directly after themselves, each repetition with its "
+            "own weights, and the deeper encoder is fine-tuned."
         ),
         not_reproduced=(
-            "Which layers they repeat, how often, and their training settings could not be checked: here it is the top "
-            "quarter, once each, trained as in mosbach2021. The path counts layers, so give `get` the encoder's "
-            "`n_layers`."
+            "Which layers they repeat, how often, and their training settings could not be checked. Here the top "
+            "quarter is repeated once, and training is as in mosbach2021. The path depends on the number of layers, so "
+            "pass `n_layers` of your encoder to `get`."
         ),
         parameters=_MOSBACH,
         by_depth=_repeat_top_quarter,
@@ -199,13 +201,13 @@ _RECIPES = {
     "few_data": _Recipe(
         paper="None; chosen by measurement (docs/reports/few_data.md, benchmarks/few_data.py).",
         reproduced=(
-            "What did best with MiniLM, a 6-layer encoder, out of twelve variations of mosbach2021 on five draws each "
-            "of TREC questions and movie reviews; on CoLA none of them was better than chance. It is mosbach2021 at "
-            "fifteen times the learning rate, with rates that fall by 0.7 from layer to layer."
+            "The best of twelve variants of mosbach2021 with MiniLM, a 6-layer encoder, on five draws each of TREC "
+            "questions and movie reviews; on CoLA none of them was better than chance. It is mosbach2021 with fifteen "
+            "times the learning rate, and with rates that are multiplied by 0.7 at each layer from top to bottom."
         ),
         not_reproduced=(
-            "Chosen on one encoder and, in effect, two data sets; its nearest rivals were as good within the noise. "
-            "For an encoder of the size of BERT-large start from mosbach2021."
+            "Chosen with one encoder and, in effect, two datasets; the next best variants were equally good within the "
+            "noise. For an encoder of the size of BERT-large, start from mosbach2021."
         ),
         parameters={**_MOSBACH, "learning_rate": 3e-4, "layer_decay": 0.7},
     ),
@@ -213,7 +215,7 @@ _RECIPES = {
 
 
 def names() -> list[str]:
-    """List the recipes, in the order of their years.
+    """List the names of the recipes, ordered by year.
 
     Returns
     -------
@@ -229,24 +231,24 @@ def names() -> list[str]:
 
 
 def get(name: str, *, n_layers: int = 12) -> dict[str, Any]:
-    """The constructor parameters of a recipe.
+    """Return the constructor parameters of a recipe.
 
     Parameters
     ----------
     name : str
         One of `names`.
     n_layers : int, default=12
-        Transformer layers of the encoder, for recipes that set `layer_path`; 12 is BERT-base.
+        Number of transformer layers of the encoder, for recipes that set `layer_path`; 12 is BERT-base.
 
     Returns
     -------
     dict
-        A fresh one, with the same keys for every recipe: change it as you like.
+        A new dict with the same keys for every recipe; you may change it.
 
     Raises
     ------
     ValueError
-        There is no such recipe, or `n_layers` is no positive int.
+        There is no recipe of this name, or `n_layers` is not a positive int.
 
     Examples
     --------
@@ -265,7 +267,7 @@ def get(name: str, *, n_layers: int = 12) -> dict[str, Any]:
 
 
 def describe(name: str) -> str:
-    """What a recipe is: the paper, what of it is reproduced, what is not, and the parameters that it sets.
+    """Describe a recipe: the paper, what is reproduced, what is not reproduced, and the parameters that it sets.
 
     Parameters
     ----------
@@ -275,6 +277,7 @@ def describe(name: str) -> str:
     Returns
     -------
     str
+        The description, as text.
 
     Examples
     --------
@@ -302,13 +305,13 @@ def describe(name: str) -> str:
 
 def _find(name):
     if not isinstance(name, str) or name not in _RECIPES:
-        raise ValueError(f"There is no recipe {name!r}; there are {', '.join(_RECIPES)}.")
+        raise ValueError(f"There is no recipe {name!r}; the recipes are {', '.join(_RECIPES)}.")
     return _RECIPES[name]
 
 
 def _defaults():
     from skbert.estimators import RECIPE_PARAMETERS, MaxPoolBERTClassifier
 
-    # A recipe sets all that any of them may set: the default fills in what it does not name.
+    # A recipe sets every parameter that any recipe may set; those that it does not define have their default.
     signature = inspect.signature(MaxPoolBERTClassifier).parameters
     return {name: signature[name].default for name in RECIPE_PARAMETERS}
