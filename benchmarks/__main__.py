@@ -12,7 +12,7 @@ _LINES = {script.__name__.rpartition(".")[2]: script.lines for script in _SCRIPT
 
 
 def _only(parser):
-    parser.add_argument("--only", choices=_LINES, action="append", help="run this one; may be given several times")
+    parser.add_argument("--only", choices=_LINES, action="append", help="run only this one; can be given several times")
 
 
 if __name__ == "__main__":

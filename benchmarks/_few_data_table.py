@@ -1,20 +1,20 @@
-"""Tables of `few_data`: all methods side by side, what one change brings, and every figure with its spread."""
+"""Tables of `few_data`: all methods side by side, the effect of one change, and every figure with its spread."""
 
 import numpy as np
 
-# The usual metric of each set; accuracy for the others.
+# The usual metric of each dataset; accuracy for the others.
 METRICS = {"cola": "mcc", "tweet_emotion": "f1_macro"}
 
 
 def markdown(runs, reference):
-    """One Markdown table a combination of model, kind of device, evaluation rows and epoch limit among `runs`."""
+    """One Markdown table per combination of model, kind of device, evaluation rows and epoch limit in `runs`."""
     settings = sorted({_settings(run) for run in runs}, key=str)
     tables = []
     for chosen in settings:
         model, device, test_rows, max_epochs = chosen
         limit = "" if max_epochs is None else f", at most {max_epochs} epochs"
         tables.append(f"{model} on {device}, at most {test_rows} evaluation rows{limit}\n")
-        # A recipe may have changed since its first runs; then only those of its present parameters count.
+        # If a recipe has changed since its first runs, only runs with its present parameters are used.
         latest = {run["method"]: run["parameters"] for run in runs if _settings(run) == chosen}
         current = [run for run in runs if _settings(run) == chosen and run["parameters"] == latest[run["method"]]]
         tables += [_overview(current), _contrasts(current), _table(current, reference)]
@@ -26,7 +26,7 @@ def _settings(run):
 
 
 def _cells(runs):
-    """Runs by set and size, in the order in which sets were first run, then by method."""
+    """Runs by dataset and size, in the order in which the datasets were first run, then by method."""
     cells = {}
     for run in runs:
         cells.setdefault((run["set"], run["size"]), {}).setdefault(run["method"], []).append(run)
@@ -35,7 +35,7 @@ def _cells(runs):
 
 
 def _overview(runs):
-    """A row a set and size, a column a method: mean ± standard deviation over runs, the best mean in bold."""
+    """One row per dataset and size, one column per method: mean ± standard deviation over runs, best mean in bold."""
     methods = list(dict.fromkeys(run["method"] for run in runs))
     lines = ["| set (metric) | per class | " + " | ".join(methods) + " |", "|---|---:|" + "---:|" * len(methods)]
     for (name, size), done in _cells(runs).items():
@@ -66,12 +66,12 @@ CONTRASTS = (
 
 
 def _contrasts(runs):
-    """What one change brings, by set and by training size: a column a contrast."""
+    """The effect of one change, by dataset and by training size: one column per contrast."""
     there = {run["method"] for run in runs}
     contrasts = [pair for pair in CONTRASTS if set(pair) <= there]
     if not contrasts:
         return ""
-    heads = [f"{first} less {second}" for first, second in contrasts]
+    heads = [f"{first} minus {second}" for first, second in contrasts]
     by_set, by_size = (_differences(runs, contrasts, key) for key in (lambda cell: cell[0], lambda cell: cell[1]))
     return (
         _contrast_table("difference, by set", heads, by_set)
@@ -81,9 +81,9 @@ def _contrasts(runs):
 
 
 def _differences(runs, contrasts, key):
-    """For each value of `key` of a cell (set, size), and each contrast, the mean difference of each draw.
+    """For each value of `key` of a cell (dataset, size) and each contrast: the mean difference of each draw.
 
-    The training sets of a draw are nested over sizes, so a draw is one unit.
+    The training sets of a draw are nested over sizes, so a draw is one independent unit.
     """
     found = {}
     for cell, done in _cells(runs).items():
@@ -115,7 +115,7 @@ def _gain(differences):
 def _table(runs, reference):
     lines = [
         "| set (metric) | per class | method | mean | std | worst | failed "
-        f"| less {reference} by draw: mean ± std (draws) |",
+        f"| minus {reference} by draw: mean ± std (draws) |",
         "|---|---:|---|---:|---:|---:|---:|---:|",
     ]
     for (name, size), methods in _cells(runs).items():
@@ -132,7 +132,7 @@ def _table(runs, reference):
 
 
 def _difference(done, reference, metric):
-    """Mean and standard deviation over draws of the difference to `reference`, seeds of a draw averaged first."""
+    """Mean and standard deviation over draws of the difference to `reference`; seeds of a draw are averaged first."""
     if reference is None or reference is done:
         return "-"
     ours, theirs = _by_draw(done, metric), _by_draw(reference, metric)

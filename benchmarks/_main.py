@@ -1,11 +1,11 @@
-"""Running benchmarks one after another; the table is saved after each, so that a failure costs only what follows."""
+"""Runs benchmarks one after another; the table is saved after each, so that a failure does not lose earlier results."""
 
 from benchmarks._options import parse, quiet
 from benchmarks._table import save, show
 
 
 def run(benchmarks, options):
-    """Run functions that take the options and yield lines; print, collect and save what they yield."""
+    """Run functions that take the options and yield lines; print, collect and save these lines."""
     quiet()
     lines = []
     for benchmark in benchmarks:

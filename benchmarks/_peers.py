@@ -1,4 +1,4 @@
-"""Fine-tuning as the users of other libraries write it: texts and labels in, a trained model out."""
+"""Fine-tuning as users of other libraries write it: from texts and labels to a trained model."""
 
 import tempfile
 
@@ -11,7 +11,7 @@ MAX_LENGTH, BATCH_SIZE, LEARNING_RATE = 128, 16, 2e-5
 
 
 def fit_trainer(folder, texts, labels, epochs, *, device="cpu", bf16=False):
-    """transformers' Trainer, batches padded to their longest text; its own defaults where nothing is said."""
+    """transformers' Trainer, with batches padded to their longest text; other settings are its defaults."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -44,7 +44,7 @@ def fit_trainer(folder, texts, labels, epochs, *, device="cpu", bf16=False):
 
 
 class _Logits(nn.Module):
-    """What skorch needs: a module that is built by the fit and returns logits."""
+    """The module that skorch needs: it is built during the fit and returns logits."""
 
     def __init__(self, folder):
         super().__init__()
@@ -55,7 +55,7 @@ class _Logits(nn.Module):
 
 
 def fit_skorch(folder, texts, labels, epochs):
-    """skorch's classifier behind skorch's tokenizer, which pads all texts to the longest allowed."""
+    """skorch's classifier after skorch's tokenizer, which pads all texts to the maximum length."""
     from sklearn.pipeline import make_pipeline
     from skorch import NeuralNetClassifier
     from skorch.hf import HuggingfacePretrainedTokenizer
@@ -77,7 +77,7 @@ def fit_skorch(folder, texts, labels, epochs):
 
 
 class PlainFeatures(TransformerMixin, BaseEstimator):
-    """Pooled features as a scikit-learn step over plain transformers: padded batches of 32, all layers, every time."""
+    """Pooled features as a scikit-learn step with plain transformers: padded batches of 32, all layers, every time."""
 
     def __init__(self, folder=None, layer=6, token_pooling="mean"):
         self.folder = folder

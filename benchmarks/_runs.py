@@ -1,13 +1,13 @@
-"""Runs of a long benchmark as lines of JSON: each is on disk before the next begins."""
+"""Finished runs of a long benchmark as lines of JSON; each is on disk before the next run starts."""
 
 import json
 import os
 
 
 class RunFile:
-    """A file to which finished runs are appended; what an interrupted process left half-written is cut off.
+    """A file to which finished runs are appended; an incomplete line of an interrupted process is removed.
 
-    One process writes to it at a time.
+    Only one process may write to it at a time.
     """
 
     def __init__(self, path):
@@ -24,14 +24,14 @@ class RunFile:
             try:
                 self.runs.append(json.loads(line))
             except json.JSONDecodeError as error:
-                raise ValueError(f"line {number} of {path} is no JSON; remove it to have its run done again") from error
+                raise ValueError(f"line {number} of {path} is not JSON; remove it to repeat its run") from error
 
     def has(self, key):
         """Whether there is a run with all entries of `key`."""
         return any(key.items() <= run.items() for run in self.runs)
 
     def append(self, run):
-        """Write one run and wait until the disk has it."""
+        """Write one run and wait until it is on disk."""
         line = json.dumps(run, ensure_ascii=False) + "\n"
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(line)

@@ -1,4 +1,4 @@
-"""Text sets in folders of TSV files, and balanced few-data draws from them."""
+"""Text datasets in folders of TSV files, and balanced small training sets that are drawn from them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class TextSet:
-    """A pool to draw training texts from, and the texts to evaluate on; texts are str or pairs of str."""
+    """Texts to draw training sets from, and texts to evaluate on; a text is a str or a pair of str."""
 
     name: str
     pool_texts: list
@@ -17,13 +17,13 @@ class TextSet:
 
 
 def load_set(folder, name, n_test=1000):
-    """The set in ``folder/name``: its test part, or validation where there is none, cut to `n_test` random rows.
+    """The dataset in ``folder/name``: at most `n_test` random rows of its test (or validation) part for evaluation.
 
-    The pool is `train.tsv` with each text once and without the texts to evaluate on.
+    The pool for training is `train.tsv`: each text once, and without the texts of the evaluation.
     """
     part = next((part for part in ("test", "validation") if (folder / name / f"{part}.tsv").is_file()), None)
     if part is None:
-        raise FileNotFoundError(f"{folder / name} holds neither test.tsv nor validation.tsv")
+        raise FileNotFoundError(f"{folder / name} contains neither test.tsv nor validation.tsv")
     test_texts, test_labels = _read(folder / name / f"{part}.tsv")
     rows = np.sort(np.random.default_rng(0).permutation(len(test_texts))[:n_test])
     test_texts, test_labels = [test_texts[i] for i in rows], test_labels[rows]
@@ -37,9 +37,9 @@ def load_set(folder, name, n_test=1000):
 
 
 def draw(text_set, size, number):
-    """Rows of the pool: `size` of each class, ascending by class.
+    """Rows of the pool for one draw: `size` rows of each class, ascending by class.
 
-    Draws of one number are nested: the smaller sizes are contained in the larger ones.
+    Draws with the same number are nested: a smaller training set is part of a larger one.
     """
     chosen = []
     for k, label in enumerate(np.unique(text_set.pool_labels)):
@@ -51,12 +51,12 @@ def draw(text_set, size, number):
 
 
 def _read(path):
-    # Never quoted: a double quote is an ordinary character.
+    # Fields are never quoted, so a double quote is an ordinary character.
     header, *lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     columns = header.split("\t")
     rows = [line.split("\t") for line in lines]
     if any(len(row) != len(columns) for row in rows):
-        raise ValueError(f"{path} has rows of another length than its header")
+        raise ValueError(f"{path} has rows with another number of fields than its header")
     names = ["text"] if "text" in columns else ["text_a", "text_b"]
     places = [columns.index(name) for name in names]
     texts = [row[places[0]] if len(places) == 1 else tuple(row[i] for i in places) for row in rows]

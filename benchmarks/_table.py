@@ -21,16 +21,17 @@ class Line:
     Attributes
     ----------
     benchmark : str
-        What was measured of ours.
+        What was measured.
     against : str
         The reference, or what is counted.
     unit : {"x", "GiB", "MiB", "%"}
-        "x": how many times faster than the reference; to be large. A size is to be small.
+        "x": how many times faster than the reference, where larger is better. For a size, smaller is better.
     target : float or None
-        What is to be reached.
+        The value that should be reached.
     value : float or None
-        None where it could not be measured; `detail` then says why.
+        None if it could not be measured; `detail` then gives the reason.
     detail : str
+        Seconds, ratios and notes.
     """
 
     benchmark: str
@@ -52,14 +53,14 @@ class Line:
 
     @property
     def reached(self):
-        """ "yes", "no", or nothing where there is no target or no figure."""
+        """ "yes", "no", or empty if there is no target or no figure."""
         if self.target is None or self.value is None:
             return ""
         better = self.value >= self.target if self.unit == "x" else self.value < self.target
         return "yes" if better else "no"
 
     def cells(self):
-        """What the table shows of the line."""
+        """The value as the table shows it."""
         return [self.benchmark, self.against, self.target_text, self.value_text, self.reached, self.detail]
 
 
@@ -89,7 +90,7 @@ def save(lines, folder, quick):
             writer.writerow(row)
     rows = [_HEADER, ["---"] * len(_HEADER), *(line.cells() for line in lines)]
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    warning = "A quick run: quote no figure of it.\n\n" if quick else ""
+    warning = "A quick run: do not quote its figures.\n\n" if quick else ""
     text = f"{date.today()}, {machine()}; {versions()}.\n\n{warning}{table}\n"
     (folder / "table.md").write_text(text, encoding="utf-8")
     return text
@@ -117,7 +118,7 @@ def _field(row):
 
 
 def versions():
-    """Python and the packages that matter, with "none" for what is not installed."""
+    """Versions of Python and of the packages that matter; "none" if a package is not installed."""
     found = [f"Python {platform.python_version()}"]
     for package in _PACKAGES:
         try:

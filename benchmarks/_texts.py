@@ -1,16 +1,16 @@
-"""Texts to measure on: lengths as of few-data tasks, all distinct, the same on every machine."""
+"""Texts for measurements: lengths as in few-data tasks, all distinct, the same on every machine."""
 
 import numpy as np
 
 from skbert.datasets import load_helpdesk
 from skbert.encoder import load_encoder
 
-# Tokens of a text, [CLS] and [SEP] counted. The spread puts the mean near 23 and one text in a hundred above 90.
+# Tokens per text, [CLS] and [SEP] included. With this spread the mean is near 23, and 1 text in 100 exceeds 90.
 MEDIAN, SPREAD, SHORTEST, LONGEST = 18, 0.7, 5, 128
 
 
 def texts_for(options, n):
-    """`n` distinct texts (fewer where the file of ``--data`` has fewer)."""
+    """`n` distinct texts (fewer if the file of ``--data`` has fewer)."""
     if options.data is None:
         return texts_of(draw_lengths(n))
     lines = options.data.read_text(encoding="utf-8").splitlines()
@@ -19,7 +19,7 @@ def texts_for(options, n):
 
 
 def labels_for(texts):
-    """Two classes in turn: what is learned does not change how long it takes."""
+    """Two classes that alternate, because the labels do not affect how long training takes."""
     return np.arange(len(texts)) % 2
 
 
@@ -35,7 +35,7 @@ def texts_of(lengths, seed=0):
     tokenizer = load_encoder("minilm", None).tokenizer
     messages = [message.split() for message in load_helpdesk().data]
     words = sorted({word for message in messages for word in message})
-    # A BERT tokenizer never joins across blanks, so the tokens of a text are those of its words.
+    # A BERT tokenizer never joins words across a blank, so the tokens of a text are the tokens of its words.
     n_tokens = dict(zip(words, map(len, tokenizer(words, add_special_tokens=False)["input_ids"]), strict=True))
     texts = {}
     for length in lengths:
@@ -46,7 +46,7 @@ def texts_of(lengths, seed=0):
 
 
 def _text(rng, messages, n_tokens, length):
-    """Words from a random place on, over as many messages as it takes; a word too long for the rest is left out."""
+    """Words from a random position, over as many messages as needed; a word too long for the rest is skipped."""
     message = messages[rng.integers(len(messages))]
     message = message[rng.integers(len(message)) :]
     words = []

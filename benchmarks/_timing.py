@@ -1,4 +1,4 @@
-"""Timing in turns, and the ratio of what was timed as a line of the table."""
+"""Timing of candidates in turns, and the ratio of two timings as a line of the table."""
 
 import time
 
@@ -8,9 +8,9 @@ from benchmarks._table import Line
 
 
 def alternate(candidates, repeats):
-    """Seconds of each candidate by name, one uncounted round first.
+    """Seconds of each candidate by name; the first round is not counted.
 
-    All candidates take turns in every round, so that drift of the machine hits them alike.
+    In every round each candidate runs once, so that changes in the speed of the machine affect all of them equally.
     """
     seconds = {name: [] for name in candidates}
     for repeat in range(repeats + 1):
@@ -23,18 +23,21 @@ def alternate(candidates, repeats):
 
 
 def ratio_line(benchmark, against, ours, reference, target=None, n_examples=None, note=""):
-    """How many times faster `ours` is than `reference`: the median over rounds of the ratio within a round.
+    """How many times faster `ours` is than `reference`: the ratio within a round, and its median over rounds.
 
     Parameters
     ----------
     benchmark, against : str
-    ours, reference : lists of seconds, one a round
+        What was measured, and the reference.
+    ours, reference : lists of seconds, one per round
+        The timings.
     target : float or None
-        The ratio to reach.
+        The ratio that should be reached.
     n_examples : int or None
-        How many examples a round runs over; the detail then says examples a second.
+        Number of examples per round; if given, the detail contains examples per second.
     note : str
-        Put at the end of the detail.
+        Text at the end of the detail.
+
     """
     ratios = np.divide(reference, ours)
     mine, theirs = np.median(ours), np.median(reference)

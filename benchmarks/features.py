@@ -1,4 +1,4 @@
-"""How fast are mean-pooled features, against sentence-transformers and transformers on the same weights?
+"""How fast are mean-pooled features, compared with sentence-transformers and transformers on the same weights?
 
 python -m benchmarks.features
 """
@@ -23,7 +23,7 @@ def lines(options):
     folder = str(minilm_folder())
     sentence = _sentence_transformer(folder, texts)
     candidates = {precision: _featurizer(precision, texts) for precision in ("fp32", "bf16")}
-    # Left at what it gives, token by token: the pooling that its user has to write costs it nothing here.
+    # Its result is left as it is, token by token: its user would have to write the pooling, which is not timed here.
     cut = {"truncation": True, "max_length": _MAX_LENGTH}
     extract = pipeline("feature-extraction", model=folder, device="cpu", tokenize_kwargs=cut)
     candidates[_PIPELINE] = lambda: extract(texts)

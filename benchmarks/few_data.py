@@ -1,12 +1,12 @@
-"""What helps on few data: TF-IDF, frozen features, or fine-tuning, by which recipe and which reading?
+"""What helps with few data: TF-IDF, frozen features, or fine-tuning? With which recipe and which reading?
 
-python -m benchmarks.few_data --data DIR            # the full grid; finished runs are kept, so it can be stopped
+python -m benchmarks.few_data --data DIR            # the full grid; finished runs are kept, so you can stop it
 python -m benchmarks.few_data --data DIR --quick    # a smaller grid, under an hour on two cores
-python -m benchmarks.few_data --summary             # the table of what is done so far, as Markdown
+python -m benchmarks.few_data --summary             # tables of the finished runs, as Markdown
 
-A method is tfidf, features, sbert, or READING:RECIPE with READING cls or maxpool; parameters of the
-estimator may follow, as in maxpool:mosbach2021:learning_rate=2e-4,layer_decay=0.9. The letters a to g stand
-for tfidf, features, cls:devlin2019, maxpool:devlin2019, maxpool:few_data, sbert and cls:few_data.
+A method is tfidf, features, sbert, or READING:RECIPE with READING cls or maxpool. Parameters of the estimator may
+follow, as in maxpool:mosbach2021:learning_rate=2e-4,layer_decay=0.9. The letters a to g are short names of
+tfidf, features, cls:devlin2019, maxpool:devlin2019, maxpool:few_data, sbert and cls:few_data.
 """
 
 import argparse
@@ -50,19 +50,19 @@ QUICK = {"sets": ["trec6", "mr", "cola", "rte", "tweet_emotion"], "sizes": [8, 1
 
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder with one folder a set: train.tsv, test.tsv or validation.tsv")
+    parser.add_argument("--data", type=Path, help="folder, one folder per set: train.tsv, test.tsv or validation.tsv")
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--sizes", nargs="+", type=int, default=[8, 16, 32, 64], help="training texts of each class")
-    parser.add_argument("--draws", type=int, default=5, help="training sets drawn, the same for all methods")
-    parser.add_argument("--seeds", type=int, default=2, help="seeds for each draw, where a method has randomness")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[8, 16, 32, 64], help="training texts per class")
+    parser.add_argument("--draws", type=int, default=5, help="number of training sets, the same for all methods")
+    parser.add_argument("--seeds", type=int, default=2, help="number of seeds per draw, for methods with randomness")
     parser.add_argument("--methods", nargs="+", default=list(LETTERS), help="letters, or names as described above")
-    parser.add_argument("--max-epochs", type=int, help="at most this many epochs, whatever a recipe says")
+    parser.add_argument("--max-epochs", type=int, help="at most this many epochs, even if a recipe has more")
     parser.add_argument("--test-rows", type=int, default=1000, help="evaluate on at most this many rows")
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--quick", action="store_true", help=f"where not given otherwise: {QUICK}")
-    parser.add_argument("--summary", action="store_true", help="run nothing, print the table")
-    parser.add_argument("--reference", default="c", help="method to which paired differences are taken")
+    parser.add_argument("--quick", action="store_true", help=f"values of options that are not given: {QUICK}")
+    parser.add_argument("--summary", action="store_true", help="print the tables without running anything")
+    parser.add_argument("--reference", default="c", help="method that is subtracted in paired differences")
     parser.add_argument("--output", type=Path, default=Path("benchmark-results/few_data.jsonl"))
     if parser.parse_args(arguments).quick:
         parser.set_defaults(**QUICK)
@@ -70,12 +70,12 @@ def parse(arguments=None):
     options.methods = [LETTERS.get(name, name) for name in options.methods]
     options.reference = LETTERS.get(options.reference, options.reference)
     if options.data is None and not options.summary:
-        parser.error("--data is needed, unless with --summary")
+        parser.error("--data is required, except with --summary")
     return options
 
 
 def missing(method):
-    """Why `method` cannot run here, or None."""
+    """The reason why `method` cannot run here, or None."""
     if method == "sbert" and importlib.util.find_spec("sentence_transformers") is None:
         return "sentence-transformers is not installed"
     if ":" in method and method.split(":")[1] not in recipes.names():
@@ -84,7 +84,7 @@ def missing(method):
 
 
 def parameters_of(method, options):
-    """The parameters that a method READING:RECIPE[:parameters] gives the classifier."""
+    """The classifier parameters of a method READING:RECIPE[:parameters]."""
     reading, recipe, *rest = method.split(":")
     n_layers = make_runner(load_encoder(options.model).model).n_layers
     parameters = {**READINGS[reading], **recipes.get(recipe, n_layers=n_layers)}
@@ -104,7 +104,7 @@ def _value(text):
 
 
 class Embedder:
-    """Vectors of texts by one encoder; those of the evaluation texts are computed once a set."""
+    """Vectors of texts from one encoder; those of the evaluation texts are computed once per dataset."""
 
     def __init__(self, options):
         self.options = options
@@ -118,7 +118,7 @@ class Embedder:
         model = self._sentence_transformer()
         if isinstance(texts[0], str):
             return model.encode(texts, show_progress_bar=False)
-        # The usual features of a pair of sentence vectors.
+        # The usual features for a pair of sentence vectors.
         first, second = (model.encode(list(side), show_progress_bar=False) for side in zip(*texts, strict=True))
         return np.hstack([first, second, np.abs(first - second)])
 
@@ -146,7 +146,7 @@ def _sentence_model(model):
 
 
 def predict(method, text_set, rows, seed, options, embedder):
-    """Predictions for the evaluation texts, and the status of the training (None where there is none)."""
+    """Predictions for the evaluation texts, and the status of the training (None if there is no status)."""
     texts, labels = [text_set.pool_texts[i] for i in rows], text_set.pool_labels[rows]
     if method == "tfidf":
         joined = [
@@ -162,14 +162,14 @@ def predict(method, text_set, rows, seed, options, embedder):
     parameters = parameters_of(method, options)
     model = MaxPoolBERTClassifier(options.model, **parameters, random_state=seed, device=options.device)
     with warnings.catch_warnings():
-        # The status is recorded and counted instead.
+        # Without the warning: the status is recorded and counted instead.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(texts, labels)
     return model.predict(text_set.test_texts), model.training_status_
 
 
 def plan(options, methods):
-    """All runs in the order in which they are done: whole draws first, so that an early table compares all methods."""
+    """All runs in their order: whole draws first, so that an early table already compares all methods."""
     for number in range(options.draws):
         for name, size, method in itertools.product(options.sets, options.sizes, methods):
             for seed in range(options.seeds if ":" in method else 1):
@@ -200,7 +200,7 @@ def run_all(options, store):
             sets[key["set"]] = load_set(options.data, key["set"], options.test_rows)
         text_set, began = sets[key["set"]], time.perf_counter()
         rows = draw(text_set, key["size"], key["draw"])
-        # Every draw has seeds of its own, and all methods have the same ones.
+        # Every draw has its own seeds, and all methods use the same seeds.
         seed = 1000 * key["draw"] + key["seed"]
         predicted, status = predict(key["method"], text_set, rows, seed, options, embedder)
         truth = text_set.test_labels

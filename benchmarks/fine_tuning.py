@@ -1,9 +1,9 @@
-"""How fast is fine-tuning, against HF Trainer and skorch with the same model, batch size and epochs?
+"""How fast is fine-tuning, compared with HF Trainer and skorch with the same model, batch size and epochs?
 
 python -m benchmarks.fine_tuning
 
-Every candidate is timed as its user calls it: from texts and labels to a trained model, weights read from disk or from
-a cache as the library does by itself.
+Every candidate is timed as a user calls it: from texts and labels to a trained model, with weights from disk or from
+a cache, as the library does by default.
 """
 
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""What does it save to run frozen layers once a text, and not at every step?
+"""How much time is saved if frozen layers run once per text instead of at every step?
 
 python -m benchmarks.frozen_prefix
 """
@@ -11,7 +11,7 @@ from benchmarks._timing import alternate, ratio_line
 from skbert import FeatureStore, MaxPoolBERTClassifier
 from skbert.training import prefix_cache_limit
 
-_CACHED, _UNCACHED, _ALL = "frozen layers run once a text", "frozen layers run at every step", "all layers trained"
+_CACHED, _UNCACHED, _ALL = "frozen layers run once per text", "frozen layers run at every step", "all layers trained"
 
 
 def lines(options):
@@ -19,7 +19,7 @@ def lines(options):
     labels, curves = labels_for(texts), {}
 
     def fit(name, most_bytes, freeze_layers):
-        # Every fit is the first; later ones, over folds and seeds, would find the states.
+        # Every fit is measured as a first fit; a later one, over folds and seeds, would find the stored states.
         FeatureStore().clear()
         with prefix_cache_limit(most_bytes):
             clf = MaxPoolBERTClassifier(

@@ -2,8 +2,8 @@
 
 python -m benchmarks.gpu
 
-A random BERT of 12 layers and width 768, texts of 64 tokens, batch 16, bf16. Speed does not depend on what the weights
-say, so none are needed.
+A random BERT of 12 layers and width 768, texts of 64 tokens, batch 16, bf16. Speed does not depend on the values of
+the weights, so no pretrained weights are needed.
 """
 
 import gc
@@ -30,7 +30,7 @@ _TRAINER = "HF Trainer, bf16"
 def lines(options, device="cuda", n_layers=12, width=768):
     name = f"fine-tuning on a GPU, bf16, batch 16, 64 tokens, {n_layers} layers of width {width}"
     if device == "cuda" and not torch.cuda.is_available():
-        yield Line(name, _TRAINER, "x", None, None, "no GPU here")
+        yield Line(name, _TRAINER, "x", None, None, "no GPU on this machine")
         return
     n_texts, epochs = (32, 1) if options.quick else (512, 2)
     texts = texts_of(np.full(n_texts, 64))
@@ -80,14 +80,14 @@ def _save_random_bert(folder, n_layers, width):
 
 
 def _busy_share(fit):
-    """Percent of a fit's time in which at least one kernel or copy runs; and how it was measured."""
+    """Percent of the time of a fit in which at least one kernel or copy runs; and how it was measured."""
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as profile:
         start = time.perf_counter()
         fit()
         torch.cuda.synchronize()
         seconds = time.perf_counter() - start
-    # Marks of whole steps lie on the GPU's time line too, but nothing runs in the gaps that they cover.
+    # Marks of whole steps are on the time line of the GPU too, but they also cover gaps in which nothing runs.
     spans = sorted(
         (event.time_range.start, event.time_range.end)
         for event in profile.events()
@@ -98,7 +98,7 @@ def _busy_share(fit):
 
 
 def _covered(spans):
-    """Length of the union of sorted intervals (start, end)."""
+    """Total length of the union of sorted intervals (start, end)."""
     total, reached = 0.0, float("-inf")
     for start, end in spans:
         total += max(0.0, end - max(start, reached))
@@ -107,7 +107,7 @@ def _covered(spans):
 
 
 def _growth(fit):
-    """MiB that 18 more fits leave allocated; and how it was measured."""
+    """MiB that stay allocated after 18 more fits; and how it was measured."""
     allocated = []
     for _ in range(20):
         fit()

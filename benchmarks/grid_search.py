@@ -1,8 +1,8 @@
-"""What does a feature store save in a grid search over the pooling plane?
+"""How much time does a feature store save in a grid search over the pooling plane?
 
 python -m benchmarks.grid_search
 
-Every timed search starts from an empty store: the store is filled by the first candidate and fold that need it.
+Every timed search starts with an empty store; the first candidate and fold that need a state fill the store.
 """
 
 import tempfile

@@ -1,9 +1,9 @@
-"""How much memory does it take to transform many texts, above the array of features itself?
+"""How much memory is needed to transform many texts, in addition to the array of features itself?
 
 python -m benchmarks.memory [--count 100000]
 
-Measured in a process of its own: the peak of resident memory, less what was resident before the transform (imports,
-weights, texts), less the bytes of the features.
+Measured in a separate process: the peak of resident memory, minus the resident memory before the transform (imports,
+weights, texts), minus the bytes of the features.
 """
 
 import json
@@ -23,7 +23,7 @@ def lines(options):
     against = "peak memory above the output array"
     if not Path("/proc/self/status").exists():
         name = f"{options.count:,} distinct texts transformed"
-        yield Line(name, against, "GiB", _TARGET, None, "needs Linux, whose /proc tells the peak of one process")
+        yield Line(name, against, "GiB", _TARGET, None, "needs Linux, where /proc reports the peak of one process")
         return
     command = [sys.executable, "-m", "benchmarks.memory", "--measure", "--count", str(options.count)]
     if options.data is not None:
@@ -39,12 +39,12 @@ def lines(options):
 
 
 def _measure(options):
-    """What the process of its own does: transform, and print the bytes as JSON."""
+    """The work of the separate process: transform, and print the bytes as JSON."""
     from skbert import LayerPoolFeaturizer
 
     texts = texts_for(options, options.count)
     featurizer = LayerPoolFeaturizer("minilm", max_length=128, device="cpu", precision="fp32").fit(texts[:1])
-    # What a first call allocates once and for all belongs to the transform, so none comes before it.
+    # Memory that the first call allocates permanently belongs to the transform, so there is no call before it.
     before, start = _resident("VmRSS"), time.perf_counter()
     features = featurizer.transform(texts)
     seconds = time.perf_counter() - start
@@ -53,7 +53,7 @@ def _measure(options):
 
 
 def _resident(field):
-    """Bytes of this process as the kernel counts them; getrusage would count a parent's peak in."""
+    """Bytes of this process from the kernel; getrusage would include the peak of a parent process."""
     for row in Path("/proc/self/status").read_text().splitlines():
         if row.startswith(f"{field}:"):
             return int(row.split()[1]) * 1024

@@ -1,12 +1,12 @@
-"""Whether a change of the code changed a number: every kind of result on MiniLM for fixed seeds, to the last bit.
+"""Did a change of the code change a number? Every kind of result on MiniLM, for fixed seeds, to the last bit.
 
-Run it before the change and after it, on one machine:
+Run it before the change and after it, on the same machine:
 
     python -m benchmarks.same_numbers --write numbers.json
     python -m benchmarks.same_numbers --against numbers.json
 
-Only public names are used, so that the same file runs on both sides of a change. It exits with 1 where a number
-differs, and names the result. `--model` takes another encoder; the numbers are those of one model and one machine.
+It uses public names only, so the same file runs before and after a change. If a number differs, it names the result
+and exits with 1. `--model` selects another encoder. The numbers are valid for one model and one machine.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ BRIEF = {"learning_rate": 2e-4, "max_epochs": 2, "batch_size": 8, "random_state"
 
 
 def main(arguments=None):
-    """Compute every number, then write them or compare them."""
+    """Compute every number, then write or compare the numbers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path, help="write the numbers to this JSON file")
     parser.add_argument("--against", type=Path, help="compare with the numbers in this JSON file")
@@ -81,7 +81,7 @@ def main(arguments=None):
 
 
 def _digest(value):
-    """Shape, type and SHA-256 of an array; what is no array stands for itself."""
+    """Shape, type and SHA-256 of an array; anything else is returned unchanged."""
     if not isinstance(value, np.ndarray):
         return value
     content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()

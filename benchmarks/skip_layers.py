@@ -1,4 +1,4 @@
-"""How long does it take to read [CLS] under every contiguous span of skipped layers, against one forward a span?
+"""How long does it take to read [CLS] for every contiguous span of skipped layers, compared with one forward per span?
 
 python -m benchmarks.skip_layers
 """
@@ -18,7 +18,7 @@ from benchmarks._timing import alternate, ratio_line
 from skbert import LayerPoolFeaturizer
 from skbert.encoder import minilm_folder
 
-_NAIVE = "transformers, one padded forward a span, batch 32"
+_NAIVE = "transformers, one padded forward per span, batch 32"
 
 
 def spans(n_layers):
@@ -26,7 +26,7 @@ def spans(n_layers):
 
 
 class OneForwardASpan:
-    """transformers on a cut layer list, batches of 32 padded to their longest text; tokenised once."""
+    """transformers with the skipped layers removed, batches of 32 padded to their longest text; tokenised once."""
 
     def __init__(self, folder, texts, skips):
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -81,13 +81,13 @@ def _measure(folder, name, targets, texts, options):
 
 
 def _probed(featurizer, precision, texts, skips):
-    """A run of `featurizer` under all skips in `precision`; it gives vectors (n_texts, n_spans, width)."""
+    """A function that runs `featurizer` with all skips in `precision`; returns vectors (n_texts, n_spans, width)."""
     fitted = copy.copy(featurizer).set_params(precision=precision)
     return lambda: fitted.outputs_without_layers(texts, skips, lambda vectors: (vectors,))[0]
 
 
 def _supported():
-    # Emulated, bf16 takes many times as long as fp32, and the whole benchmark with it.
+    # Emulated bf16 is many times slower than fp32, and so would be the whole benchmark.
     bf16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return ("fp32", "bf16") if bf16 else ("fp32",)
 

@@ -63,7 +63,7 @@ def test_run_file__a_torn_last_line_is_cut_off_and_the_rest_kept(tmp_path):
     again.append({"set": "mr", "seed": 2})
     assert [run["seed"] for run in RunFile(path).runs] == [0, 1, 2]
     path.write_bytes(b"{nonsense\n" + whole)
-    with pytest.raises(ValueError, match=r"line 1 of .*runs\.jsonl is no JSON"):
+    with pytest.raises(ValueError, match=r"line 1 of .*runs\.jsonl is not JSON"):
         RunFile(path)
 
 
@@ -96,7 +96,7 @@ def test_main__goes_on_where_it_stopped(data, tiny, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(few_data, "predict", predict)
     few_data.main(arguments)
     runs = [json.loads(line) for line in output.read_text().splitlines()]
-    # Two sets, two draws; two seeds where there is randomness; the recipe that there is not is left out.
+    # Two sets, two draws; two seeds where there is randomness; the recipe that does not exist is left out.
     assert len(runs) == 2 * 2 * (1 + 1 + 2 + 2 + 2)
     assert len({(r["set"], r["draw"], r["seed"], r["method"]) for r in runs}) == len(runs)
     printed = capsys.readouterr().out
@@ -141,7 +141,7 @@ def test_markdown__contrasts_average_the_sizes_of_a_draw():
     runs += [run("maxpool:few_data", number, size, 0.5 + gain) for (number, size), gain in gains.items()]
     table = markdown(runs, "cls:few_data")
     # Draw 0 gains 0.2, draw 1 loses 0.05.
-    assert "| difference, by set | maxpool:few_data less cls:few_data |" in table
+    assert "| difference, by set | maxpool:few_data minus cls:few_data |" in table
     assert "| mr | +0.075 (1 of 2 draws) |" in table
     assert "| 8 | -0.050 (1 of 2 draws) |" in table
     assert "| 16 | +0.200 (2 of 2 draws) |" in table
