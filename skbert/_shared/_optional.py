@@ -1,4 +1,4 @@
-"""Packages that only some features need: imported on first use, with advice where they are missing."""
+"""Packages that only some features need: imported on first use, with advice if they are missing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _EXTRAS = {"pandas": "study", "matplotlib": "plots"}
 
 
 def pandas():
-    """The module pandas; ImportError that says how to get it."""
+    """The module pandas; if it is missing, ImportError that says how to install it."""
     return _import("pandas")
 
 
 def matplotlib_figure():
-    """The class Figure of matplotlib; ImportError that says how to get matplotlib.
+    """The class Figure of matplotlib; if it is missing, ImportError that says how to install it.
 
-    Not pyplot's: nothing is left open, and no window system is asked for.
+    It does not use pyplot, so no figure stays open and no window system is needed.
     """
     return _import("matplotlib.figure").Figure
 

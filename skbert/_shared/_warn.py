@@ -1,4 +1,4 @@
-"""Warnings that name the user's line, however many of our own and of scikit-learn's functions lie between."""
+"""Warnings that point to the line of the user, even if functions of skbert and scikit-learn are in between."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ def _folder(path):
 
 
 _OURS = _folder(Path(__file__).parents[1])
-# What calls us on the user's behalf: pipelines, searches, workers and training loops. Found without an import, for
-# torch is a slow one.
+# Packages that call skbert for the user: pipelines, searches, workers and training loops. They are found without
+# an import, because the import of torch is slow.
 _SPECS = [find_spec(name) for name in ("sklearn", "joblib", "skorch", "torch")]
 _CALLERS = tuple(_folder(Path(spec.origin).parent) for spec in _SPECS if spec is not None and spec.origin)
 _STANDARD_LIBRARY = _folder(sysconfig.get_paths()["stdlib"])
-# Where packages are installed, which may be inside the folder of the standard library.
+# Folders of installed packages, which may be inside the folder of the standard library.
 _PACKAGES = ("site-packages", "dist-packages")
 
 
 def warn(message, category=UserWarning):
-    """Warn at the line of the user's code that led here.
+    """Warn, with the line of the user's code that caused the warning.
 
-    That is the innermost line outside skbert, scikit-learn, joblib, skorch, torch and the standard library. Where
-    there is none, as in a worker process, it is the innermost line outside skbert.
+        This is the innermost line outside skbert, scikit-learn, joblib, skorch, torch and the standard library. If
+        there is no such line, as in a worker process, it is the innermost line outside skbert.
 
     Parameters
     ----------
     message : str
+        Text of the warning.
     category : type, default=UserWarning
+        Class of the warning.
     """
     frame = _frame_of_user(sys._getframe(1))
     code, names = frame.f_code, frame.f_globals
-    # By hand, for a stacklevel that is counted breaks with the next function in between.
+    # Not with a stacklevel: a counted number becomes wrong as soon as another function is in between.
     warnings.warn_explicit(
         message,
         category,
@@ -61,7 +63,7 @@ def _frame_of_user(frame):
 
 
 def _is_standard(path):
-    """Whether a file belongs to Python itself; ``<frozen runpy>`` does, ``<stdin>`` is the user's."""
+    """Whether a file belongs to Python itself; ``<frozen runpy>`` does, ``<stdin>`` belongs to the user."""
     if path.startswith("<frozen "):
         return True
     return path.startswith(_STANDARD_LIBRARY) and not any(f"{os.sep}{name}{os.sep}" in path for name in _PACKAGES)
