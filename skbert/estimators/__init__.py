@@ -1,4 +1,4 @@
-"""scikit-learn estimators over an encoder, one class a file."""
+"""scikit-learn estimators over an encoder, one class per file."""
 
 from skbert.estimators._base import TextEstimator
 from skbert.estimators._classifier import MaxPoolBERTClassifier

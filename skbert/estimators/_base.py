@@ -22,7 +22,7 @@ from skbert.text import check_texts
 class TextEstimator(
     EncoderAccessMixin, PersistenceMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
-    """Base of the estimators; what is fitted lies in ``_fitted``, a `FittedModel`."""
+    """Base class of the estimators; the fitted model is in ``_fitted``, a `FittedModel`."""
 
     def __sklearn_tags__(self):
         return reads_texts(super().__sklearn_tags__())
@@ -31,16 +31,16 @@ class TextEstimator(
         return hasattr(self, "_fitted")
 
     def _longest_input(self, loaded):
-        """The longest input in tokens that `max_length` and the encoder allow."""
+        """The maximum number of tokens that `max_length` and the encoder allow."""
         longest = longest_input(loaded.model, loaded.tokenizer)
         if self.max_length is None:
             return longest
         if self.max_length > longest:
-            raise ValueError(f"max_length={self.max_length}, but {self.model!r} takes at most {longest} tokens.")
+            raise ValueError(f"max_length={self.max_length}, but {self.model!r} accepts at most {longest} tokens.")
         return int(self.max_length)
 
     def _check_encoder_parameters(self):
-        """Check what all estimators ask of the encoder; returns the device and the precision."""
+        """Check the encoder parameters that all estimators have; return the device and the precision."""
         checked_parameters(self, ("revision", "max_length", "verbose"))
         device = resolve_device(self.device)
         return device, resolve_precision(self.precision, device)
@@ -51,21 +51,22 @@ class TextEstimator(
         Parameters
         ----------
         loaded : LoadedEncoder
-            Where the weights and the tokenizer come from.
+            The source of the weights and the tokenizer.
         module : PooledEncoder
+            The module.
         arguments : dict
-            With which `module` was made.
+            The arguments with which `module` was made.
         texts : TextInput
-            On which it is fitted.
+            The texts of the fit.
         asked : dict or None
-            The parameters that shaped it, in JSON types.
+            The parameters that determined the module, in JSON types.
         shared : bool
-            Whether the weights also belong to others.
+            Whether other modules use the same weights.
         own_path : tuple of int or None
             The pretrained layers that the encoder of `module` has; None means all.
         """
         blueprint = Blueprint(
-            # Through JSON, which has no int as a key: so it is the same before a save and after it.
+            # Converted to JSON and back, so that it is the same before and after a save: JSON has no int keys.
             config=json.loads(json.dumps(module.encoder.config.to_dict())),
             module={**arguments, "layers": list(module.layers), "path": as_list(module.path)},
             own_path=as_list(own_path),
@@ -91,7 +92,7 @@ class TextEstimator(
         self._check_same_columns(texts, blueprint.n_columns, blueprint.column_names, "X")
 
     def _check_same_columns(self, texts, expected, names, what):
-        """Raise ValueError if `texts` are no pairs where pairs are expected, or the reverse, or differ in names."""
+        """Raise ValueError if `texts` are single texts instead of pairs, or the reverse, or have other names."""
         if texts.n_columns != expected:
             forms = {1: "single texts", 2: "pairs of texts"}
             raise ValueError(
@@ -105,7 +106,7 @@ class TextEstimator(
             )
 
     def _set_fitted(self, fitted, texts):
-        """Adopt a fitted model, and what scikit-learn wants to know of the input."""
+        """Store a fitted model, and the attributes about the input that scikit-learn requires."""
         self._fitted = fitted
         self.n_features_in_ = texts.n_columns
         if texts.column_names is not None:

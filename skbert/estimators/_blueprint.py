@@ -1,4 +1,4 @@
-"""What builds the module of a fitted estimator again, and says where it came from."""
+"""Everything that is needed to build the module of a fitted estimator again, and where the module came from."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from skbert.networks import PooledEncoder
 
 @dataclass(frozen=True)
 class Blueprint:
-    """All that a fitted estimator is built from, except its weights and its tokenizer; of JSON types.
+    """All parts of a fitted estimator except its weights and its tokenizer, in JSON types.
 
     Attributes
     ----------
     config : dict
-        Of the transformers model, as the checkpoint has it.
+        Config of the transformers model in the checkpoint.
     module : dict
-        Arguments with which the `PooledEncoder` was made, beside the encoder; ``layers`` and ``path`` as lists.
+        Arguments of the `PooledEncoder` except the encoder; ``layers`` and ``path`` as lists.
     own_path : list of int or None
-        The pretrained layers that the encoder of the module has for its own; None means all.
+        The pretrained layers that the encoder of the module has; None means all.
     width : int
         Width of the pooled vectors.
     max_length : int
-        Longest input in tokens.
+        Maximum number of tokens of a text.
     weights_sha256, tokenizer_sha256 : str
         Hashes of the files from which the fit started.
     n_columns : int
         1 for texts, 2 for pairs.
     column_names : list of str or None
-        Where the fit was on a data frame.
+        Column names, if the fit was on a data frame.
     asked : dict or None
-        The parameters that shaped the model, for a warm start to see what changed; None where nothing is trained.
+        The parameters that determined the model, so that a warm start can see what changed; None if nothing is trained.
     """
 
     config: dict
@@ -55,7 +55,7 @@ class Blueprint:
 
     @classmethod
     def from_json(cls, content):
-        """The inverse of `to_json`; it also takes what was saved when ``module`` was called ``head``."""
+        """The inverse of `to_json`; it also reads older folders, in which ``module`` was called ``head``."""
         content = dict(content)
         content.setdefault("module", content.get("head"))
         return cls(**{field.name: content[field.name] for field in fields(cls)})
@@ -66,12 +66,12 @@ class Blueprint:
 
     @property
     def path(self):
-        """The layers that run, as indices of the pretrained ones; None means all, once."""
+        """The layers that run, as indices of the pretrained layers; None means all layers once."""
         return self.module.get("path") or self.own_path
 
     def build(self, arrays):
         """The `PooledEncoder` with the weights `arrays`, a dict of name to numpy array; in training mode."""
-        # Arrays may come as read-only memory maps from another process, hence the copies.
+        # The arrays are copied, because they may be read-only memory maps from another process.
         tensors = {_name_of_now(name): torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         encoder = {name[len("encoder.") :]: t for name, t in tensors.items() if name.startswith("encoder.")}
         model = build_model(self._config(), encoder, self.own_path)
@@ -83,11 +83,11 @@ class Blueprint:
     def _config(self):
         from transformers import AutoConfig
 
-        # What a saved folder says must not choose code to run.
+        # The content of a saved folder must not select code to run.
         config = {name: value for name, value in self.config.items() if name not in CODE_KEYS}
         return AutoConfig.for_model(config.pop("model_type"), **config)
 
 
 def _name_of_now(name):
-    """The name of a weight today, for one that may have been saved before heads were modules."""
+    """The present name of a weight, which may have been saved before heads were modules."""
     return f"head.{name}" if name.startswith("classifier.") else name

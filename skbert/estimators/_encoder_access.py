@@ -1,4 +1,4 @@
-"""What probes and studies may ask of an estimator over an encoder, so that they need not know how it is made."""
+"""Methods of an estimator for the probe and the study, which then need not know how the estimator works inside."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import ArrayLike
 
-# Hidden states of all tokens that may be alive at once, in batches of inference.
+# Maximum number of hidden states of all tokens that are in memory at once, in batches of inference.
 _ALIVE = 16
 
 
 class EncoderAccessMixin:
-    """Layers, device and files of the encoder, and what the estimator gives when layers are left out."""
+    """Layers, device and files of the encoder, and the outputs of the estimator when layers are left out."""
 
     def compute_device(self) -> torch.device:
-        """The device that the parameter `device` stands for on this machine.
+        """Return the device that the parameter `device` means on this machine.
 
         Returns
         -------
@@ -42,7 +42,7 @@ class EncoderAccessMixin:
         return resolve_device(self.device)
 
     def encoder_hashes(self) -> tuple[str, str]:
-        """What tells the encoder that `model` names from another that may take its name.
+        """Return hashes that identify the encoder, because another encoder may get the same name later.
 
         Returns
         -------
@@ -52,7 +52,7 @@ class EncoderAccessMixin:
         Raises
         ------
         ModelNotFoundError
-            The encoder is unknown, out of reach or damaged.
+            The encoder is unknown, not available or damaged.
 
         Examples
         --------
@@ -66,19 +66,19 @@ class EncoderAccessMixin:
         return loaded.weights_sha256, loaded.tokenizer_sha256
 
     def count_layers(self) -> int:
-        """L, the transformer layers that are run along the layer path.
+        """Return L, the number of transformer layers that run along the layer path.
 
         Returns
         -------
         int
-            Of the fitted model; before a fit, of the one that it would make.
+            The number for the fitted model; before a fit, for the model that a fit would make.
 
         Raises
         ------
         NotImplementedError
-            skbert does not run the layers of this encoder's family itself, so that none could be left out.
+            skbert does not run this family layer by layer, so no layer can be left out.
         ModelNotFoundError
-            Before a fit: the encoder is unknown, out of reach or damaged.
+            Before a fit: the encoder is unknown, not available or damaged.
 
         Examples
         --------
@@ -109,27 +109,28 @@ class EncoderAccessMixin:
         *,
         progress: bool = False,
     ) -> tuple[np.ndarray, ...]:
-        """What the fitted estimator gives for texts when layers of its encoder are left out.
+        """Compute the outputs of the fitted estimator for texts when layers of its encoder are left out.
 
-        A layer that is left out is the identity. Nothing is trained again, and a layer runs once on every
-        distinct state below it, however many sets of layers there are.
+        A layer that is left out is the identity. Nothing is trained again. Even if there are many sets of
+        layers, a layer runs only once on each distinct state below it.
 
         Parameters
         ----------
         X : list, array, Series or DataFrame of str, (n,)
-            Texts, or pairs of texts where the fit was on pairs.
+            Texts, or pairs of texts if the estimator was fitted on pairs.
         skips : sequence of collections of int, (n_skips,)
-            Layers to leave out, 0-based, along the layer path; an empty one is the full model.
+            Layers to leave out, 0-based, along the layer path; an empty collection is the full model.
         function : callable
-            What to keep of the outputs. Takes a float32 array (k, n_skips, width) of some of the texts: logits of a
-            classifier, values of a regressor, features of a featurizer. Returns a tuple of arrays (k, ...).
+            Computes from the outputs what to keep. It takes a float32 array (k, n_skips, width) for some of the
+            texts: logits of a classifier, values of a regressor, or features of a featurizer. It returns a tuple of
+            arrays (k, ...).
         progress : bool, default=False
-            Show a progress bar.
+            Whether to show a progress bar.
 
         Returns
         -------
         tuple of arrays (n, ...)
-            What `function` returned, for all texts.
+            The results of `function`, for all texts.
 
         Examples
         --------
@@ -159,7 +160,7 @@ class EncoderAccessMixin:
         return kept if index is None else tuple(part[index] for part in kept)
 
     def _given_out(self, values):
-        """Outputs or pooled vectors (..., width) in the form in which the estimator gives them; may change them."""
+        """Outputs or pooled vectors (..., width) in the form that the estimator returns; may change them in place."""
         return values
 
     def _batches_without_layers(self, tokens, skips):
@@ -174,6 +175,6 @@ class EncoderAccessMixin:
                 return pooled
             return module.head(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
 
-        # The bound is on the states of all batches that run at once.
+        # The limit is for the states of all batches that run at once.
         budget = max(1, _ALIVE * at_once // module.skip_states(plan) // n_compute_threads(device))
         return run_batches(compute, tokens, device, resolve_precision(self.precision, device), budget=budget)

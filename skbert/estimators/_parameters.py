@@ -1,7 +1,7 @@
-"""The constructor parameters of the trained estimators: what each may be, and what follows from it.
+"""The constructor parameters of the trained estimators: the allowed values of each, and its use.
 
-One list, in the order of the constructor. The checks, the settings of a training run, the parameters that a recipe
-may set and those that shape the model are all taken from it.
+There is one list, in the order of the constructor. It defines the checks, the settings of a training run, the
+parameters that a recipe may set, and the parameters that determine the model.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ class Parameter:
     Attributes
     ----------
     name : str
+        Name of the parameter.
     check : callable or None
-        Takes name and value and gives the value back as a plain Python type, or raises ValueError. None where the
-        check needs the data or the encoder, and stands where the value is used.
+        Takes name and value, and returns the value as a plain Python type or raises ValueError. None if the check
+        needs the data or the encoder; such a value is checked where it is used.
     shape : callable or None
-        Gives the JSON value by which a warm start tells whether it is still the model of the last fit that is asked
-        for; None where the parameter does not shape the model.
+        Returns the value in JSON form. A warm start compares it to see whether the parameters still ask for the model
+        of the last fit. None if the parameter does not affect the structure of the model.
     recipe : bool
         Whether a recipe may set it.
     """
@@ -81,7 +82,7 @@ PARAMETERS = (
     Parameter("warmup_ratio", partial(check_real, low=0, high=1), recipe=True),
     Parameter("weight_decay", _not_negative, recipe=True),
     Parameter("pretrained_decay", _not_negative, recipe=True),
-    # Whether there is mixout decides over the dropout of the model.
+    # The dropout of the model depends on whether there is mixout.
     Parameter("mixout", partial(check_real, low=0, high=1, open_high=True), shape=bool, recipe=True),
     Parameter("bias_correction", check_bool, recipe=True),
     Parameter("max_grad_norm", _or_none(partial(check_real, low=0, open_low=True)), recipe=True),
@@ -105,14 +106,14 @@ RECIPE_PARAMETERS = tuple(parameter.name for parameter in PARAMETERS if paramete
 
 
 def checked_parameters(estimator, names=None):
-    """The constructor parameters of `estimator` that can be checked without data and encoder.
+    """Check the constructor parameters of `estimator` that need neither data nor the encoder, and return them.
 
     Parameters
     ----------
     estimator : estimator
-        It may lack some of the parameters.
+        The estimator; it may have only some of the parameters.
     names : collection of str, default=None
-        Only these; None means all.
+        Check only these; None means all.
 
     Returns
     -------
@@ -121,7 +122,7 @@ def checked_parameters(estimator, names=None):
     Raises
     ------
     ValueError
-        One of them is out of its range.
+        A parameter is out of its range.
     """
     return {
         parameter.name: parameter.check(parameter.name, getattr(estimator, parameter.name))
@@ -132,12 +133,12 @@ def checked_parameters(estimator, names=None):
 
 def dropout_asked(checked):
     """The probability that replaces every dropout of the encoder and of the head, or None."""
-    # Mixout takes the place of dropout, as in its authors' code.
+    # Mixout replaces dropout, as in the code of its authors.
     return 0.0 if checked["mixout"] and checked["dropout"] is None else checked["dropout"]
 
 
 def model_asked(estimator):
-    """The parameters that shape the model of `estimator`, as JSON types."""
+    """The parameters that determine the model of `estimator`, as JSON types."""
     return {
         parameter.name: parameter.shape(getattr(estimator, parameter.name))
         for parameter in PARAMETERS

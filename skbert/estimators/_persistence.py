@@ -1,4 +1,4 @@
-"""How a fitted estimator leaves the process: pickled as arrays, or saved as JSON and safetensors."""
+"""How a fitted estimator is stored: pickled as arrays, or saved as JSON and safetensors."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class PersistenceMixin:
         Parameters
         ----------
         folder : str or path
-            Made if it does not exist.
+            The folder is created if it does not exist.
 
         Raises
         ------
         NotFittedError
-            There is nothing to save yet.
+            The estimator is not fitted.
         NotADirectoryError
             `folder` is a file.
         TypeError
@@ -90,8 +90,8 @@ class PersistenceMixin:
                 dropped.append(_SHOWN.get(name, name))
         if dropped:
             warn(
-                f"Not saved, as JSON cannot hold them: {', '.join(dropped)}. Parameters come back as None, "
-                "attributes not at all."
+                f"Not saved, because JSON cannot hold them: {', '.join(dropped)}. After loading, such parameters are "
+                "None, and such attributes are missing."
             )
         fitted = self._fitted
         state = {
@@ -99,14 +99,14 @@ class PersistenceMixin:
             "attributes": attributes,
             "requests": _requests(self),
             "blueprint": fitted.blueprint.to_json(),
-            # latin-1 maps every byte to one character, so any tokenizer file survives the way through JSON.
+            # latin-1 maps every byte to one character, so any tokenizer file can be stored in JSON without loss.
             "tokenizer_files": {name: content.decode("latin-1") for name, content in fitted.tokenizer_files.items()},
         }
         write_folder(folder, type(self).__name__, state, fitted.tensors())
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Load an estimator that `save` wrote; nothing is ever unpickled.
+        """Load an estimator that `save` wrote; nothing is unpickled.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class PersistenceMixin:
         Raises
         ------
         SavedEstimatorError
-            Nothing was saved there, the folder is damaged or incomplete, or holds another class.
+            The folder holds no saved estimator, is damaged or incomplete, or holds another class.
 
         Examples
         --------
@@ -139,7 +139,7 @@ class PersistenceMixin:
         for name, value in state["attributes"].items():
             setattr(estimator, name, from_json(value))
         files = {name: content.encode("latin-1") for name, content in state["tokenizer_files"].items()}
-        # Called facts in folders that were saved before there were blueprints.
+        # Folders that were saved before blueprints existed call it "facts".
         blueprint = Blueprint.from_json(state["blueprint"] if "blueprint" in state else state["facts"])
         estimator._fitted = FittedModel.from_tensors(tensors, blueprint, files)
         # Requests can be set only where routing is on, and belong to the estimator wherever it is off.

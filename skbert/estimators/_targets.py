@@ -1,4 +1,4 @@
-"""Targets: from what a user passes as ``y`` to what an objective takes."""
+"""Targets: from the ``y`` of a user to the form that an objective needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Target:
     Attributes
     ----------
     values : array (n, ...)
-        What the objective takes: class indices, indicators or standardised numbers.
+        Class indices, indicators or standardised numbers, as the objective needs them.
     weight : float array (n,)
         Weight of each row by its class.
     strata : int array (n,) or None
@@ -38,13 +38,13 @@ class Target:
 
 
 def as_labels(y, name):
-    """`y` as an array of labels (n,) or of 0 and 1 (n, n_labels); raises ValueError for anything else."""
+    """Return `y` as an array of labels (n,) or of 0 and 1 (n, n_labels); anything else raises ValueError."""
     if isinstance(y, (list, tuple)):
         # Before numpy makes the text "nan" of a NaN among strings, and "1" of a 1.
         _refuse_missing(y, name)
         _refuse_mixed(y, name)
     y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
-    if y.dtype.kind == "T":  # numpy's variable-width strings, which scikit-learn does not know yet
+    if y.dtype.kind == "T":  # numpy's variable-width strings, which scikit-learn does not support yet
         y = y.astype(object)
     if y.dtype.kind == "f":
         assert_all_finite(y, input_name=name)
@@ -94,7 +94,7 @@ def _kind_of(label):
 
 
 def as_numbers(y, name):
-    """`y` as a float64 array (n,); raises ValueError for anything else."""
+    """Return `y` as a float64 array (n,); anything else raises ValueError."""
     y = np.asarray(y)
     if y.dtype.kind in "mM":
         # numpy would count their nanoseconds.
@@ -119,7 +119,7 @@ def _refuse_missing(y, name):
 
 
 def class_codes(y, classes):
-    """Index in `classes` of each label, -1 for one that is not there; int64 array (n,)."""
+    """Index in `classes` of each label, -1 for a label that is not in it; int64 array (n,)."""
     if classes.dtype.kind == "M" and y.dtype.kind == "M":
         # Of another unit, numpy gives other types for the same dates.
         y = y.astype(classes.dtype)
@@ -135,16 +135,18 @@ class ClassTask:
     y : array (n,)
         Training labels.
     weights : float array (n,)
-        Sample weights; ``"balanced"`` counts rows by them.
+        Sample weights. With ``"balanced"``, the frequency of a class is the sum of its weights.
     class_weight : dict, "balanced" or None
+        Weight of each class, as in scikit-learn.
     label_smoothing : float
+        Share of the target probability that is spread evenly over all classes.
     classes : array, default=None
-        Known classes of an earlier fit; None takes those of `y`.
+        Known classes of an earlier fit; None takes the classes of `y`.
 
     Raises
     ------
     ValueError
-        Only one class, or a label outside `classes`.
+        There is only one class, or a label is not in `classes`.
     """
 
     multilabel = False
@@ -159,7 +161,7 @@ class ClassTask:
         self.n_outputs = len(self.classes)
         self.objective = CrossEntropy(label_smoothing)
         codes = self._codes(y, "y")
-        # scikit-learn checks the parameter; its "balanced" counts rows, and rows of weight 2 are to count twice.
+        # scikit-learn checks the parameter. Its "balanced" counts rows, but here a row of weight 2 must count twice.
         self._class_weight = compute_class_weight(class_weight, classes=self.classes, y=self.classes)
         if class_weight == "balanced":
             mass = np.bincount(codes, weights=weights, minlength=len(self.classes))
@@ -167,7 +169,7 @@ class ClassTask:
             self._class_weight[present] = mass.sum() / (present.sum() * mass[present])
 
     def encode(self, y, name):
-        """Labels as class indices; an unknown one raises ValueError."""
+        """Labels as class indices; an unknown label raises ValueError."""
         codes = self._codes(y, name)
         return Target(codes, self._class_weight[codes], strata=codes)
 
@@ -177,23 +179,25 @@ class ClassTask:
         codes = class_codes(y, self.classes)
         if (codes < 0).any():
             unknown, known = y.tolist()[np.argmax(codes < 0)], self.classes.tolist()
-            raise ValueError(f"{name} holds class {unknown!r}, which is not among the known classes {known}.")
+            raise ValueError(f"{name} contains class {unknown!r}, which is not among the known classes {known}.")
         return codes
 
 
 class MultiLabelTask:
-    """Multi-label classification: one binary cross-entropy a label.
+    """Multi-label classification: one binary cross-entropy per label.
 
     Parameters
     ----------
     y : array (n, n_labels) of 0 and 1
+        Training labels.
     weights : float array (n,)
         Not used.
     class_weight : None
-        Anything else raises ValueError.
+        Any other value raises ValueError.
     label_smoothing : float
+        Share of the target probability that is spread evenly over 0 and 1.
     classes : array, default=None
-        Labels of an earlier fit.
+        Labels of an earlier fit; None takes the labels of `y`.
     """
 
     multilabel = True
@@ -208,23 +212,24 @@ class MultiLabelTask:
     def encode(self, y, name):
         """Indicators as float32; another number of columns raises ValueError."""
         if y.ndim != 2 or y.shape[1] != self.n_outputs:
-            raise ValueError(f"{name} must have {self.n_outputs} columns, one a label; its shape is {y.shape}.")
+            raise ValueError(f"{name} must have {self.n_outputs} columns, one per label; its shape is {y.shape}.")
         return Target(y.astype(np.float32), np.ones(len(y)))
 
 
 class RegressionTask:
     """Regression on standardised targets, squared error.
 
-    Fine-tuning starts near 0 and moves in small steps, so targets of any scale
-    are brought to mean 0 and standard deviation 1 first.
+    Outputs start near 0 and change in small steps. So targets of any scale are first
+    transformed to mean 0 and standard deviation 1.
 
     Parameters
     ----------
     y : float array (n,)
+        Training targets.
     weights : float array (n,)
         Sample weights, for the mean and the scale.
     mean, scale : float, default=None
-        Of an earlier fit.
+        Mean and scale of an earlier fit; None computes them from `y`.
     """
 
     n_outputs = 1
@@ -237,5 +242,5 @@ class RegressionTask:
         self.objective = MeanSquaredError()
 
     def encode(self, y, name):
-        """Numbers, standardised, as float32."""
+        """Standardised numbers as float32."""
         return Target(((y - self.mean) / self.scale).astype(np.float32), np.ones(len(y)))

@@ -1,4 +1,4 @@
-"""Pooled vectors through a feature store: what is there is read, the rest is computed once and kept."""
+"""Pooled vectors with a feature store: what the store has is read, the rest is computed once and stored."""
 
 from __future__ import annotations
 
@@ -11,26 +11,32 @@ from skbert.text import batches_by_length
 
 
 def run_through_store(store, encoder, module, tokens, device, precision):
-    """Pooled vectors of texts; texts of equal token ids are computed once.
+    """Yield pooled vectors of texts; texts with equal token ids are computed once.
 
-    A vector comes from the same parts, in the same way, whether they were found or
-    computed, so a warm store and a cold one give the same bits.
+    A vector is computed from the same parts in the same way, even if the parts come from
+    the store. So a filled store and an empty store give exactly the same bits.
 
     Parameters
     ----------
     store : FeatureStore
+        Where hidden states are read and kept.
     encoder : bytes
-        From `skbert.store.encoder_key`.
+        Key from `skbert.store.encoder_key`.
     module : PooledEncoder
-        On `device`; its weights must be those that `encoder` stands for.
+        The module, on `device`; its weights must be those of the key.
     tokens : TokenizedTexts
+        Token ids of the texts.
     device : torch.device
+        The device to compute on.
     precision : {"fp32", "bf16"}
+        Number format of matrix products.
 
     Yields
     ------
     indices : int array
+        Rows of the texts.
     vectors : float32 tensor (n, width)
+        Their pooled vectors.
     """
     keys = text_keys(encoder, tokens)
     rows = {}
@@ -58,7 +64,7 @@ def run_through_store(store, encoder, module, tokens, device, precision):
     if not missing:
         return
     missing = np.array(missing)
-    # Several batches wait here with all their states; together they keep to the memory of one.
+    # Several batches wait here with all their states; together they use as much memory as one batch may use.
     budget = max(1, token_budget(device) // n_compute_threads(device))
     batches = run_batches(module.all_states, distinct.take(missing), device, precision, budget=budget)
     for indices, (states, layout) in batches:

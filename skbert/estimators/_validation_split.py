@@ -14,13 +14,15 @@ def validation_split(n, strata, names, fraction, seed):
     Parameters
     ----------
     n : int
+        Number of rows.
     strata : array (n,) or None
-        Class index of each row. Every class then has at least one row on either side.
+        Class index of each row. With it, each part has at least one row of every class.
     names : array or None
         Names of the classes, for messages.
     fraction : float
-        Share of the validation rows.
+        Share of validation rows.
     seed : int
+        Seed of the split.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def validation_split(n, strata, names, fraction, seed):
     Raises
     ------
     ValueError
-        A class has a single row, or there are too few rows to split.
+        A class has only one row, or there are too few rows to split.
     """
     n_valid = max(1, math.ceil(fraction * n))
     if strata is not None:
@@ -37,13 +39,13 @@ def validation_split(n, strata, names, fraction, seed):
         if counts.min() < 2:
             lonely = names.tolist()[codes[np.argmin(counts)]]
             raise ValueError(
-                f"early_stopping=True splits off validation data, but class {lonely!r} has a single sample. "
+                f"early_stopping=True splits off validation data, but class {lonely!r} has only one sample. "
                 "Add samples of this class, pass X_val and y_val, or set early_stopping=False."
             )
         n_valid = min(max(n_valid, len(codes)), n - len(codes))
     if n - n_valid < 1:
         raise ValueError(
-            f"early_stopping=True with validation_fraction={fraction} leaves no training data of {n} sample(s)."
+            f"early_stopping=True with validation_fraction={fraction} leaves no training data: there are {n} sample(s)."
         )
     return train_test_split(
         np.arange(n), test_size=n_valid, stratify=strata, random_state=np.random.RandomState(seed % 2**32)

@@ -445,7 +445,7 @@ def test_fit__one_class_left_by_weights_of_zero__error_names_it(make, texts):
 
 def test_fit__class_with_one_sample_and_early_stopping__error_names_it(make, texts):
     y = ["refund"] * 12 + ["order"] * 11 + ["login"]
-    with pytest.raises(ValueError, match=r"class .*'login'.* has a single sample"):
+    with pytest.raises(ValueError, match=r"class .*'login'.* has only one sample"):
         make(MaxPoolBERTClassifier, early_stopping=True).fit(texts, y)
 
 
@@ -461,12 +461,12 @@ def test_fit__class_with_one_sample_and_no_early_stopping__allowed(make, texts):
 
 
 def test_fit__one_text_and_early_stopping__error(make):
-    with pytest.raises(ValueError, match=r"leaves no training data of 1 sample"):
+    with pytest.raises(ValueError, match=r"leaves no training data: there are 1 sample"):
         make(MaxPoolBERTRegressor, early_stopping=True).fit(["a text"], [1.0])
 
 
 def test_fit__validation_label_unknown_to_y__error_names_it(make, texts, labels):
-    with pytest.raises(ValueError, match=r"y_val holds class .*'sales'"):
+    with pytest.raises(ValueError, match=r"y_val contains class .*'sales'"):
         make(MaxPoolBERTClassifier).fit(texts, labels, X_val=["a", "b"], y_val=["order", "sales"])
 
 

@@ -80,7 +80,7 @@ def test_reinit__wrong_values_are_refused(tiny, texts, estimator, bad):
     [
         ("bert", {"reinit_layers": 5}, "reinit_layers=5, but the encoder runs 4 layers"),
         ("bert", {"layer_path": (0, 1), "reinit_layers": 3}, "reinit_layers=3, but the encoder runs 2 layers"),
-        ("bert", {"reinit_layers": 2, "freeze_layers": 3}, "freeze_layers=3 and reinit_layers=2 meet"),
+        ("bert", {"reinit_layers": 2, "freeze_layers": 3}, "freeze_layers=3 and reinit_layers=2 overlap"),
         ("albert", {"reinit_layers": 1}, "share their weights"),
     ],
 )

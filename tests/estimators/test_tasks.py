@@ -149,7 +149,7 @@ def test_callbacks__survive_pickle_and_are_named_by_save(tiny, texts, labels, qu
     clf = MaxPoolBERTClassifier(tiny(), **{**quick, "max_epochs": 1}).set_callbacks(Diary()).fit(texts, labels)
     again = pickle.loads(pickle.dumps(clf))
     np.testing.assert_array_equal(again.predict_proba(texts), clf.predict_proba(texts))
-    with pytest.warns(UserWarning, match="Not saved, as JSON cannot hold them: callbacks of set_callbacks"):
+    with pytest.warns(UserWarning, match="Not saved, because JSON cannot hold them: callbacks of set_callbacks"):
         clf.save(tmp_path)
     assert MaxPoolBERTClassifier.load(tmp_path).fit(texts, labels).n_iter_ == 1
 
