@@ -270,7 +270,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     # ------------------------------------------------------------- predict
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:
-        """Logits of texts.
+        """Compute the logits of texts.
 
         Parameters
         ----------
@@ -290,7 +290,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         >>> clf = MaxPoolBERTClassifier("minilm", freeze_layers=4, learning_rate=1e-3, max_epochs=5, random_state=0)
         >>> clf = clf.fit(texts, labels)
         >>> logit = clf.decision_function(["please refund my speaker", "my parcel is late"])
-        >>> logit.shape, (logit > 0).tolist()  # above zero speaks for classes_[1]
+        >>> logit.shape, (logit > 0).tolist()  # above zero means classes_[1]
         ((2,), [True, False])
         """
         logits = self._run(X, "output")
@@ -299,7 +299,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         return logits[:, 1] - logits[:, 0]
 
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
-        """Logarithms of the probabilities that `predict_proba` gives.
+        """Compute the logarithms of the probabilities of `predict_proba`.
 
         Parameters
         ----------
@@ -309,8 +309,8 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         Returns
         -------
         float32 array (n, n_classes)
-            Columns in the order of ``classes_``. Computed without going through the probabilities, so that none is
-            minus infinity by rounding.
+            Columns in the order of ``classes_``. They are computed directly from the logits, so that rounding does
+            not make a value minus infinity.
 
         Examples
         --------
@@ -329,7 +329,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Probability of each class.
+        """Compute the probability of each class.
 
         Parameters
         ----------
@@ -356,7 +356,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         return np.exp(self.predict_log_proba(X))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The most probable class of each text.
+        """Predict the most probable class of each text.
 
         Parameters
         ----------

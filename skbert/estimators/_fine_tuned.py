@@ -238,7 +238,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
             check_boundary(module.runner, "freeze_layers", n_frozen, n_frozen)
         if n_frozen + n_fresh > n_layers:
             raise ValueError(
-                f"freeze_layers={n_frozen} and reinit_layers={n_fresh} overlap: the encoder runs {n_layers} layers, and "
+                f"freeze_layers={n_frozen} and reinit_layers={n_fresh} overlap: the encoder has {n_layers} layers, and "
                 "a re-initialised layer must be trained. Lower one of them."
             )
         module.freeze(n_frozen)

@@ -1,4 +1,4 @@
-"""Pictures of finished results, in the manner of scikit-learn's Display classes."""
+"""Pictures of finished results, like the Display classes of scikit-learn."""
 
 from skbert.plots._cv_scores import CVScoresDisplay
 from skbert.plots._skip_layers import SkipLayerDisplay

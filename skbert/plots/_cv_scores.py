@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CVScoresDisplay(Picture):
-    """Scores of each fold and their mean, one row an estimator.
+    """Scores of each fold and their mean, one row per estimator.
 
     Parameters
     ----------
@@ -25,12 +25,14 @@ class CVScoresDisplay(Picture):
     score_name : str, default="score"
         Label of the axis, with its unit.
     reference : str, default=None
-        Name of the row whose mean is drawn through all rows, e.g. a null model.
+        Name of the row whose mean is drawn as a line through all rows, for example a null model.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        The axes of the last picture.
     figure_ : matplotlib Figure
+        The figure of the last picture.
 
     Examples
     --------
@@ -58,9 +60,9 @@ class CVScoresDisplay(Picture):
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure of its own.
+            Axes to draw on; None makes a new figure.
         title : str, default=None
-            None leaves it out.
+            Title of the picture; None draws no title.
 
         Returns
         -------
@@ -87,7 +89,7 @@ class CVScoresDisplay(Picture):
             ax.axvline(mean, color=GREY, linestyle="--", linewidth=1, label=f"mean of {self.reference}")
         for row, name in enumerate(names):
             values = np.asarray(self.scores[name], dtype=float)
-            # Equal scores are spread out a little, or else five folds would look like three.
+            # Equal scores are spread out a little; otherwise five folds could look like three.
             offsets = np.linspace(-0.16, 0.16, len(values))
             ax.scatter(values, row + offsets, s=26, color=BLUE, alpha=0.55, label="one fold" if row == 0 else None)
             ax.errorbar(

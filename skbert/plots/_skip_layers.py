@@ -1,4 +1,4 @@
-"""What each label loses when layers are skipped: triangles, differences and layer importance."""
+"""Pictures of what each label loses when layers are skipped: triangles, differences and layer importance."""
 
 from __future__ import annotations
 
@@ -27,29 +27,31 @@ class SkipLayerDisplay(Picture):
     Parameters
     ----------
     triangles : float array (n_classes, n_layers, n_layers + 1)
-        One value a label, first skipped layer and stop; NaN where nothing was skipped.
+        One value per label, first skipped layer and stop; NaN where nothing was skipped.
     importance : float array (n_classes, n_layers)
-        Fall of the gold log-probability per skipped layer, nats.
+        Fall of the gold log-probability per skipped layer, in nats.
     classes : sequence, (n_classes,)
         Labels.
     value_name : str, default="change of recall"
-        What the triangles hold, with its unit.
+        Name of the values in the triangles, with their unit.
     counts : sequence of int, default=None
-        Samples of each label, for the titles.
+        Number of samples of each label, for the titles.
     recalls : sequence of float, default=None
-        Recall of each label by the full model, for the titles: a label that is harder falls otherwise.
+        Recall of each label with the full model, for the titles, because a harder label falls differently.
     constant : bool array (n_layers, n_layers + 1), default=None
-        Spans under which one class is predicted for all samples. They are crossed out: what a label gains or
-        loses there says that the encoder is broken, not where the label lives.
+        Spans with which the same class is predicted for all samples. They are crossed out: a gain or loss of a label
+        there only shows that the encoder no longer works, not which layers matter for the label.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-    ax_ : matplotlib Axes, or list of Axes where there are several
+        The figure of the last picture.
+    ax_ : matplotlib Axes, or list of Axes if there are several
+        The axes of the last picture.
 
     See Also
     --------
-    skbert.SkipLayerProbe : Computes what is shown here.
+    skbert.SkipLayerProbe : Computes the numbers of these pictures.
 
     Examples
     --------
@@ -90,20 +92,21 @@ class SkipLayerDisplay(Picture):
         labels: Sequence[Any] | None = None,
         title: str | None = None,
     ) -> Self:
-        """The display of a fitted probe, with its triangles drawn.
+        """Make the display of a fitted probe, and draw its triangles.
 
         Parameters
         ----------
         probe : SkipLayerProbe
-            Fitted.
+            A fitted probe.
         value : {"recall", "log_proba"}, default="recall"
-            The change of each label's recall, or of its mean gold log-probability (nats), against the full model.
+            The change of the recall of each label, or of its mean gold log-probability (nats), compared with the full
+            model.
         ax : matplotlib Axes or sequence of Axes, default=None
-            One for each label, or a single one, which is divided among them; None makes a figure of its own.
+            One for each label, or a single one, which is divided among the labels; None makes a new figure.
         labels : sequence, default=None
-            Which labels; None draws all.
+            Labels to draw; None draws all.
         title : str, default=None
-            None leaves it out.
+            Title of the picture; None draws no title.
 
         Returns
         -------
@@ -114,7 +117,7 @@ class SkipLayerDisplay(Picture):
         ImportError
             matplotlib is not installed.
         ValueError
-            An unknown `value`.
+            The `value` is unknown.
         NotFittedError
             The probe is not fitted.
 
@@ -159,16 +162,16 @@ class SkipLayerDisplay(Picture):
     def plot(
         self, ax: Axes | Sequence[Axes] | None = None, *, labels: Sequence[Any] | None = None, title: str | None = None
     ) -> Self:
-        """Draw one triangle a label, all on one colour scale.
+        """Draw one triangle per label, all with the same colour scale.
 
         Parameters
         ----------
         ax : matplotlib Axes or sequence of Axes, default=None
-            One for each label, or a single one, which is divided among them; None makes a figure of its own.
+            One for each label, or a single one, which is divided among the labels; None makes a new figure.
         labels : sequence, default=None
-            Which labels; None draws all.
+            Labels to draw; None draws all.
         title : str, default=None
-            None leaves it out.
+            Title of the picture; None draws no title.
 
         Returns
         -------
@@ -179,7 +182,7 @@ class SkipLayerDisplay(Picture):
         ImportError
             matplotlib is not installed.
         ValueError
-            An unknown label, or neither one axes nor as many as labels.
+            A label is unknown, or the number of axes is neither one nor the number of labels.
 
         Examples
         --------
@@ -202,7 +205,7 @@ class SkipLayerDisplay(Picture):
             if shared:
                 each.label_outer()
         figure.colorbar(image, ax=axes, label=self.value_name, shrink=0.8, aspect=30)
-        # The parts of a divided axes are too small for a legend.
+        # The parts of divided axes are too small for a legend.
         in_name = shared and host is not figure
         if shared:
             _name_grid(axes, host, f"{_STOP}\n× {_CROSSED}" if in_name and self._has_crosses else _STOP, _START)
@@ -211,18 +214,18 @@ class SkipLayerDisplay(Picture):
         return self._finish(axes, host, title)
 
     def plot_difference(self, first: Any, second: Any, ax: Axes | None = None, *, title: str | None = None) -> Self:
-        """Draw the triangle of one label less that of another.
+        """Draw the triangle of one label minus the triangle of another label.
 
-        Red, below zero: skipping the span hurts `first` more than `second`.
+        Red means below zero: skipping the span hurts `first` more than `second`.
 
         Parameters
         ----------
         first, second : str, int or any other label
             Two of the labels of the display.
         ax : matplotlib Axes, default=None
-            None makes a figure of its own.
+            Axes to draw on; None makes a new figure.
         title : str, default=None
-            None names the two labels.
+            Title of the picture; None uses the names of the two labels.
 
         Returns
         -------
@@ -236,14 +239,14 @@ class SkipLayerDisplay(Picture):
         >>> importance = np.array([[0.3, 0.1], [0.1, 0.2]])
         >>> display = SkipLayerDisplay(np.stack([triangle, triangle / 2]), importance, ["order", "refund"])
         >>> display.plot_difference("order", "refund").ax_.get_title()
-        'order less refund'
+        'order minus refund'
         """
         grid = self.triangles[self._index_of(first)] - self.triangles[self._index_of(second)]
         axes, figure, host = _axes_for(ax, 1, _triangle_size(self._n_layers, 1))
         limit = np.nanmax(np.abs(grid), initial=0.0) or 1.0
         image = _draw_triangle(axes[0], grid, limit, self.constant, axis_names=True)
         figure.colorbar(image, ax=axes, label=f"difference of {self.value_name}", shrink=0.8, aspect=30)
-        axes[0].set_title(f"{first} less {second}" if title is None else title, fontsize=11)
+        axes[0].set_title(f"{first} minus {second}" if title is None else title, fontsize=11)
         self._explain_crosses(axes, host)
         return self._finish(axes, host, None)
 
@@ -252,20 +255,20 @@ class SkipLayerDisplay(Picture):
     def plot_importance(
         self, ax: Axes | Sequence[Axes] | None = None, *, labels: Sequence[Any] | None = None, title: str | None = None
     ) -> Self:
-        """Draw the importance of each layer, one line a label.
+        """Draw the importance of each layer, one line per label.
 
-        More than eight labels get small axes of their own, each with the others in grey
-        behind it: so many colours cannot be told apart.
+        If there are more than eight labels, their colours would be hard to distinguish.
+        Then each label has its own small axes, with the other labels in grey behind it.
 
         Parameters
         ----------
         ax : matplotlib Axes or sequence of Axes, default=None
-            One, which more than eight labels divide among them, or one for each of so many; None makes a figure of
-            its own.
+            Axes to draw on. More than eight labels divide a single axes among them, or need one axes per label. None
+            makes a new figure.
         labels : sequence, default=None
-            Which labels; None draws all.
+            Labels to draw; None draws all.
         title : str, default=None
-            None leaves it out.
+            Title of the picture; None draws no title.
 
         Returns
         -------
@@ -303,7 +306,7 @@ class SkipLayerDisplay(Picture):
             if shared:
                 each.label_outer()
         name = "fall of gold log-probability per skipped layer (nats)"
-        # Only a figure of our own is as high as the name is long.
+        # Only a new figure is high enough for the long name.
         name = name if shared and host is figure else name.replace(" per", "\nper")
         if shared:
             _name_grid(axes, host, "layer", name)
@@ -350,7 +353,7 @@ class SkipLayerDisplay(Picture):
         self.figure_ = axes[0].figure
         if title and host is self.figure_:
             host.suptitle(title, x=0.01, ha="left", fontsize=11)
-        elif title and host is not None:  # clear of the titles of the parts
+        elif title and host is not None:  # away from the titles of the parts
             host.set_title(title, fontsize=11, pad=22)
         elif title:
             axes[0].set_title(title, fontsize=11)
@@ -372,15 +375,17 @@ def _triangle_size(n_layers, n_labels):
 
 
 def _axes_for(ax, n, size):
-    """Axes to draw on.
+    """Find or make axes to draw on.
 
     Returns
     -------
     axes : list of Axes, (n,)
+        The axes.
     figure : Figure
+        Their figure.
     host : Figure, Axes or None
-        What the axes were made in, which carries what is said once for all of them: a figure of our own, or the one
-        axes of the user that was divided. None where the user gave as many as are needed.
+        Where the axes were made: a new figure, or the single axes of the user, which was divided. It has the title, the
+        legend and the axis names of all parts. None if the user gave one axes for each part.
     """
     columns = _columns(n)
     shape = math.ceil(n / columns), columns
@@ -391,18 +396,18 @@ def _axes_for(ax, n, size):
         figure, host = ax.figure, ax
         parts = ax.get_subplotspec().subgridspec(*shape, hspace=0.35, wspace=0.15)
         grid = parts.subplots(sharex=True, sharey=True, squeeze=False).ravel()
-        # What is left of the axes carries the title.
+        # The original axes, now empty, has the title.
         ax.set(xticks=[], yticks=[])
         ax.patch.set_visible(False)
         open_sides(ax, *ax.spines)
     else:
         axes = list(np.ravel(ax))
         if len(axes) != n:
-            raise ValueError(f"{n} axes are needed, got {len(axes)}; leave ax=None for a figure of its own.")
+            raise ValueError(f"{n} axes are needed, got {len(axes)}; leave ax=None for a new figure.")
         return axes, axes[0].figure, None
     for unused in grid[n:]:
         unused.set_axis_off()
-    # Axes over an empty place show their own ticks, or the column would have none.
+    # If the place below is empty, the axes above it shows its ticks; otherwise the column would have none.
     for above in grid[max(0, n - columns) : n]:
         above.tick_params(labelbottom=True)
     return list(grid[:n]), figure, host
@@ -419,12 +424,12 @@ def _draw_triangle(ax, grid, limit, constant, axis_names):
         extent=(0.5, n_layers + 0.5, n_layers - 0.5, -0.5),
         interpolation="nearest",
     )
-    # Without it, a span that changes nothing would look like no span.
+    # Without it, a span that changes nothing would look like an empty cell.
     ax.set_facecolor("0.88")
     if constant is not None:
         starts, stops = np.nonzero(constant)
         size = min(6.0, 60 / n_layers)
-        # Black with a white rim is seen on light and on dark cells.
+        # Black with a white edge is visible on light and on dark cells.
         ax.plot(stops, starts, "x", color="white", markersize=size, markeredgewidth=size / 2.2)
         ax.plot(stops, starts, "x", color="black", markersize=size, markeredgewidth=size / 5, label=_CROSSED)
     ax.set_xticks([tick + 1 for tick in _ticks(n_layers)])
@@ -437,7 +442,7 @@ def _draw_triangle(ax, grid, limit, constant, axis_names):
 
 
 def _name_grid(axes, host, x, y):
-    """Name a grid of axes once: on its figure, or in a divided axes in the middle of the last row and first column."""
+    """Draw the axis names of a grid once: on its figure, or in divided axes at the middle of two sides."""
     if host is axes[0].figure:
         host.supxlabel(x, fontsize=10)
         host.supylabel(y, fontsize=10)

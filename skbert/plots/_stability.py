@@ -1,4 +1,4 @@
-"""What the runs of a study look like: single runs, learning curves, the best of n, paired differences."""
+"""Pictures of the runs of a study: single runs, learning curves, the best of n runs, paired differences."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class StabilityDisplay(Picture):
     Parameters
     ----------
     runs : pandas.DataFrame
-        One row a run: ``variant``, ``size``, the column `score`, and ``status``.
+        One row per run: ``variant``, ``size``, the column `score`, and ``status``.
     summary : pandas.DataFrame
-        Of `StabilityStudy.summary`.
+        Result of `StabilityStudy.summary`.
     expected_max : pandas.DataFrame
-        Of `StabilityStudy.expected_max`.
+        Result of `StabilityStudy.expected_max`.
     comparisons : list of Comparison
-        Differences to one reference, of every training size.
+        Differences to one reference, for every training size.
     score : str
         Name of the score.
     baselines : collection of str, default=()
@@ -49,11 +49,13 @@ class StabilityDisplay(Picture):
     Attributes
     ----------
     figure_ : matplotlib Figure
+        The figure of the last picture.
     ax_ : matplotlib Axes
+        The axes of the last picture.
 
     See Also
     --------
-    skbert.StabilityStudy : Computes what is shown here.
+    skbert.StabilityStudy : Computes the numbers of these pictures.
 
     Examples
     --------
@@ -97,22 +99,22 @@ class StabilityDisplay(Picture):
         size: int | None = None,
         title: str | None = None,
     ) -> Self:
-        """The display of a finished study, with its runs drawn.
+        """Make the display of a finished study, and draw its runs.
 
         Parameters
         ----------
         study : StabilityStudy
-            Fitted.
+            A fitted study.
         score : str, default=None
             One of its scores; None is the first.
         reference : str, default=None
-            Variant to which differences are drawn; None is the first.
+            Variant that is subtracted in the differences; None is the first.
         ax : matplotlib Axes, default=None
-            None makes a figure of its own.
+            Axes to draw on; None makes a new figure.
         size : int, default=None
             Training size; None is the largest.
         title : str, default=None
-            None leaves it out.
+            Title of the picture; None draws no title.
 
         Returns
         -------
@@ -125,7 +127,7 @@ class StabilityDisplay(Picture):
         NotFittedError
             The study has not run.
         ValueError
-            An unknown score or variant, or a study of which no run has finished.
+            A score or variant is unknown, or no run of the study has finished.
 
         Examples
         --------
@@ -164,16 +166,16 @@ class StabilityDisplay(Picture):
     # ------------------------------------------------------------- pictures
 
     def plot(self, ax: Axes | None = None, *, size: int | None = None, title: str | None = None) -> Self:
-        """Draw every run of one training size, with quartiles, a row a variant.
+        """Draw every run of one training size, with quartiles, one row per variant.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure of its own.
+            Axes to draw on; None makes a new figure.
         size : int, default=None
             Training size; None is the largest.
         title : str, default=None
-            None leaves it out.
+            Title of the picture; None draws no title.
 
         Returns
         -------
@@ -184,7 +186,7 @@ class StabilityDisplay(Picture):
         ImportError
             matplotlib is not installed.
         ValueError
-            There is no such size.
+            The study has no such training size.
 
         Examples
         --------
@@ -241,9 +243,9 @@ class StabilityDisplay(Picture):
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure of its own.
+            Axes to draw on; None makes a new figure.
         title : str, default=None
-            None leaves it out.
+            Title of the picture; None draws no title.
 
         Returns
         -------
@@ -285,11 +287,11 @@ class StabilityDisplay(Picture):
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure of its own.
+            Axes to draw on; None makes a new figure.
         size : int, default=None
             Training size; None is the largest.
         title : str, default=None
-            None leaves it out.
+            Title of the picture; None draws no title.
 
         Returns
         -------
@@ -333,11 +335,11 @@ class StabilityDisplay(Picture):
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure of its own.
+            Axes to draw on; None makes a new figure.
         size : int, default=None
             Training size; None is the largest.
         title : str, default=None
-            None leaves it out.
+            Title of the picture; None draws no title.
 
         Returns
         -------
@@ -375,7 +377,7 @@ class StabilityDisplay(Picture):
             text = f"{comparison.difference:+.3f}"
             ax.annotate(text, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=GREY)
         rows_of_names(ax, [shown(comparison.a) for comparison in found])
-        ax.set_xlabel(f"{self.score} less that of {shown(found[0].b)} on the same draw and seed, {size} training texts")
+        ax.set_xlabel(f"{self.score} minus that of {shown(found[0].b)}, same draw and seed, {size} training texts")
         finish(ax, own, title)
         return self._done(ax)
 
@@ -404,7 +406,7 @@ class StabilityDisplay(Picture):
     def _size(self, size):
         sizes = sorted(set(self.runs["size"].tolist()))
         if size is not None and size not in sizes:
-            raise ValueError(f"size={size!r} is none of the training sizes {sizes}.")
+            raise ValueError(f"size={size!r} is not one of the training sizes {sizes}.")
         return sizes[-1] if size is None else size
 
     def _summary_of(self, name, size):
@@ -420,7 +422,7 @@ class StabilityDisplay(Picture):
             return {"color": GREY, "linestyle": style, "linewidth": 1.3}
         place = [other for other in self._names if other not in self.baselines].index(name)
         marker, colour = MARKERS[place % len(MARKERS)], COLOURS[place % len(COLOURS)]
-        # Beyond the colours there are, the same ones come again with another line.
+        # If there are more names than colours, the colours repeat with another line style.
         line = ("-", "--", "-.", ":")[place // len(COLOURS) % 4]
         return {
             "color": colour,

@@ -1,4 +1,4 @@
-"""What all displays share: colours that colour-blind readers can tell apart, and figures of their own."""
+"""The shared part of all displays: colours that colour-blind readers can distinguish, and figures without pyplot."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from skbert._shared import matplotlib_figure
 
-# Okabe and Ito's colours; markers help where colours do not.
+# The colours of Okabe and Ito; markers help if the colours are not enough.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A7A7A")
 MARKERS = "osD^vPXh"
 BLUE, RED = COLOURS[:2]
@@ -15,13 +15,13 @@ GREY = "#595959"
 
 
 class Picture:
-    """Base of the displays: what was drawn last is what a notebook shows."""
+    """Base class of the displays; a notebook shows the last picture."""
 
     # A matplotlib Figure, once something is drawn.
     figure_: Any = None
 
     def _repr_png_(self):
-        # The figures are not pyplot's, so notebooks would not show them by themselves.
+        # The figures do not belong to pyplot, so a notebook would not show them without this method.
         if self.figure_ is None:
             return None
         content = io.BytesIO()
@@ -30,7 +30,7 @@ class Picture:
 
 
 def new_figure(size):
-    """A matplotlib Figure of a size in inches.
+    """Make a matplotlib Figure; `size` is in inches.
 
     Raises
     ------
@@ -41,24 +41,24 @@ def new_figure(size):
 
 
 def axes_for(ax, size):
-    """The axes to draw on, and whether they are on a figure of our own."""
+    """The axes to draw on, and whether they are on a new figure."""
     return (new_figure(size).subplots(), True) if ax is None else (ax, False)
 
 
 def open_sides(ax, *sides):
-    """Leave out these sides of the frame."""
+    """Hide these sides of the frame."""
     for side in sides:
         ax.spines[side].set_visible(False)
 
 
 def shown(name):
-    """A name as matplotlib shows it to the letter: a dollar would begin a formula, a leading underscore hide it."""
+    """A name that matplotlib shows unchanged: a dollar would start a formula, a leading underscore would hide it."""
     text = str(name).replace("$", r"\$")
     return f"\u200b{text}" if text.startswith("_") else text
 
 
 def rows_of_names(ax, names):
-    """Name rows 0, 1, … on the vertical axis, from top to bottom."""
+    """Label rows 0, 1, … on the vertical axis, from top to bottom."""
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="x", color="0.9")
@@ -68,7 +68,7 @@ def rows_of_names(ax, names):
 
 
 def finish(ax, own, title, *, columns=3):
-    """Title and legend: they span a figure of our own, whose axes are narrow beside long names."""
+    """Draw title and legend; on a new figure they use its full width, because long names make the axes narrow."""
     if own:
         if title:
             ax.figure.suptitle(title, x=0.01, ha="left", fontsize=11)

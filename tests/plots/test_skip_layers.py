@@ -50,7 +50,7 @@ def test_difference__of_two_labels():
     display = display_of(3, 4).plot_difference("label 2", "label 0")
     (drawn,) = images(display.ax_)
     np.testing.assert_array_equal(drawn.filled(np.nan), (display.triangles[2] - display.triangles[0])[:, 1:])
-    assert display.ax_.get_title() == "label 2 less label 0"
+    assert display.ax_.get_title() == "label 2 minus label 0"
     assert display.ax_.get_xlabel()
     assert display.ax_.get_ylabel() == "first skipped layer"
 

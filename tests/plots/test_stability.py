@@ -86,7 +86,7 @@ def test_differences__are_paired_and_to_the_reference(study):
     (drawn,) = [x for x, y in points(ax) if set(np.round(y)) == {0}]
     assert sorted(drawn) == pytest.approx(sorted(found.differences))
     assert f"{found.difference:+.3f}" in [text.get_text() for text in ax.texts]
-    assert "less that of good on the same draw and seed" in ax.get_xlabel()
+    assert "minus that of good, same draw and seed" in ax.get_xlabel()
 
 
 def test_axes_of_the_user__are_drawn_on(display):
@@ -119,7 +119,7 @@ def test_notebooks__show_what_was_drawn_last(display):
 
 
 def test_what_is_not_there__is_refused(study, display):
-    with pytest.raises(ValueError, match="size=9 is none of the training sizes"):
+    with pytest.raises(ValueError, match="size=9 is not one of the training sizes"):
         display.plot(size=9)
     with pytest.raises(ValueError, match="score='f1' is none of"):
         StabilityDisplay.from_estimator(study, score="f1")
