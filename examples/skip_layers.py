@@ -23,8 +23,8 @@ from skbert.plots import SkipLayerDisplay
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--train", type=Path, help="TSV with the columns text and label")
-    parser.add_argument("--test", type=Path, help="the same, of texts that are not in --train")
-    parser.add_argument("--n-train", type=int, default=1000, help="how many training texts, stratified")
+    parser.add_argument("--test", type=Path, help="the same, with texts that are not in --train")
+    parser.add_argument("--n-train", type=int, default=1000, help="number of training texts, stratified")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--seed", type=int, default=0)
@@ -69,7 +69,7 @@ def main():
     print("Recall of each label by the full model:")
     for label, recall, n in zip(probe.classes_, probe.label_baseline_, probe.label_counts_, strict=True):
         print(f"  {label:14} {recall:.3f}  (n = {n})")
-    print(f"Spans under which one class is predicted for all: {probe.constant_.sum()} of {len(probe.constant_)}")
+    print(f"Spans with which one class is predicted for all: {probe.constant_.sum()} of {len(probe.constant_)}")
     test = probe.pattern_test_
     print(f"Do falls differ by label more than by chance? W*d {test.statistic:.2f}, p = {test.pvalue:.4f}")
     print("A label that is only harder gives this, too; see the recall of each label above.")
@@ -83,7 +83,7 @@ def main():
         f"Wrong predictions ({errors.n_wrong} of {errors.n_samples}): AUC of the signature {errors.auc:.3f}, "
         f"of the model's own confidence {errors.confidence_auc:.3f}"
     )
-    # Damaged models fall back on few classes: whoever serves as the refuge keeps its recall for that reason alone.
+    # Damaged models predict few classes. A label that they predict often keeps its recall for this reason alone.
     share = pd.Series(probe.predictions_[~probe.constant_].ravel()).value_counts(normalize=True)
     print("What is predicted when layers are missing:", ", ".join(f"{k} {v:.0%}" for k, v in share.items()))
 

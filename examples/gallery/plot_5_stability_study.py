@@ -2,15 +2,15 @@
 A stability study
 =================
 
-On my hundred texts, is A better than B, or is it luck of the seed? Run it often enough to know, and see what it says.
+Is A better than B on my hundred texts, or is it luck of the seed? A study runs both many times and answers.
 """
 
 # %%
 # The design
 # ----------
-# Each of the runs draws its own training and test texts and has its own seed; all variants meet the same ones, so that
-# differences are paired. Null models run along. With a ``store``, finished runs are on disk at once, and a study that
-# was stopped goes on where it was.
+# Each run draws its own training and test texts and has its own seed. All variants get the same draws and seeds, so
+# differences are paired. Null models are included. With a ``store``, every finished run is saved at once, and a stopped
+# study continues where it stopped.
 
 import tempfile
 from pathlib import Path
@@ -73,14 +73,14 @@ display.plot_differences()
 # %%
 # The report
 # ----------
-# All of this, with failed runs, versions, hashes and seeds, on one page that needs no network.
+# The report has all of this on one page, with failed runs, versions, hashes and seeds. It needs no network.
 
 path = study.report(folder / "report.html", title="Helpdesk: how to read MiniLM")
 print(path.name, path.stat().st_size // 1024, "KiB")
 
 # %%
-# On many cores, on a cluster
-# ---------------------------
+# On many cores or a cluster
+# --------------------------
 # Every run computes on one core, so the numbers are the same for any ``n_jobs``. On a Dask cluster the study runs
 # unchanged:
 #

@@ -2,12 +2,13 @@
 Recipes of the literature
 =========================
 
-What papers ship as flags of a shell script is here a dictionary of parameters, with a note of what is not reproduced.
+Papers often give their settings as options of a shell script. A recipe gives them as a dictionary of parameters, with a
+note about what is not reproduced.
 """
 
 # %%
-# What there is
-# -------------
+# The recipes
+# -----------
 
 from skbert import recipes
 
@@ -16,8 +17,8 @@ print()
 print(recipes.describe("zhang2021_llrd"))
 
 # %%
-# A recipe says how to train, not how to read: it sets no pooling, so that the same recipe trains a [CLS] baseline and a
-# MaxPoolBERT. Recipes that drop or repeat layers need to know how many there are.
+# A recipe says how to train, not how to read the encoder. It sets no pooling, so the same recipe trains a [CLS]
+# baseline or a MaxPoolBERT. Recipes that drop or repeat layers need the number of layers.
 
 from skbert import MaxPoolBERTClassifier
 
@@ -27,9 +28,9 @@ print(clf.layer_path)
 # %%
 # Comparing them
 # --------------
-# All recipes name the same parameters, so going from one to another leaves nothing of the former behind. A study
-# takes them as variants. Three epochs at 2e-5, the usual recipe, were made for a large encoder and thousands of texts:
-# here such runs come out as failed, and are counted.
+# All recipes set the same parameters, so a change from one recipe to another leaves no setting of the first. A study
+# takes them as variants. The usual recipe, three epochs at 2e-5, was made for a large encoder and thousands of texts.
+# Here such runs fail, and the study counts them.
 
 import warnings
 
@@ -43,7 +44,7 @@ variants = {
     name: recipes.get(name, n_layers=6) | {"max_epochs": min(6, recipes.get(name)["max_epochs"])} for name in names
 }
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", RuntimeWarning)  # the failed runs, which are shown below
+    warnings.simplefilter("ignore", RuntimeWarning)  # about the failed runs, which are shown below
     study = StabilityStudy(
         MaxPoolBERTClassifier("minilm"), variants, seeds=4, train_sizes=[48], test_size=120, n_jobs=-1, random_state=0
     ).fit(X, y)
