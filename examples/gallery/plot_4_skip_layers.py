@@ -23,7 +23,7 @@ clf.set_params(max_epochs=10).fit(X[:180], y[:180])
 # -----------------
 # An encoder with six layers has 21 spans of consecutive layers. Spans share the computation of the layers below them,
 # so the probe is much faster than 21 predictions. With ``cv="prefit"``, the probe uses the fitted estimator from
-# above. With a number of folds, it fits a clone per fold, and scores every text with a model that was not trained on it.
+# above. With a number of folds, it fits a clone per fold, and a model scores only texts that it was not trained on.
 
 probe = SkipLayerProbe(clf, cv="prefit", random_state=0).fit(X[180:], y[180:])
 print(f"full model: {probe.baseline_score_:.3f}")

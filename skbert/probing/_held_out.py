@@ -1,4 +1,4 @@
-"""Models that have not seen the samples they are asked about, and scores of what they said."""
+"""Models that predict only held-out samples, and scores of their predictions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sklearn.utils import _safe_indexing
 
 
 def held_out_splits(cv, X, y, groups=None):
-    """Pairs (train, test) of int arrays that hold out every sample once.
+    """Make pairs (train, test) of int arrays that hold out every sample once.
 
     Raises
     ------
     ValueError
-        A single class, samples left out or repeated, or a class that a training part lacks.
+        There is only one class, the test parts leave out or repeat samples, or a training part lacks a class.
     """
     names, counts = np.unique(y, return_counts=True)
     if len(names) < 2:
@@ -29,7 +29,7 @@ def held_out_splits(cv, X, y, groups=None):
     if len(times) < len(y) or max(times.values()) > 1:
         raise ValueError(
             "cv must hold out every sample once; this splitter leaves some out or repeats them. "
-            "Use KFold, StratifiedKFold or the like."
+            "Use KFold, StratifiedKFold or a similar splitter."
         )
     for fold, (train, _) in enumerate(splits):
         present = np.isin(names, y[train])
@@ -37,7 +37,7 @@ def held_out_splits(cv, X, y, groups=None):
             place = int(np.argmin(present))
             raise ValueError(
                 f"Class {names.tolist()[place]!r} is missing from the training part of fold {fold}; it has "
-                f"{counts[place]} sample(s) in all. Give it more, drop it, or use fewer folds."
+                f"{counts[place]} sample(s) in total. Add samples, drop the class, or use fewer folds."
             )
     return splits
 
@@ -45,13 +45,13 @@ def held_out_splits(cv, X, y, groups=None):
 def held_out_models(estimator, splits, X, y):
     """Yield, for each split, a clone of `estimator` fitted on its training part, and the rows of its test part."""
     if isinstance(estimator, FrozenEstimator):
-        raise ValueError("A FrozenEstimator is not fitted again in each fold; use cv='prefit' to probe it as it is.")
+        raise ValueError("A FrozenEstimator cannot be fitted in each fold; use cv='prefit' to probe it without a fit.")
     for train, test in splits:
         yield clone(estimator).fit(_safe_indexing(X, train), y[train]), test
 
 
 def make_scorer_of_outputs(scoring):
-    """A function of (classes, predicted indices, log-probabilities, X, y) for the parameter `scoring`."""
+    """Make a function of (classes, predicted indices, log-probabilities, X, y) from the parameter `scoring`."""
     scorer = get_scorer("accuracy" if scoring is None else scoring)
 
     def score(classes, predicted, log_proba, X, y):
@@ -61,7 +61,7 @@ def make_scorer_of_outputs(scoring):
 
 
 class _FixedOutputs(ClassifierMixin, BaseEstimator):
-    """Gives a scorer what was computed before."""
+    """Gives a scorer predictions that were computed before."""
 
     def __init__(self, classes=None, predicted=None, log_proba=None):
         self.classes, self.predicted, self.log_proba = classes, predicted, log_proba
@@ -78,7 +78,7 @@ class _FixedOutputs(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         proba = np.exp(self.log_proba)
-        # Heads that compute in fp32 leave sums that scorers warn of.
+        # Heads that compute in fp32 return sums that differ slightly from 1, and scorers would warn.
         return proba / proba.sum(axis=1, keepdims=True)
 
     def predict_log_proba(self, X):

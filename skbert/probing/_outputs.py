@@ -13,26 +13,27 @@ from sklearn.pipeline import Pipeline
 
 from skbert.estimators import LayerPoolFeaturizer, MaxPoolBERTClassifier, TextEstimator
 
-# Probabilities under this count as this, as in scikit-learn's log loss.
+# Smaller probabilities are replaced by this value, as in scikit-learn's log loss.
 _LEAST_PROBABILITY = np.finfo(np.float64).eps
 
 _WHAT_CAN_BE_PROBED = (
-    "SkipLayerProbe takes a MaxPoolBERTClassifier, a Pipeline that ends in one, a Pipeline of a "
+    "SkipLayerProbe needs a MaxPoolBERTClassifier, a Pipeline that ends in one, a Pipeline of a "
     "LayerPoolFeaturizer and a classifier with predict_proba, or a search such as GridSearchCV over one of these"
 )
 
 
 @dataclass(frozen=True)
 class Parts:
-    """An estimator cut in three: what comes before the encoder, the encoder, and what reads its vectors.
+    """The three parts of an estimator: the steps before the encoder, the encoder, and the steps after it.
 
     Attributes
     ----------
     before : Pipeline or None
-        Turns `X` into texts.
+        Turns `X` into texts; None if `X` already contains texts.
     reader : MaxPoolBERTClassifier or LayerPoolFeaturizer
+        The estimator with the encoder.
     after : Pipeline or None
-        Turns features into classes; None where the reader itself does.
+        Turns features into classes; None if the reader itself does this.
     """
 
     before: Pipeline | None
@@ -41,7 +42,7 @@ class Parts:
 
 
 def split_estimator(estimator):
-    """The `Parts` of an estimator, fitted or not; TypeError where its layers cannot be probed."""
+    """The `Parts` of an estimator, fitted or not; TypeError if its layers cannot be probed."""
     if isinstance(estimator, FrozenEstimator):
         return split_estimator(estimator.estimator)
     if isinstance(estimator, (GridSearchCV, RandomizedSearchCV)):
@@ -50,12 +51,12 @@ def split_estimator(estimator):
         return Parts(None, estimator, None)
     if not isinstance(estimator, Pipeline):
         kind = type(estimator).__name__
-        alone = " alone has no labels to lose: put a classifier behind it in a Pipeline"
+        alone = " alone predicts no labels: put a classifier after it in a Pipeline"
         raise TypeError(f"{_WHAT_CAN_BE_PROBED}; {kind}{alone if isinstance(estimator, LayerPoolFeaturizer) else ''}.")
     steps = [step for _, step in estimator.steps]
     places = [i for i, step in enumerate(steps) if isinstance(step, (MaxPoolBERTClassifier, LayerPoolFeaturizer))]
     if len(places) != 1:
-        raise TypeError(f"{_WHAT_CAN_BE_PROBED}; this Pipeline has {len(places)} steps that read texts by an encoder.")
+        raise TypeError(f"{_WHAT_CAN_BE_PROBED}; this Pipeline has {len(places)} steps with an encoder.")
     (place,) = places
     before = estimator[:place] if place else None
     after = estimator[place + 1 :] if place + 1 < len(steps) else None
@@ -64,7 +65,7 @@ def split_estimator(estimator):
         if after is None or not is_classifier(last) or not hasattr(last, "predict_proba"):
             raise TypeError(
                 f"{_WHAT_CAN_BE_PROBED}; this Pipeline ends in {type(last).__name__}, which "
-                f"{'has no predict_proba' if is_classifier(last) else 'is no classifier'}."
+                f"{'has no predict_proba' if is_classifier(last) else 'is not a classifier'}."
             )
     elif after is not None:
         raise TypeError(f"{_WHAT_CAN_BE_PROBED}; in this Pipeline steps follow the MaxPoolBERTClassifier.")
@@ -72,16 +73,16 @@ def split_estimator(estimator):
 
 
 def count_layers(estimator):
-    """L of the encoder that a fit of `estimator` would have, whether it is fitted or not.
+    """Return L, the number of layers of the encoder of a fit of `estimator`, before or after the fit.
 
     Raises
     ------
     TypeError
         The estimator cannot be probed.
     NotImplementedError
-        skbert does not run the layers of this encoder's family itself.
+        skbert does not run this family layer by layer.
     ModelNotFoundError
-        The encoder is unknown, out of reach or damaged.
+        The encoder is unknown, not available or damaged.
     """
     return clone(split_estimator(estimator).reader).count_layers()
 
@@ -92,12 +93,14 @@ class SkippingEstimator:
     Parameters
     ----------
     estimator : estimator
-        Fitted; see `split_estimator`.
+        A fitted estimator; see `split_estimator`.
 
     Attributes
     ----------
     classes : array (n_classes,)
+        Labels of the estimator.
     n_layers : int
+        Number of layers of the encoder.
 
     Raises
     ------
@@ -114,21 +117,23 @@ class SkippingEstimator:
         self.classes = estimator.classes_
 
     def outputs(self, X, skips, progress=False):
-        """Predictions for `X` under every set of skipped layers.
+        """Compute predictions for `X` with every set of skipped layers.
 
         Parameters
         ----------
-        X : texts, or what the steps before the encoder turn into texts
+        X : texts, or input that the steps before the encoder turn into texts
+            The samples.
         skips : sequence of collections of int
             Layers to leave out, 0-based.
         progress : bool, default=False
-            Show a progress bar.
+            Whether to show a progress bar.
 
         Returns
         -------
         predicted : int array (n_skips, n)
             Indices into ``classes``.
         log_proba : float64 array (n_skips, n, n_classes)
+            Logarithms of the probabilities.
         """
         before, reader = self._parts.before, self._parts.reader
         X = X if before is None else before.transform(X)

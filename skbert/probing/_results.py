@@ -1,4 +1,4 @@
-"""What the outputs under skipped layers say: by label, by layer, and how sure that is."""
+"""Results from the outputs with skipped layers: by label, by layer, and with their uncertainty."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class ProbeResults:
     """
 
     def triangle(self, values: ArrayLike | None = None, label: Any = None) -> np.ndarray:
-        """Values by first skipped layer and stop.
+        """Arrange values by first skipped layer and stop.
 
         Parameters
         ----------
         values : array (n_spans,), or (n_classes, n_spans) with `label`; default=None
             None is ``scores_``, or with `label` its row of ``label_recall_``.
         label : one of ``classes_``, default=None
-            Whose row is taken, where there is one for each label.
+            The label whose row is used, if `values` has one row per label.
 
         Returns
         -------
         float array (n_layers, n_layers + 1)
-            Row = start, column = stop; NaN where no contiguous span was skipped.
+            Rows are starts, columns are stops; NaN if this contiguous span was not skipped.
 
         Examples
         --------
@@ -83,12 +83,12 @@ class ProbeResults:
         return int(found[0])
 
     def to_frame(self) -> DataFrame:
-        """One row a span and label.
+        """Return a table with one row per span and label.
 
         Returns
         -------
         pandas.DataFrame
-            ``span`` (name), ``start``, ``stop``, ``label``, ``n`` (samples), ``recall``, ``change`` (against the full
+            ``span`` (name), ``start``, ``stop``, ``label``, ``n`` (samples), ``recall``, ``change`` (from the full
             model), ``low`` and ``high`` (95 % interval of the change), ``drop`` (mean fall of the gold
             log-probability, nats), ``constant``.
 
@@ -130,12 +130,12 @@ class ProbeResults:
         )
 
     def signature_clusters(self, n: int) -> SignatureClusters:
-        """Cluster the samples by their own skip signature, and compare with the gold labels.
+        """Cluster the samples by their skip signatures, and compare the clusters with the gold labels.
 
         Parameters
         ----------
         n : int
-            Number of clusters, by k-means on ``signatures_``, constant spans left out.
+            Number of clusters of k-means on ``signatures_``, without constant spans.
 
         Returns
         -------
@@ -145,7 +145,7 @@ class ProbeResults:
 
         Notes
         -----
-        Signatures of different folds come from different models; clusters can follow folds.
+        Signatures of different folds come from different models, so a cluster can be the samples of one fold.
 
         Examples
         --------
@@ -163,19 +163,19 @@ class ProbeResults:
         check_is_fitted(self)
         check_int("n", n, 1)
         if n > len(self._gold):
-            raise ValueError(f"n={n} clusters asked for, but there are {len(self._gold)} samples.")
+            raise ValueError(f"n={n} clusters are too many, because there are {len(self._gold)} samples.")
         return cluster_signatures(
             self._usable_signatures(), self._gold, self._blocks(), int(n), self.n_permutations, self._rng("clusters")
         )
 
     def error_analysis(self) -> ErrorAnalysis:
-        """Whether the skip signature tells the full model's wrong predictions from its right ones.
+        """Test whether the skip signature distinguishes wrong predictions of the full model from right ones.
 
         Returns
         -------
         ErrorAnalysis
-            ``auc`` of a logistic regression on ``signatures_`` (cross-validated), and ``confidence_auc`` of
-            the model's own confidence to hold it against.
+            ``auc`` of a logistic regression on ``signatures_`` (cross-validated), and for comparison
+            ``confidence_auc`` of the confidence of the model itself.
 
         Examples
         --------
@@ -187,7 +187,7 @@ class ProbeResults:
         >>> model = make_pipeline(LayerPoolFeaturizer("minilm"), LogisticRegression()).fit(texts, labels)
         >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
         >>> analysis = probe.error_analysis()
-        >>> analysis.n_wrong, analysis.n_samples  # nothing is wrong here, so there is nothing to tell
+        >>> analysis.n_wrong, analysis.n_samples  # no prediction is wrong here
         (0, 4)
         """
         check_is_fitted(self)
@@ -197,7 +197,7 @@ class ProbeResults:
     def _usable_signatures(self):
         if self.constant_.all():
             raise ValueError(
-                "Under every span one class is predicted for all samples; no signature is left to look at."
+                "With every span, the same class is predicted for all samples; no signature is left to analyse."
             )
         return self.signatures_[:, ~self.constant_]
 
@@ -214,7 +214,7 @@ class ProbeResults:
         constant = self._predicts_one_class(predicted)
         self.constant_ = constant[1:]
         if constant[0]:
-            warn("The full model predicts one class for all samples; what its layers do for a label cannot be seen.")
+            warn("The full model predicts one class for all samples, so no layer can be related to a label.")
 
     def _predicts_one_class(self, predicted):
         constant = np.ptp(predicted, axis=1) == 0
@@ -245,12 +245,12 @@ class ProbeResults:
         )
 
     def _blocks(self):
-        """Samples among which labels may be permuted: those scored by one model, where that leaves any choice."""
+        """Groups in which labels may be permuted: the samples of one model, if they have more than one label."""
         if any(np.ptp(self._gold[self._rows_of(part)]) for part in np.unique(self._parts)):
             return self._parts
         return np.zeros_like(self._parts)
 
     def _rng(self, purpose):
-        """A stream of its own for each statistic, so that asking for one does not move another."""
+        """A separate random stream for each statistic, so that computing one does not change another."""
         purposes = ("pattern", "clusters", "errors")
         return np.random.default_rng([self._seed, purposes.index(purpose)])

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 
 class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstimator):
-    """Replace layers of a fine-tuned encoder by the identity and see which labels suffer.
+    """Replace layers of a fine-tuned encoder by the identity and measure which labels suffer.
 
-    The method of Kiyuna, Oka and Komachi [1]_: layers start … stop - 1 of an encoder that
-    is already fine-tuned become the identity, nothing is trained again, and the change
-    of the predictions is read by gold label. All spans run together: a layer runs once
-    on every distinct state below it.
+    This is the method of Kiyuna, Oka and Komachi [1]_. Layers start … stop - 1 of a
+    fine-tuned encoder become the identity, nothing is trained again, and the change of
+    the predictions is measured for each gold label. All spans run together: a layer runs
+    only once on each distinct state below it.
 
     Parameters
     ----------
@@ -46,18 +46,18 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         A `MaxPoolBERTClassifier`, a Pipeline that ends in one, a Pipeline of a `LayerPoolFeaturizer` and a
         classifier with ``predict_proba``, or GridSearchCV over one of these. None is ``MaxPoolBERTClassifier()``.
     spans : {"contiguous", "single"} or list, default="contiguous"
-        What is skipped. ``"contiguous"``: all L(L+1)/2 spans of consecutive layers;
-        ``"single"``: each layer alone. A list holds pairs (start, stop) of layers, 0-based,
-        stop excluded, or tuples of layer indices, none of them of length two; sets of
-        layer indices, such as ``{0, 3}``, may stand in either.
+        The layers to skip. ``"contiguous"``: all L(L+1)/2 spans of consecutive layers;
+        ``"single"``: each layer alone. A list contains pairs (start, stop) of layers, 0-based,
+        stop excluded, or tuples of layer indices, if none of them has length two. Both kinds
+        of list may also contain sets of layer indices, such as ``{0, 3}``.
     cv : int, splitter, iterable of splits or "prefit", default=5
         Every sample is scored once, by a clone of `estimator` that was fitted without it.
-        With ``"prefit"`` the estimator is fitted already, and the data of `fit` are the
-        evaluation set; take texts that it was not trained on.
+        With ``"prefit"``, the estimator is already fitted, and the data of `fit` are the
+        evaluation data; use held-out texts.
     scoring : str, callable or None, default="accuracy"
         Scorer for ``scores_``. None is the accuracy.
     n_permutations : int, default=999
-        Permutations of the gold labels in ``pattern_test_`` and `signature_clusters`.
+        Number of permutations of the gold labels in ``pattern_test_`` and `signature_clusters`.
     random_state : int, RandomState instance or None, default=None
         Seed of permutations and clusters. `estimator` has its own.
     verbose : int, default=0
@@ -66,46 +66,52 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
     Attributes
     ----------
     estimator_ : estimator
-        Fitted on all samples; with ``cv="prefit"`` the one that was given.
+        The estimator, fitted on all samples; with ``cv="prefit"`` the given estimator.
     classes_ : array (n_classes,)
+        Labels in sorted order.
     n_layers_ : int
-        L.
+        L, the number of layers.
     spans_ : int array (n_spans, 2)
-        First skipped layer, and one past the last.
+        First skipped layer, and last skipped layer plus one.
     skipped_layers_ : list of tuples of int, (n_spans,)
         The layers that are skipped; they differ from ``range(*span)`` for sets with gaps.
     baseline_score_ : float
         Score of the full model, over all samples at once.
     scores_ : float array (n_spans,)
+        Score with each span skipped, over all samples at once.
     label_baseline_ : float array (n_classes,)
         Recall of each label by the full model. NaN for a label without samples.
     label_recall_ : float array (n_classes, n_spans)
+        Recall of each label with each span skipped.
     recall_interval_ : float array (n_classes, n_spans, 2)
         95 % interval of the change of recall against the full model, over the samples of
         the label (the models are held fixed): Agresti and Min's [3]_ for paired proportions.
     baseline_predictions_ : array (n_samples,)
         Labels predicted by the full model.
     predictions_ : array (n_spans, n_samples)
+        Labels predicted with each span skipped.
     proba_drop_ : float array (n_spans, n_samples)
-        Fall of the gold label's log-probability, in nats; positive where the span is missed.
+        Fall of the log-probability of the gold label, in nats; positive if the skipped span
+        made the gold label less probable.
     label_drop_ : float array (n_classes, n_spans)
-        Its mean over the samples of each label.
+        Mean of ``proba_drop_`` over the samples of each label.
     label_counts_ : int array (n_classes,)
-        Samples of each label.
+        Number of samples of each label.
     signatures_ : float32 array (n_samples, n_spans)
-        Fall of the log-probability of the full model's own prediction, in nats: what
-        `transform` gives, here from the model that has not seen the sample.
+        Fall of the log-probability of the label that the full model predicts, in nats. It is
+        the result of `transform`, but from the model that was not trained on the sample.
     constant_ : bool array (n_spans,)
-        Spans under which one class is predicted for all samples (of each held-out part
-        that has more than one label). They say that the encoder is broken, not where a
-        label lives, and take no part in the five attributes and methods that follow.
+        Spans with which the same class is predicted for all samples (of each held-out part
+        that has more than one label). They only show that the encoder no longer works, not
+        which layers matter for a label. The five attributes and methods that follow do not
+        use them.
     layer_importance_ : float array (n_classes, n_layers)
-        Mean fall of the gold log-probability per skipped layer, in nats: a span of m layers
-        shares its fall evenly among them; the mean is over the spans of one length that
-        hold the layer, then over lengths.
+        Mean fall of the gold log-probability per skipped layer, in nats. The fall of a span
+        of m layers is divided equally among them. The mean is first over the spans of the same
+        length that contain the layer, then over lengths.
     label_distance_ : float array (n_classes, n_classes)
-        Root mean square difference, over spans, of the labels' mean falls, each less its
-        own mean; in nats.
+        Root mean square difference, over spans, between the mean falls of two labels, after
+        the mean over spans was subtracted from each; in nats.
     pattern_test_ : PatternTest
         ``statistic``, ``pvalue`` and ``null`` of the permutation test of "falls differ by
         gold label more than by chance" (W*d of Hamidi et al. [2]_ on ``proba_drop_`` less each
@@ -117,13 +123,13 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
     Raises
     ------
     TypeError
-        The estimator has no labels or no encoder whose layers could be skipped.
+        The estimator predicts no labels, or has no encoder whose layers can be skipped.
     NotImplementedError
-        skbert does not run the layers of this encoder's family itself.
+        skbert does not run this family layer by layer.
 
     See Also
     --------
-    skbert.plots.SkipLayerDisplay : Triangles, differences and layer importance.
+    skbert.plots.SkipLayerDisplay : Draws triangles, differences and layer importance.
 
     Notes
     -----
@@ -202,7 +208,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         Parameters
         ----------
         X : list, array, Series or DataFrame of str, (n,)
-            Texts or pairs of texts, or what the first step of a Pipeline takes.
+            Texts or pairs of texts, or the input of the first step of a Pipeline.
         y : array-like (n,)
             Gold labels.
         groups : array-like (n,), default=None
@@ -215,9 +221,9 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         Raises
         ------
         ValueError, TypeError
-            Wrong input, a parameter out of its range, or an estimator that cannot be probed.
+            The input is wrong, a parameter is out of its range, or the estimator cannot be probed.
         NotFittedError
-            ``cv="prefit"`` with an estimator that is not fitted.
+            With ``cv="prefit"``, the estimator is not fitted.
 
         Examples
         --------
@@ -238,7 +244,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         seed = derive_seeds(self.random_state).split
         score = make_scorer_of_outputs(self.scoring)
         estimator = MaxPoolBERTClassifier() if self.estimator is None else self.estimator
-        # Before anything is trained: what cannot be probed should not cost a fit.
+        # Checked before anything is trained, so that no fit is wasted on an estimator that cannot be probed.
         if split_estimator(estimator).before is None:
             check_texts(X, type(self).__name__)
         X, y, groups = self._check_data(X, y, groups)
@@ -251,7 +257,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         gold = class_codes(y, classes)
         if (gold < 0).any():
             unknown, known = min(y[gold < 0].tolist(), key=str), classes.tolist()
-            raise ValueError(f"y holds the label {unknown!r}, which the fitted estimator does not know: {known}.")
+            raise ValueError(f"y contains the label {unknown!r}, but the fitted estimator knows only {known}.")
         skips, parts, predicted, log_proba = self._run_models(models, X, classes, len(y))
         fitted = estimator if isinstance(models, list) else clone(estimator).fit(X, y)
 
@@ -276,7 +282,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         return X, y, groups
 
     def _run_models(self, models, X, classes, n):
-        """The spans, the number of the model that saw each sample, and its outputs under no span and under each."""
+        """The spans, the number of the model that scored each sample, and its outputs with no span and each span."""
         part_of, skips = np.empty(n, dtype=int), None
         for number, (fitted, rows) in enumerate(models):
             model = SkippingEstimator(fitted)
@@ -288,7 +294,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
             if model.n_layers != self.n_layers_:
                 raise ValueError(
                     f"The models of the folds have {self.n_layers_} and {model.n_layers} layers, so their spans are "
-                    "not the same; keep layer_path out of the search."
+                    "not the same; do not search over layer_path."
                 )
             part = _safe_indexing(X, rows)
             predicted[:, rows], log_proba[:, rows] = model.outputs(part, [(), *skips], progress=self.verbose > 0)
@@ -305,7 +311,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
     # ---------------------------------------------------------------- estimator
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Predict labels by ``estimator_`` with all its layers.
+        """Predict labels with ``estimator_`` and all its layers.
 
         Parameters
         ----------
@@ -315,7 +321,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         Returns
         -------
         array (n,)
-            Of the type of ``classes_``.
+            Labels of the type of ``classes_``.
 
         Examples
         --------
@@ -333,7 +339,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         return self.estimator_.predict(X)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Probability of each class, by ``estimator_`` with all its layers.
+        """Compute the probability of each class with ``estimator_`` and all its layers.
 
         Parameters
         ----------
@@ -361,7 +367,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         return self.estimator_.predict_proba(X)
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """Skip signatures of texts.
+        """Compute the skip signatures of texts.
 
         Parameters
         ----------
@@ -371,7 +377,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         Returns
         -------
         float32 array (n, n_spans)
-            Fall of the log-probability of the full model's own prediction under each span, in nats.
+            Fall of the log-probability of the label that the full model predicts, with each span skipped, in nats.
 
         Examples
         --------
@@ -393,7 +399,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         return (own[0] - own[1:]).T.astype(np.float32)
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
-        """Names of the columns of `transform`.
+        """Return the names of the columns of `transform`.
 
         Parameters
         ----------
@@ -403,7 +409,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         Returns
         -------
         object array of str (n_spans,)
-            ``skip_0_3`` where layers 0 to 2 are skipped, ``skip_layers_0_3`` for layers 0 and 3.
+            ``skip_0_3`` if layers 0 to 2 are skipped, ``skip_layers_0_3`` if layers 0 and 3 are skipped.
 
         Examples
         --------

@@ -10,25 +10,25 @@ from skbert._shared import is_int
 
 
 def resolve_spans(spans, n_layers):
-    """The sets of layers that the parameter `spans` asks to skip.
+    """Turn the parameter `spans` into the sets of layers to skip.
 
     Parameters
     ----------
     spans : {"contiguous", "single"}, or list
-        Of pairs (start, stop), of tuples of layer indices, or of sets of them.
+        A list contains pairs (start, stop), tuples of layer indices, or sets of layer indices.
     n_layers : int
-        L.
+        L, the number of layers.
 
     Returns
     -------
     list of tuples of int
-        Ascending layer indices, 0-based; in the order of `spans`. ``"contiguous"`` goes by start, then by stop.
+        Ascending layer indices, 0-based, in the order of `spans`. ``"contiguous"`` is ordered by start, then by stop.
 
     Raises
     ------
     ValueError
-        Not one of these, a layer out of range, an empty or repeated span, or a list in
-        which a tuple of two could mean either a span or two layers.
+        `spans` is something else, a layer is out of range, a span is empty or repeated, or
+        a tuple of two in the list could mean a span or two layers.
     """
     if isinstance(spans, str):
         if spans == "contiguous":
@@ -45,7 +45,7 @@ def resolve_spans(spans, n_layers):
     if len(lengths) == 2:
         raise ValueError(
             f"spans={list(spans)!r} mixes tuples of two, which are (start, stop), with tuples of other lengths, which "
-            "are layers. Write layers as sets, such as {0, 3}, beside (start, stop)."
+            "are layers. Together with (start, stop), write layers as sets, such as {0, 3}."
         )
     resolved = [_layers(entry, n_layers) for entry in entries]
     for i, layers in enumerate(resolved):
@@ -76,12 +76,12 @@ def _layers(entry, n_layers):
 
 
 def bounds(skips):
-    """First skipped layer, and one past the last; int array (n_spans, 2)."""
+    """First skipped layer, and last skipped layer plus one; int array (n_spans, 2)."""
     return np.array([(layers[0], layers[-1] + 1) for layers in skips])
 
 
 def is_contiguous(layers):
-    """Whether the skipped layers follow each other."""
+    """Whether the skipped layers are consecutive."""
     return layers[-1] - layers[0] + 1 == len(layers)
 
 
@@ -94,7 +94,7 @@ def span_names(skips):
 
 
 def as_triangle(values, skips, n_layers):
-    """Values (n_spans,) → (n_layers, n_layers + 1) by start and stop; NaN where there is no contiguous span."""
+    """Values (n_spans,) → (n_layers, n_layers + 1) by start and stop; NaN if there is no contiguous span."""
     grid = np.full((n_layers, n_layers + 1), np.nan)
     for value, layers in zip(values, skips, strict=True):
         if is_contiguous(layers):

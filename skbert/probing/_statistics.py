@@ -1,4 +1,4 @@
-"""Statistics of skipped layers: what each label loses, and whether that is more than chance."""
+"""Statistics of skipped layers: the loss of each label, and whether it is more than chance."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class PatternTest:
     statistic : float
         W*d, Welch's F for distances, of the samples' falls of the gold log-probability, grouped by gold label.
     pvalue : float
-        Share of permutations with at least this statistic, the observed one counted in.
-        NaN without permutations, or where there is nothing to compare.
+        Share of permutations with at least this statistic, the observed one included.
+        NaN without permutations, or if there is nothing to compare.
     null : float array (n_permutations,)
-        The statistic under permuted labels.
+        The statistic with permuted labels.
     """
 
     statistic: float
@@ -62,7 +62,7 @@ class SignatureClusters:
 
 @dataclass(frozen=True)
 class ErrorAnalysis:
-    """Whether the skip signature tells wrong predictions from right ones.
+    """Whether the skip signature distinguishes wrong predictions from right ones.
 
     Attributes
     ----------
@@ -70,9 +70,10 @@ class ErrorAnalysis:
         Area under the ROC curve of a logistic regression on the signature, cross-validated
         (mean over folds); 0.5 is chance. NaN with fewer than two wrong or two right predictions.
     confidence_auc : float
-        The same of the full model's own confidence, the probability of its prediction: what
-        the signature must beat to be of use.
+        The same area for the confidence of the full model, which is the probability of its
+        prediction. The signature is useful only if its area is larger.
     n_wrong, n_samples : int
+        Number of wrong predictions, and of all samples.
     """
 
     auc: float
@@ -82,7 +83,7 @@ class ErrorAnalysis:
 
 
 def label_means(values, gold, n_classes):
-    """Mean over the samples of each gold label: (..., n_samples) → (n_classes, ...); NaN where there are none."""
+    """Mean over the samples of each gold label: (..., n_samples) → (n_classes, ...); NaN if a label has no samples."""
     means = np.full((n_classes, *values.shape[:-1]), np.nan)
     for label in np.unique(gold):
         means[label] = values[..., gold == label].mean(axis=-1)
@@ -90,24 +91,26 @@ def label_means(values, gold, n_classes):
 
 
 def layer_importance(patterns, skips, n_layers):
-    """What skipping a layer costs each label, span length set aside.
+    """Compute the loss of each label per skipped layer, without the effect of the span length.
 
-    A span of m layers shares its fall evenly among them, fall / m. Of these shares,
-    the mean is taken over all spans of one length that hold the layer, then over the
-    lengths: a layer in the middle lies in more long spans than one at the ends, and
-    would otherwise be judged by other lengths.
+    The fall of a span of m layers is divided equally among them: fall / m. The mean of
+    these shares is taken first over all spans of the same length that contain the layer,
+    then over the lengths. The reason is that a layer in the middle is in more long spans
+    than a layer at the ends, so a plain mean would compare different lengths.
 
     Parameters
     ----------
     patterns : float array (n_classes, n_spans)
-        Mean fall of each label's gold log-probability.
+        Mean fall of the gold log-probability of each label.
     skips : list of tuples of int, (n_spans,)
+        The layers of each span.
     n_layers : int
+        L, the number of layers.
 
     Returns
     -------
     float array (n_classes, n_layers)
-        In nats; NaN for a layer that no span holds.
+        In nats; NaN for a layer that is in no span.
     """
     importance = np.full((len(patterns), n_layers), np.nan)
     lengths = np.array([len(layers) for layers in skips], dtype=int)
@@ -120,16 +123,19 @@ def layer_importance(patterns, skips, n_layers):
 
 
 def label_distance(patterns):
-    """Root mean square difference of labels' patterns, each less its own mean over spans.
+    """Compute the root mean square difference between the patterns of labels.
+
+    From each pattern, its own mean over spans is subtracted first.
 
     Parameters
     ----------
     patterns : float array (n_classes, n_spans)
+        Mean fall of the gold log-probability of each label.
 
     Returns
     -------
     float array (n_classes, n_classes)
-        In nats. A label that loses more than another by the same amount under every span is at distance 0 of it.
+        In nats. If one label loses more than another by the same amount with every span, their distance is 0.
     """
     if patterns.shape[1] == 0:
         return np.full((len(patterns), len(patterns)), np.nan)
@@ -140,8 +146,8 @@ def label_distance(patterns):
 def pattern_test(drops, gold, blocks, n_permutations, rng):
     """Permutation test of "falls differ by gold label more than by chance".
 
-    Every sample's falls are taken less their own mean over spans, so that samples that
-    lose more under all spans alike do not count. The statistic is W*d of Hamidi et al. [1]_,
+    From the falls of every sample, their own mean over spans is subtracted. So it does not
+    count if a sample loses more with all spans equally. The statistic is W*d of Hamidi et al. [1]_,
     Welch's F for distances; gold labels are permuted within `blocks`. The pseudo-F of Anderson (2001) would
     also be large where a rare label is only more scattered than the others.
 

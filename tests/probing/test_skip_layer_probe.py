@@ -435,13 +435,13 @@ def featurizer(folder="nowhere"):
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (LogisticRegression(), "takes a MaxPoolBERTClassifier, .*; LogisticRegression"),
+        (LogisticRegression(), "needs a MaxPoolBERTClassifier, .*; LogisticRegression"),
         (MaxPoolBERTRegressor("nowhere"), "MaxPoolBERTRegressor"),
-        (featurizer(), "alone has no labels to lose: put a classifier behind it"),
-        (make_pipeline(featurizer(), Ridge()), "ends in Ridge, which is no classifier"),
+        (featurizer(), "alone predicts no labels: put a classifier after it"),
+        (make_pipeline(featurizer(), Ridge()), "ends in Ridge, which is not a classifier"),
         (make_pipeline(featurizer(), LinearSVC()), "LinearSVC, which has no predict_proba"),
-        (make_pipeline(featurizer(), StandardScaler()), "StandardScaler, which is no classifier"),
-        (make_pipeline(StandardScaler(), LogisticRegression()), "has 0 steps that read texts"),
+        (make_pipeline(featurizer(), StandardScaler()), "StandardScaler, which is not a classifier"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), "has 0 steps with an encoder"),
         (make_pipeline(MaxPoolBERTClassifier("nowhere"), LogisticRegression()), "steps follow"),
     ],
 )
@@ -508,7 +508,7 @@ def test_wrong_data(tiny, tuned, texts):
         probe.transform(["a"])
     with pytest.raises(NotFittedError):
         SkipLayerProbe(MaxPoolBERTClassifier(tiny()), cv="prefit").fit(["a", "b"], [0, 1])
-    with pytest.raises(ValueError, match="'spam', which the fitted estimator does not know"):
+    with pytest.raises(ValueError, match="'spam', but the fitted estimator knows only"):
         SkipLayerProbe(tuned, cv="prefit").fit(texts[:2], ["spam", "order"])
     several = MaxPoolBERTClassifier(tiny(), max_epochs=1, device="cpu")
     several.fit(texts[:4], np.eye(2, dtype=int)[[0, 1, 0, 1]])
@@ -570,5 +570,5 @@ class _AnotherDepthEachFold(GridSearchCV):
 def test_search__that_finds_another_depth_in_each_fold_is_refused(tiny, texts, labels):
     pipeline = make_pipeline(LayerPoolFeaturizer(tiny(), device="cpu"), LogisticRegression())
     folds = [(np.arange(12), np.arange(12, 24)), (np.arange(12, 24), np.arange(12))]
-    with pytest.raises(ValueError, match="keep layer_path out of the search"):
+    with pytest.raises(ValueError, match="do not search over layer_path"):
         SkipLayerProbe(_AnotherDepthEachFold(pipeline, {}, cv=texts[0]), cv=folds).fit(texts, labels)
