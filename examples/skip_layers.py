@@ -1,8 +1,8 @@
 """Which layers matter for which kind of question?
 
-Fine-tunes MiniLM on labelled texts, replaces every span of consecutive layers by the identity on texts that it has not
-seen, and shows what each label loses (Kiyuna, Oka and Komachi 2022), whether the falls differ by label more than by
-chance, and what may not be concluded.
+Fine-tunes MiniLM on labelled texts, and replaces every span of consecutive layers by the identity on held-out texts
+(Kiyuna, Oka and Komachi 2022). Shows what each label loses, whether the falls differ between labels more than by
+chance, and what you cannot conclude.
 
     python examples/skip_layers.py --train trec6_train.tsv --test trec6_test.tsv
 

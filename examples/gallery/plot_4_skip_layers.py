@@ -48,9 +48,9 @@ display.plot_importance()
 # %%
 # More than chance?
 # -----------------
-# The permutation test shuffles gold labels over texts. A small p-value says that falls differ by label by more than
-# chance would have it, not why: a label that is only harder loses otherwise, and a label to which a damaged model flees
-# keeps its recall for that reason alone. The recall of the full model stands in the titles above.
+# The permutation test shuffles gold labels over texts. A small p-value says that falls differ between labels by more
+# than chance. It does not say why: a label that is only harder loses differently, and if a damaged model predicts one
+# label often, this label keeps its recall for this reason alone. The titles above show the recall of the full model.
 
 test = probe.pattern_test_
 print(f"W*d {test.statistic:.2f}, p = {test.pvalue:.3f}")

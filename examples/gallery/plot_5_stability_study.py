@@ -39,17 +39,17 @@ study.fit(X, y)
 study.summary().round(3)
 
 # %%
-# What may be said
+# What you can say
 # ----------------
-# A comparison prints as a sentence that can be quoted. It says apart what holds on these texts and what can be told of
-# other texts of the same kind. Below the smallest difference no number of runs tells one of other texts; only more
-# labelled texts do.
+# A comparison prints a sentence that you can quote. It reports separately what holds on these texts and what can be
+# shown for other texts of the same kind. A difference below the smallest difference cannot be shown for other texts by
+# any number of runs, only by more labelled texts.
 
 for a, b in (("MaxPoolBERT", "[CLS]"), ("MaxPoolBERT", "frozen features")):
     comparison = study.compare(a, b)
     print(comparison)
     print(f"to see five points on these texts: {comparison.seeds_needed(0.05, texts='these')} runs of each")
-    print(f"smallest difference that could be told of other texts: {comparison.smallest_difference():.3f}\n")
+    print(f"smallest difference that can be shown for other texts: {comparison.smallest_difference():.3f}\n")
 
 # %%
 # The pictures

@@ -59,7 +59,7 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
     n_permutations : int, default=999
         Number of permutations of the gold labels in ``pattern_test_`` and `signature_clusters`.
     random_state : int, RandomState instance or None, default=None
-        Seed of permutations and clusters. `estimator` has its own.
+        Seed of permutations and clusters. `estimator` has its own seed.
     verbose : int, default=0
         1 shows a progress bar for each fold.
 
@@ -84,8 +84,8 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
     label_recall_ : float array (n_classes, n_spans)
         Recall of each label with each span skipped.
     recall_interval_ : float array (n_classes, n_spans, 2)
-        95 % interval of the change of recall against the full model, over the samples of
-        the label (the models are held fixed): Agresti and Min's [3]_ for paired proportions.
+        95 % interval of the change of recall compared with the full model, for the samples of
+        the label and fixed models. It is the interval of Agresti and Min [3]_ for paired proportions.
     baseline_predictions_ : array (n_samples,)
         Labels predicted by the full model.
     predictions_ : array (n_spans, n_samples)
@@ -114,11 +114,11 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
         the mean over spans was subtracted from each; in nats.
     pattern_test_ : PatternTest
         ``statistic``, ``pvalue`` and ``null`` of the permutation test of "falls differ by
-        gold label more than by chance" (W*d of Hamidi et al. [2]_ on ``proba_drop_`` less each
-        sample's mean; labels are permuted within held-out parts). A label that is only
-        harder gives a small p-value, too: look at ``label_baseline_`` beside it.
+        gold label more than by chance" (W*d of Hamidi et al. [2]_ on ``proba_drop_`` minus the
+        mean of each sample; labels are permuted within held-out parts). A label that is only
+        harder also gives a small p-value, so look at ``label_baseline_`` too.
     n_features_in_, feature_names_in_
-        As of ``estimator_``.
+        Those of ``estimator_``.
 
     Raises
     ------
@@ -133,21 +133,21 @@ class SkipLayerProbe(ProbeResults, ClassifierMixin, TransformerMixin, BaseEstima
 
     Notes
     -----
-    *Pooling over skipped layers.* Hidden states keep the indices that they have in the full
-    model. A skipped layer is the identity, so its hidden state repeats the state below:
+    *Pooling over skipped layers.* Hidden states keep the indices of the full model. A
+    skipped layer is the identity, so its hidden state repeats the state below. For example,
     with ``layers=3`` and the last two layers skipped, the maximum is over three times the
-    same state, and ``layer_pooling="mean"`` counts it three times. In ModernBERT the state
-    after the last layer, skipped or not, is read through the final LayerNorm.
+    same state, and ``layer_pooling="mean"`` counts this state three times. In ModernBERT, the
+    final LayerNorm is applied to the state after the last layer, skipped or not.
 
-    *What one may conclude.* Identity skipping takes the model to inputs that its upper
-    layers have never seen. A fall shows that this model, as trained, relies on the layer
-    being there; not that the layer holds the knowledge, and not what a model trained without
-    it would do. Damaged models tend to fall back on one or two classes, which raises the
-    recall of those and lowers the rest: the test can then reject because labels differ as
-    refuges, so look at ``predictions_`` before reading a pattern as "where a label lives".
-    It also rejects where one label is only harder than another, for what a text can lose depends
-    on how sure the model was of it; there is no statistic here yet that tells the two apart.
-    Another seed of the fine-tuning is another model; repeat before you generalise.
+    *What you can conclude.* If a layer is skipped, the layers above it get inputs that they
+    have never seen. A fall shows that this trained model needs the layer. It does not show
+    that the layer holds the knowledge, or what a model that was trained without the layer
+    would do. Damaged models often predict only one or two classes. This raises the recall of
+    these classes and lowers the others, and the test can reject for this reason alone. So
+    look at ``predictions_`` before you read a pattern as the location of a label.
+    It also rejects if one label is only harder than another, because the possible fall of a text
+    depends on how sure the model was. skbert has no statistic yet that separates the two.
+    Another seed of the fine-tuning gives another model: repeat the analysis before you generalise.
 
     References
     ----------

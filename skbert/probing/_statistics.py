@@ -25,7 +25,7 @@ class PatternTest:
     Attributes
     ----------
     statistic : float
-        W*d, Welch's F for distances, of the samples' falls of the gold log-probability, grouped by gold label.
+        W*d (Welch's F for distances) of the falls of the gold log-probability, with the samples grouped by gold label.
     pvalue : float
         Share of permutations with at least this statistic, the observed one included.
         NaN without permutations, or if there is nothing to compare.
@@ -144,23 +144,28 @@ def label_distance(patterns):
 
 
 def pattern_test(drops, gold, blocks, n_permutations, rng):
-    """Permutation test of "falls differ by gold label more than by chance".
+    """Test by permutation whether falls differ by gold label more than by chance.
 
     From the falls of every sample, their own mean over spans is subtracted. So it does not
     count if a sample loses more with all spans equally. The statistic is W*d of Hamidi et al. [1]_,
     Welch's F for distances; gold labels are permuted within `blocks`. The pseudo-F of Anderson (2001) would
-    also be large where a rare label is only more scattered than the others.
+    also be large if a rare label only varies more than the others.
 
-    A label that is only harder gives a large statistic, too: what a sample loses grows with how little it has to lose.
+    A label that is only harder also gives a large statistic, because the possible fall of a sample depends on how sure
+    the model was.
 
     Parameters
     ----------
     drops : float array (n_spans, n_samples)
+        Fall of the gold log-probability.
     gold : int array (n_samples,)
-        Labels with one sample have no spread, and are left out of the statistic.
+        Gold label of each sample. Labels with one sample have no variance, and are left out of the statistic.
     blocks : int array (n_samples,)
+        Block of each sample.
     n_permutations : int
+        Number of permutations.
     rng : numpy Generator
+        Source of the permutations.
 
     Returns
     -------
@@ -179,7 +184,7 @@ def pattern_test(drops, gold, blocks, n_permutations, rng):
     counts = counts[counts > 1]
     if len(counts) < 2 or squares.sum() <= 0:
         return PatternTest(float("nan"), float("nan"), np.empty(0))
-    # Labels without any spread would weigh infinitely much.
+    # Labels without any variance would have an infinite weight.
     floor = np.finfo(float).eps * squares.mean()
 
     def statistic(members):
@@ -201,18 +206,21 @@ def _welch_f(means, variances, counts):
 
 
 def change_intervals(changes, gold, n_classes, level=0.95):
-    """Intervals of each label's change of recall: Agresti and Min's [1]_, for the difference of paired proportions.
+    """Compute intervals of the change of recall of each label: those of Agresti and Min [1]_ for paired proportions.
 
-    Half a sample is added to each of the four combinations of right and wrong, before and after. Unlike a bootstrap it
-    leaves an interval where no prediction changed, and it covers from five samples on.
+    Half a sample is added to each of the four combinations of right and wrong, before and after. Unlike a bootstrap,
+    this gives an interval even if no prediction changed, and it has the stated coverage from five samples on.
 
     Parameters
     ----------
     changes : float array (n_spans, n_samples)
-        1 where a span makes a prediction right, -1 where it makes it wrong, 0 where it changes nothing.
+        1 if a span makes a prediction right, -1 if it makes it wrong, 0 if it changes nothing.
     gold : int array (n_samples,)
+        Gold label of each sample.
     n_classes : int
+        Number of labels.
     level : float, default=0.95
+        Level of the intervals.
 
     Returns
     -------
