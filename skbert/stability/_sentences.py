@@ -1,4 +1,4 @@
-"""What may be said of a comparison, in words that can be quoted; the same wherever it is printed."""
+"""What can be concluded from a comparison, in sentences for quotation; they are the same everywhere."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from skbert.stability._score_scale import printed_unit
 
 
 def of_comparison(found, winner, alpha, pvalue, pvalue_here, n_comparisons):
-    """The sentences of a `Comparison`.
+    """Write the sentences of a `Comparison`.
 
     Parameters
     ----------
     found : Comparison
+        The comparison.
     winner : str or None
-        Of whom it may be said that it beats the other.
+        The variant that beats the other; None if neither does.
     alpha, pvalue, pvalue_here, n_comparisons
-        Level, the p-values for new and for these texts, and for how many comparisons they were adjusted.
+        Level, p-values for new texts and for these texts, and the number of comparisons for which they are adjusted.
 
     Returns
     -------
     str
+        The sentences.
     """
     if found.n < FEWEST_RUNS:
         said = [_too_few(found)]
@@ -33,17 +35,16 @@ def of_comparison(found, winner, alpha, pvalue, pvalue_here, n_comparisons):
         said = [_nothing(found, pvalue, pvalue_here)]
     said += _failures(found)
     if found.unit == "runs" and found.n >= FEWEST_RUNS and found.smallest_pvalue >= alpha:
-        said.append(f"With so few pairs ({found.n}) the sign-flip test cannot tell any.")
+        said.append(f"With so few pairs ({found.n}), the sign-flip test cannot show any difference.")
     if n_comparisons > 1 and found.n >= FEWEST_RUNS:
         said.append(
-            f"The p-values are those after adjusting for {n_comparisons} comparisons, the intervals are for this one "
-            "alone."
+            f"The p-values are adjusted for {n_comparisons} comparisons; the intervals are for this comparison alone."
         )
     return " ".join(said)
 
 
 def _too_few(found):
-    text = f"No difference between {found.a} and {found.b} can be told: "
+    text = f"No difference between {found.a} and {found.b} can be shown: "
     if not found.n:
         return f"{text}there is no pair of runs that both have a score."
     return (
@@ -69,16 +70,16 @@ def _only_here(found, pvalue, pvalue_here, withheld):
         f"texts ({found.level:.0%} interval {_here(found, sign)}, {_evidence(found, pvalue_here)})"
     )
     if np.isnan(pvalue):
-        return f"{text}; of other draws and other texts this says nothing."
+        return f"{text}; this says nothing about other draws and other texts."
     new = f"{_range(found, sign * found.low, sign * found.high)}, p = {pvalue:.2g}"
-    if withheld:  # for the failed runs, of which more is said
+    if withheld:  # because of the failed runs, about which another sentence follows
         return f"{text}; for other texts of this kind: {new}, among runs that did not fail."
-    return f"{text}; for other texts of this kind this cannot be told: {new}."
+    return f"{text}; for other texts of this kind this cannot be shown: {new}."
 
 
 def _nothing(found, pvalue, pvalue_here):
     text = (
-        f"No difference between {found.a} and {found.b} can be told: {_amount(found, 1, '+')} with {found.size} "
+        f"No difference between {found.a} and {found.b} can be shown: {_amount(found, 1, '+')} with {found.size} "
         f"training texts ({found.level:.0%} interval on {_texts(found)} {_here(found, 1, '+')}, "
         f"{_evidence(found, pvalue_here)}"
     )
@@ -88,14 +89,14 @@ def _nothing(found, pvalue, pvalue_here):
 
 
 def _failures(found):
-    """Who failed, and what it comes to when failed runs are counted."""
+    """Which variants failed, and the result if failed runs are counted."""
     if not found.n_dropped:
         return []
     failed = [f"{name} failed in {k} runs" for name, k in ((found.a, found.failed_a), (found.b, found.failed_b)) if k]
     pairs = found.n + found.n_dropped
     said = [f"{found.n_dropped} of {pairs} pairs are left out: {' and '.join(failed)}."]
     if found.failed_as:
-        text = f"If failed runs get {found.failed_as}, the difference {found.a} less {found.b} is "
+        text = f"If failed runs get {found.failed_as}, the difference {found.a} minus {found.b} is "
         text += _number(found, found.difference_with_failed, "+")
         if not np.isnan(found.pvalue_with_failed):
             text += f", for other texts of this kind p = {found.pvalue_with_failed:.2g}"
@@ -114,7 +115,7 @@ def _texts(found):
 
 
 def _evidence(found, pvalue_here):
-    """How many pairs there are, and the test on these texts."""
+    """The number of pairs, and the test on these texts."""
     test = "p" if found.unit == "cells" else "sign-flip p"
     return f"n = {found.n} paired {found.unit}, {test} = {pvalue_here:.2g}"
 
@@ -128,17 +129,17 @@ def _amount(found, sign, plus=""):
 
 
 def _range(found, first, second, plus=""):
-    """An interval; in words where all differences are equal, and there is none."""
+    """An interval; in words if there is none because all differences are equal."""
     low, high = sorted((first, second))
     if np.isnan(low):
-        return "unknown, as all differences are equal"
+        return "unknown, because all differences are equal"
     return f"{_number(found, low, plus)} to {_number(found, high, plus)}"
 
 
 def _number(found, value, plus=""):
     _, factor, digits = _scale(found)
     text = f"{factor * value:{plus}.{digits}f}"
-    # A small negative number must not read as minus nothing.
+    # A small negative number must not be printed as minus zero.
     return text.replace("-", "+" if plus else "") if float(text) == 0 else text
 
 

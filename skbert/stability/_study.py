@@ -51,98 +51,100 @@ if TYPE_CHECKING:
 
 
 class StabilityStudy(StudyResults, BaseEstimator):
-    """Fit variants of an estimator over many seeds and sample draws, and compare them on equal terms.
+    """Fit variants of an estimator with many seeds and sample draws, and compare them on equal terms.
 
-    Every variant meets the same runs: the same random divisions into training and test texts,
-    the same training sizes, the same seeds. Each finished run is stored at once; a
-    study that was stopped, or killed, goes on with what is missing.
+    Every variant has the same runs: the same random divisions into training and test texts,
+    the same training sizes, and the same seeds. Each finished run is stored at once. If a
+    study was stopped or killed, it continues with the missing runs.
 
     Parameters
     ----------
     estimator : estimator, default=None
         Any scikit-learn classifier or regressor. None is ``MaxPoolBERTClassifier()``.
     variants : dict, list or ParameterGrid, default=None
-        What is compared. A dict of name to parameters of `estimator`, to another estimator, or to None for
-        `estimator` as it is; or a parameter grid, as in GridSearchCV, or a list of its points. None is the estimator
-        alone. All their parameters ``random_state`` are set by the study.
+        The variants to compare. A dict of name to parameters of `estimator`, to another estimator, or to None for
+        `estimator` without changes. Or a parameter grid, as in GridSearchCV, or a list of its points. None compares
+        nothing and runs the estimator alone. The study sets all parameters ``random_state`` of the variants.
     seeds : int or dict, default=20
-        An int: so many runs of each variant and size, each with a sample draw and a seed of its own. Fewer than six
-        can tell no difference, which a warning says.
-        ``{"init": a, "order": b}``: a crossed design, in which a initialisations meet b
-        orders of the texts, on one draw or on ``"draw"`` many; for variants with the parameters
-        ``init_seed`` and ``order_seed``, while others run once a draw.
+        An int is the number of runs of each variant and size; each run has its own sample draw and its own seed. Fewer
+        than six runs cannot show any difference, and a warning says so.
+        ``{"init": a, "order": b}`` is a crossed design: each of a initialisations is combined with each of b
+        orders of the texts, on one draw or on ``"draw"`` draws. It is for variants with the parameters
+        ``init_seed`` and ``order_seed``; other variants run once per draw.
     train_sizes : int, float or list of them, default=None
-        Training texts: numbers, or shares of what is not test. Drawn in proportion to the classes; the
-        texts of a smaller size are among those of a larger one. None is all that is not test.
+        Numbers of training texts, or shares of the texts that are not test texts. They are drawn in proportion to the
+        classes, and the texts of a smaller size are part of those of a larger size. None means all texts that are not
+        test texts.
     test_size : float or int, default=0.25
-        Texts to score on, drawn anew for each draw in proportion to the classes: a share, or a number.
+        Share or number of test texts. They are drawn again for each draw, in proportion to the classes.
         All copies of a text stay on the same side.
     scoring : str, sequence of str, scorer, or dict of name to scorer; default=None
         Scorers of scikit-learn. The first is the one that statistics take when none is named. None is
         ``("accuracy", "f1_macro")`` for classifiers and ``"r2"`` for regressors.
     baselines : sequence of str, default=("majority", "tfidf")
-        Null models that run along: the most frequent class (for regressors the mean), and TF-IDF of words and
+        Null models that also run: the most frequent class (for regressors the mean), and TF-IDF of words and
         word pairs with logistic (ridge) regression. ``()`` or None switches them off.
     store : str or path, default=None
         SQLite file in which finished runs are kept, such as "runs.sqlite". None keeps them in memory only.
     n_jobs : int, default=None
-        Runs at once, through joblib; None is 1, or what a ``joblib.parallel_config`` around says. Every run
-        computes on one core, so that the numbers are the same for any `n_jobs`; -1 uses all cores.
+        Number of runs at once, through joblib; -1 uses all cores. None is 1, or the value of an enclosing
+        ``joblib.parallel_config``. Every run uses one core, so the numbers are the same for any `n_jobs`.
         Runs on one GPU take turns.
     random_state : int, RandomState instance or None, default=None
-        Seed of draws and of all seeds. With None, a study that goes on takes that of its store.
+        Seed of draws and of all seeds. With None, a study that continues uses the seed in its store.
     verbose : int, default=0
         1 shows a progress bar with the time left.
 
     Attributes
     ----------
     results_ : pandas.DataFrame
-        One row a run: ``variant``, ``size`` (training texts), ``draw``, ``random_state``, ``init_seed``, ``order_seed``
-        (what was set; missing where nothing was), one column a score, ``status`` ("ok" or "failed"), ``reason``,
+        One row per run: ``variant``, ``size`` (training texts), ``draw``, ``random_state``, ``init_seed``,
+        ``order_seed`` (missing if it was not set), one column per score, ``status`` ("ok" or "failed"), ``reason``,
         ``seconds`` (fit and evaluation, on one core), ``n_iter``.
     variants_ : dict of str to estimator
-        Not fitted; the null models too.
+        The estimator of each variant and null model, not fitted.
     baselines_ : tuple of str
-        Those of them that are null models.
+        Names of the null models.
     train_sizes_ : list of int
+        Training sizes in texts, ascending.
     scores_ : list of str
         Names of the scores.
     splits_ : list of Draw
         ``test`` rows, and ``train(size)`` rows, of each draw.
     crossed_ : bool
-        Whether initialisation and order have seeds of their own.
+        Whether initialisation and order have their own seeds.
     n_planned_ : int
-        Runs of the design; ``results_`` has fewer where the study was interrupted.
+        Number of runs of the design; ``results_`` has fewer if the study was interrupted.
     facts_ : dict
-        What the store belongs to: data, design, variants, encoders and code.
+        Description of the study, which is also in the store: data, design, variants, encoders and code.
 
     Raises
     ------
     RunStoreError
-        The store belongs to a study on other data, with other arguments or code.
+        The store belongs to a study with other data, arguments or code.
 
     See Also
     --------
-    skbert.plots.StabilityDisplay : Learning curves, runs, best of n, and differences.
+    skbert.plots.StabilityDisplay : Draws learning curves, runs, best of n, and differences.
     skbert.stability.summarize : The same summary for any data frame of runs.
 
     Notes
     -----
-    *Failed runs.* A run that raises has no scores; one whose training diverged, stayed constant or
-    underfitted (``training_status_`` of skbert's own estimators) keeps them and counts in
-    all statistics, for its user would have had them, too. Both have the status "failed", with the reason beside it.
-    Nothing is tried again by itself; `skbert.stability.forget_failed` takes runs that raised out of a store, once
-    what made them fail is mended.
+    *Failed runs.* A run that raises an error has no scores. A run whose training diverged, stayed constant or
+    underfitted (``training_status_`` of the estimators of skbert) keeps its scores and counts in all statistics,
+    because a user would have got this result too. Both have the status "failed" and a reason. No run is repeated
+    automatically. If the cause is removed, `skbert.stability.forget_failed` removes runs that raised an error from a
+    store, so that the study does them again.
 
-    *Crossed designs* are there to tell sources of variance apart. Their cells share draws and seeds, so that
-    differences are tested by mean squares, with Satterthwaite's degrees of freedom, and not by flips of single signs.
-    With one draw nothing is said of other draws.
+    *Crossed designs* separate sources of variance. Their cells share draws and seeds. So differences are tested with
+    mean squares, with Satterthwaite's degrees of freedom, and not with flips of single signs. One draw says nothing
+    about other draws.
 
-    *What intervals mean.* Runs on draws from one set of texts overlap. `Comparison` says apart what holds on draws from
-    these texts, and what can be told of other texts of the same kind.
+    *What intervals mean.* Runs on draws from one set of texts overlap. `Comparison` reports separately what holds on
+    draws from these texts, and what can be shown for other texts of the same kind.
 
-    *Sums on other machines.* Another processor sums in another order. Results are the same
-    to the bit for any number of processes on one kind of machine.
+    *Sums on other machines.* Another processor computes sums in another order. On one kind of machine, results are
+    equal to the last bit for any number of processes.
 
     References
     ----------
@@ -204,11 +206,11 @@ class StabilityStudy(StudyResults, BaseEstimator):
         Parameters
         ----------
         X : list, array, Series or DataFrame, (n,)
-            Texts or pairs of texts; or, where no variant needs texts and ``baselines`` is without "tfidf", numbers.
+            Texts or pairs of texts; or numbers, if no variant needs texts and ``baselines`` does not contain "tfidf".
         y : array-like (n,)
             Labels, or numbers for regressors.
         groups : array-like (n,), default=None
-            Such as authors or threads: rows of one group stay on the same side, as copies of a text do.
+            Groups of rows, such as authors or threads: rows of a group stay on the same side, like copies of a text.
 
         Returns
         -------
@@ -217,9 +219,9 @@ class StabilityStudy(StudyResults, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            Wrong input, or a parameter out of its range.
+            The input is wrong, or a parameter is out of its range.
         RunStoreError
-            The store belongs to another study, or is no store.
+            The store belongs to another study, or the file is not a store.
         ImportError
             pandas is not installed.
 
@@ -239,7 +241,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
         >>> study.results_["status"].unique().tolist()
         ['ok']
         """
-        pandas()  # said before anything is computed
+        pandas()  # if it is missing, the error comes before anything is computed
         check_verbose(self.verbose)
         check_store_name(self.store)
         plan = resolve_seeds(self.seeds)
@@ -257,7 +259,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
         n_classes = strata.max() + 1
         check_classes(groups, strata, y)
         n_test = draws.resolve_test_size(self.test_size, len(y), n_classes)
-        # Said before the runs are paid for.
+        # These warnings come before any run is done.
         too_few = None if plan.crossed else what_seeds_can_tell(plan.n_draws, len(estimators))
         for found in (draws.describe_copies(copies, strata), too_few):
             if found:
@@ -288,13 +290,13 @@ class StabilityStudy(StudyResults, BaseEstimator):
             try:
                 self._run(store, runs, X, y, scoring)
             finally:
-                # Also where the user stops it: what was computed can be looked at.
+                # Also if the user stops the study, so that the finished runs can be inspected.
                 self.results_ = as_frame(store.runs(), self.scores_, order=runs)
         _warn_of_failures(self.results_)
         return self
 
     def _root(self, store):
-        """The seed of the study; without `random_state` that of the store, if it has one."""
+        """The seed of the study; without `random_state` the seed in the store, if there is one."""
         stored = store.facts().get("design", {}).get("seed of the study")
         if self.random_state is None and stored is not None:
             return stored
@@ -304,11 +306,11 @@ class StabilityStudy(StudyResults, BaseEstimator):
         unknown = sorted({*unknown_in(facts["variants"]), *unknown_in(facts["design"])})
         if unknown and self.store is not None:
             warn(
-                f"Objects of {', '.join(unknown)} cannot be told from others of their kind: should they change, the "
-                "store will not notice."
+                f"The content of objects of {', '.join(unknown)} is not known to the store: if they change, the store "
+                "does not notice it."
             )
         store.adopt(facts)
-        # An encoder that was out of reach had no hash, and runs that say so; now it is what the store belongs to.
+        # An encoder that was not available had no hash, and its runs failed; now its hash is added to the store.
         stored = store.facts()
         reached = {name: facts["encoders"].get(name) for name, known in stored["encoders"].items() if known is None}
         if any(reached.values()):
@@ -321,8 +323,8 @@ class StabilityStudy(StudyResults, BaseEstimator):
                 f"{store.path} holds runs of another study (stored → asked):\n  "
                 + "\n  ".join(found[:6])
                 + more
-                + "\nRuns of different studies are not mixed: give the old arguments to go on with it, or another file "
-                "as store. skbert.stability.read_runs reads what is there."
+                + "\nRuns of different studies are not mixed: use the old arguments to continue that study, or another "
+                "file as store. skbert.stability.read_runs reads the runs in the file."
             )
 
     def _run(self, store, runs, X, y, scoring):
@@ -337,7 +339,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
 
         n_done = len(runs) - len(todo)
         with tqdm(total=len(runs), initial=n_done, unit="run", smoothing=0, disable=not self.verbose) as bar:
-            # Without any job, workers would be started for nothing.
+            # If there is no job, no workers are started.
             for run, outcome in execute_all(jobs(), self.n_jobs) if todo else ():
                 store.add(run.as_dict(), outcome)
                 bar.set_postfix_str(f"{run.variant}, {run.size} texts")
@@ -349,7 +351,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
         Parameters
         ----------
         path : str or path
-            Of the page; figures are inside, nothing is fetched from a network.
+            File of the page. It contains its figures, and needs no network.
         title : str, default="Stability study"
             Heading of the page.
 

@@ -16,9 +16,9 @@ _IN_WORDS = {
     "draw": "the draw of texts",
     "init": "initialisation",
     "order": "the order of texts",
-    "interaction": "what these do not add up to, dropout included",
+    "interaction": "their interaction, which includes dropout",
 }
-# So many restarts are what people make.
+# A usual number of restarts.
 _RESTARTS = 5
 
 
@@ -29,12 +29,14 @@ def score_and_factors(runs, score):
 
 
 def components_table(scores, factors):
-    """Variance components of one variant and size.
+    """Compute the variance components of one variant and size.
 
     Parameters
     ----------
     scores : float array (n,)
+        Scores of the runs.
     factors : dict of str to int array (n,)
+        Level of each factor in each run.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def components_table(scores, factors):
 
 
 def of_components(table, runs, score, by):
-    """What the components of one variant and size mean, in sentences.
+    """Explain the components of one variant and size in sentences.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def of_components(table, runs, score, by):
     name, size = table["variant"].iloc[0], table["size"].iloc[0]
     shares = table.set_index("source")["share"].dropna().sort_values(ascending=False)
     if shares.empty:
-        return f"{name} with {size} training texts: where the variance of {score} comes from cannot be told."
+        return f"{name} with {size} training texts: where the variance of {score} comes from cannot be shown."
     largest = shares.index[0]
     said = [
         f"{name} with {size} training texts: of the variance of {score}, {shares.iloc[0]:.0%} is due to "
@@ -84,16 +86,16 @@ def of_components(table, runs, score, by):
     by_chance = table.set_index("source")["test_sampling"].get("draw")
     if by_chance > 0:
         said.append(
-            f"Of the part of the draw, {by_chance:.0%} is only that the test sets are small, which more training texts "
-            "do not change."
+            f"Of the part of the draw, {by_chance:.0%} is only because the test sets are small; more training texts do "
+            "not change this."
         )
     if table.set_index("source")["levels"]["draw"] < 2:
-        said.append("With one draw, what initialisation and order do on it is not told from what they do on any draw.")
+        said.append("One draw cannot separate effects of initialisation and order on this draw from those on any draw.")
     return " ".join([*said, *_restarts(runs, score, by)])
 
 
 def _restarts(runs, score, by):
-    """What several restarts on one draw gain over one of them, on average over draws."""
+    """The gain of several restarts on one draw over a single one, on average over draws."""
     hindsight, chosen = [], []
     for _, group in runs.dropna(subset=[score]).groupby("draw"):
         values = group[score].to_numpy(float)
@@ -111,5 +113,5 @@ def _restarts(runs, score, by):
         "hindsight: "
     )
     if by is None:
-        return [text + "who has to choose by validation data gains less, often nothing."]
+        return [text + "a choice by validation data gains less, often nothing."]
     return [text + f"chosen by {by}, they gain {factor * np.mean(chosen):+.{digits}f}."]

@@ -190,7 +190,7 @@ def test_study__fit(data, tmp_path, caught):
     asked = study(variants=unlucky, baselines=("tfidf",), store=tmp_path / "runs.sqlite", scoring={"s": Slotted()})
     asked.fit([*X, X[0]], [*y, y[0]])  # here
     assert_here(caught, "occur more than once")
-    assert_here(caught, "cannot be told from others")
+    assert_here(caught, "is not known to the store")
     assert_here(caught, "runs failed")
     caught.clear()
     study(variants={"a": LogisticRegression()}, baselines=("tfidf",)).fit(np.eye(60), y)  # here

@@ -224,7 +224,7 @@ def test_conclusions__hold_the_best_against_the_others_and_the_best_null_model(s
         pvalue=row["adjusted_pvalue"], pvalue_here=row["adjusted_pvalue_here"], n_comparisons=6
     )
     assert expected in sentences
-    assert "after adjusting for 6 comparisons" in expected
+    assert "adjusted for 6 comparisons" in expected
     assert any("majority" in sentence for sentence in sentences)
 
 

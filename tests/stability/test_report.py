@@ -79,7 +79,7 @@ def test_report__answers_the_question_in_sentences_that_can_be_quoted(study, tmp
     best = study.compare("good & <b>", "poor")
     sentence = best.sentence(pvalue=row["adjusted_pvalue"], pvalue_here=row["adjusted_pvalue_here"], n_comparisons=9)
     assert "good & <b> beats poor by" in sentence
-    assert "after adjusting for 9 comparisons" in sentence
+    assert "adjusted for 9 comparisons" in sentence
     assert sentence in page.text
 
 

@@ -33,7 +33,7 @@ def test_difference_on_these_texts_only__is_not_called_one():
     assert str(found) == (
         "On these 60 texts A scores 2.0 points of accuracy higher than B with 32 training texts (95% interval "
         f"{100 * found.low_here:.1f} to {100 * found.high_here:.1f}, n = 12 paired runs, sign-flip p = "
-        f"{found.permutation_pvalue:.2g}); for other texts of this kind this cannot be told: {low:.1f} to {high:.1f}, "
+        f"{found.permutation_pvalue:.2g}); for other texts of this kind this cannot be shown: {low:.1f} to {high:.1f}, "
         f"p = {found.pvalue:.2g}."
     )
     assert found.low < 0 < found.low_here
@@ -45,19 +45,19 @@ def test_difference_on_these_texts_only__is_not_called_one():
 def test_no_difference__is_said_with_both_intervals():
     b = scores(12)
     text = str(compare(b + np.tile([0.01, -0.01], 6), b))
-    assert text.startswith("No difference between A and B can be told: +0.0 points of accuracy with 32 training texts")
+    assert text.startswith("No difference between A and B can be shown: +0.0 points of accuracy with 32 training texts")
     assert "interval on these 60 texts -0.7 to +0.7, n = 12 paired runs, sign-flip p = 1; for other texts" in text
 
 
-def test_few_pairs__cannot_tell_any_difference():
+def test_few_pairs__cannot_show_any_difference():
     b = scores(12)
     few = compare(b[:4] + 0.1 + np.linspace(0, 0.01, 4), b[:4])
     assert few.smallest_pvalue == 0.125
     assert few.pvalue < 0.05
-    assert str(few).startswith("No difference between A and B can be told")
-    assert "With so few pairs (4) the sign-flip test cannot tell any." in str(few)
+    assert str(few).startswith("No difference between A and B can be shown")
+    assert "With so few pairs (4), the sign-flip test cannot show any difference." in str(few)
     assert str(compare([0.5, 0.6], [0.4, 0.4])) == (
-        "No difference between A and B can be told: +15.0 points of accuracy with 32 training texts, from 2 paired "
+        "No difference between A and B can be shown: +15.0 points of accuracy with 32 training texts, from 2 paired "
         "runs; a test and an interval need 3."
     )
 
@@ -68,9 +68,7 @@ def test_adjusted_pvalues__are_said_to_be_so_and_the_intervals_not():
     text = found.sentence(pvalue=0.01, pvalue_here=0.02, n_comparisons=5)
     assert "p = 0.01;" in text
     assert "sign-flip p = 0.02)" in text
-    assert text.endswith(
-        "The p-values are those after adjusting for 5 comparisons, the intervals are for this one alone."
-    )
+    assert text.endswith("The p-values are adjusted for 5 comparisons; the intervals are for this comparison alone.")
 
 
 def test_pairs_without_a_score__are_named_with_who_failed():
@@ -78,7 +76,7 @@ def test_pairs_without_a_score__are_named_with_who_failed():
     assert (found.n, found.n_dropped, found.failed_a, found.failed_b) == (1, 3, 2, 2)
     assert str(found).endswith("3 of 4 pairs are left out: A failed in 2 runs and B failed in 2 runs.")
     assert str(compare([np.nan], [0.5])) == (
-        "No difference between A and B can be told: there is no pair of runs that both have a score. 1 of 1 pairs are "
+        "No difference between A and B can be shown: there is no pair of runs that both have a score. 1 of 1 pairs are "
         "left out: A failed in 1 runs."
     )
 
@@ -91,7 +89,7 @@ def test_winner_among_survivors__is_not_said_to_beat():
     assert text.startswith("On these 60 texts A scores")
     assert "beats" not in text
     assert "among runs that did not fail. 18 of 30 pairs are left out: A failed in 18 runs." in text
-    assert "If failed runs get the score of majority on the same draw, the difference A less B is -" in text
+    assert "If failed runs get the score of majority on the same draw, the difference A minus B is -" in text
 
 
 def test_crossed_cells__are_called_so_and_one_draw_too():
@@ -102,14 +100,14 @@ def test_crossed_cells__are_called_so_and_one_draw_too():
     one = [np.zeros(9, dtype=int), *[axis[:9] for axis in factors[1:]]]
     text = str(compare(b[:9] + rng.normal(0.1, 0.01, 9), b[:9], factors=one))
     assert text.startswith("On one draw of these 60 texts A scores")
-    assert text.endswith("; of other draws and other texts this says nothing.")
+    assert text.endswith("; this says nothing about other draws and other texts.")
 
 
 def test_equal_differences__have_no_interval():
     b = scores(8)
     text = str(compare(b + 0.1, b))
     assert "A beats B by 10.0 points" in text
-    assert "interval for other texts of this kind unknown, as all differences are equal, p = 0.0078" in text
+    assert "interval for other texts of this kind unknown, because all differences are equal, p = 0.0078" in text
 
 
 @pytest.mark.parametrize(("score", "unit"), [("neg_log_loss", "0.500 neg_log_loss"), ("r2", "50.0 points of r2")])

@@ -244,9 +244,9 @@ def test_study__puts_components_in_words_and_what_restarts_gain():
     values = study.results_["accuracy"].to_numpy()
     (text,) = study.variance_conclusions()
     assert text.startswith("Guesser with 60 training texts: of the variance of accuracy, ")
-    assert "With one draw, what initialisation and order do on it" in text
+    assert "One draw cannot separate effects of initialisation and order" in text
     best = np.mean([max(five) for five in itertools.combinations(values, 5)]) - values.mean()
     assert f"The best of 5 restarts is {100 * best:.1f} points of accuracy above their mean, in hindsight" in text
-    assert text.endswith("who has to choose by validation data gains less, often nothing.")
+    assert text.endswith("a choice by validation data gains less, often nothing.")
     (chosen,) = study.variance_conclusions(by="validation")
     assert "chosen by validation, they gain " in chosen
