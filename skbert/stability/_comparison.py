@@ -18,68 +18,69 @@ from skbert.stability._summaries import check_level
 class Comparison:
     """Paired comparison of two variants, with an answer to each of two questions.
 
-    *These texts*: does the difference hold on draws from the texts of the study? Runs are the evidence, and more of
-    them tell smaller differences. *New texts*: would it hold on other texts of the same kind? Draws from one set
-    overlap, so that more of them tell little more.
+    *These texts*: does the difference hold on draws from the texts of the study? Runs are the evidence, and more runs
+    show smaller differences. *New texts*: would it hold on other texts of the same kind? Draws from one set of texts
+    overlap, so more of them show little more.
 
     Attributes
     ----------
     a, b : str
-        The variants.
+        Names of the variants.
     score : str
+        Name of the score.
     size : int
-        Training texts.
+        Number of training texts.
     differences : float array (n,)
-        Score of `a` less that of `b`, one per pair.
+        Score of `a` minus score of `b`, one per pair.
     draws : int array (n,)
         Number of the draw of each pair.
     n : int
-        Pairs.
+        Number of pairs.
     unit : {"runs", "cells"}
-        What is paired: runs, each on a draw of its own; or, in a crossed design, its cells, which share draws and
-        seeds.
+        What is paired: runs, each with its own draw; or the cells of a crossed design, which share draws and seeds.
     n_draws : int
-        Draws on which there is a pair.
+        Number of draws that have a pair.
     n_texts : int or None
-        Texts of the study.
+        Number of texts of the study.
     n_dropped : int
-        Pairs left out because a run of them failed and has no score.
+        Number of pairs that are left out because one of their runs failed and has no score.
     failed_a, failed_b : int
-        In how many of these the run of `a`, or of `b`, failed.
+        Number of these pairs in which the run of `a`, or of `b`, failed.
     mean_a, mean_b : float
-        Over the pairs.
+        Mean score over the pairs.
     difference : float
-        Their difference.
+        ``mean_a`` minus ``mean_b``.
     pvalue, low, high : float
-        New texts: two-sided p-value of the corrected resampled t-test of Nadeau and Bengio [1]_ and the interval that
-        belongs to it, cut to the range of the score. The variance of the mean is (1 / n + `test_share`) times that of
-        the differences. NaN with one draw, and the interval with fewer than three pairs. Where all differences
-        are equal there is no spread to judge by: the p-value is then that of the sign flips, and the interval NaN.
+        New texts: two-sided p-value of the corrected resampled t-test of Nadeau and Bengio [1]_, and its interval, cut
+        to the range of the score. The variance of the mean is (1 / n + `test_share`) times the variance of the
+        differences. All are NaN with one draw; the interval is NaN with fewer than three pairs. If all differences
+        are equal, their variance cannot be estimated: the p-value is then that of the sign flips, and the interval NaN.
     low_here, high_here : float
-        These texts: t interval of the difference; where pairs share draws and seeds, from mean squares, with
-        Satterthwaite's degrees of freedom. With one draw it holds for this draw only.
+        These texts: t interval of the difference. If pairs share draws and seeds, it comes from mean squares, with
+        Satterthwaite's degrees of freedom. With one draw it is valid only for this draw.
     level : float
-        Of both intervals.
+        Level of both intervals.
     permutation_pvalue : float
-        These texts: two-sided test of the mean under random flips of the signs, all of them for up to 16 pairs. NaN
-        where pairs share draws and seeds, and are not independent.
+        These texts: two-sided test of the mean by random flips of the signs, with all flips for up to 16 pairs. NaN
+        if pairs share draws and seeds, because they are then not independent.
     wilcoxon_pvalue : float
-        The same with ranks: Wilcoxon's signed-rank test; zeros are split evenly between the signs (Pratt).
+        These texts: the same test with ranks, Wilcoxon's signed-rank test. Zeros are divided equally between the signs
+        (Pratt).
     t_pvalue : float
-        The t-test that belongs to `low_here` and `high_here`; what crossed designs are tested by.
+        These texts: the t-test that belongs to `low_here` and `high_here`; it is the test for crossed designs.
     smallest_pvalue : float
-        What `permutation_pvalue` is at the least with so many pairs, for differences without a zero.
+        The smallest possible `permutation_pvalue` with this number of pairs, for differences without a zero.
     effect_size : float
         Mean of the differences over their standard deviation (Cohen's d_z).
     wins, ties, losses : int
-        Pairs in which `a` is above, level with, below `b`.
+        Number of pairs in which `a` is above, equal to, below `b`.
     failed_as : str
-        What a failed run gets in the two attributes that follow: the score of the worst null model on the same draw or,
-        without null models, the lowest score of all runs.
+        The score of a failed run in the next two attributes, in words: the score of the worst null model on the same
+        draw or, without null models, the lowest score of all runs.
     difference_with_failed, pvalue_with_failed : float
-        Difference and `pvalue` if failed runs count so (intention to treat, worst-rank scores [2]_).
+        Difference and `pvalue` if failed runs get this score (intention to treat, worst-rank scores [2]_).
     test_share : float
-        Test texts over all other texts of the study; NaN with one draw.
+        Number of test texts divided by the number of all other texts of the study; NaN with one draw.
 
     References
     ----------
@@ -142,7 +143,7 @@ class Comparison:
 
     @property
     def pvalue_here(self) -> float:
-        """The p-value of these texts: `permutation_pvalue`, or `t_pvalue` where pairs share draws and seeds.
+        """The p-value for these texts: `permutation_pvalue`, or `t_pvalue` if pairs share draws and seeds.
 
         Examples
         --------
@@ -164,35 +165,34 @@ class Comparison:
     def seeds_needed(
         self, difference: float, *, texts: str = "new", power: float = 0.8, alpha: float = 0.05, confidence: float = 0.8
     ) -> float:
-        """Pairs of runs needed to tell a difference, if differences vary as much as these do.
+        """Compute the number of pairs of runs that are needed to show a difference, if differences vary as here.
 
         Parameters
         ----------
         difference : float
-            The smallest difference that would matter to you, in units of the score, such as 0.02. Not the one that
-            was seen: that would be the p-value in another unit (Hoenig and Heisey 2001).
+            The smallest difference that is important to you, in units of the score, such as 0.02. Do not give the
+            observed difference: the result would be only the p-value in another unit (Hoenig and Heisey 2001).
         texts : {"new", "these"}, default="new"
-            Whether to tell it of other texts of the same kind, by the corrected resampled t-test, or of these texts,
+            Whether to show it for other texts of the same kind, by the corrected resampled t-test, or for these texts,
             by the sign-flip test.
         power : float, default=0.8
-            Chance to tell it.
+            Probability to show the difference if it exists.
         alpha : float, default=0.05
             Level of the two-sided test.
         confidence : float, default=0.8
-            The spread of the differences is known from few pairs only. Its upper confidence limit of this level is
-            taken, so that with this probability so many pairs are enough (Browne 1995).
+            The standard deviation of the differences is estimated from few pairs. Its upper confidence limit of this
+            level is used, so that the number of pairs is enough with this probability (Browne 1995).
 
         Returns
         -------
         int or float
-            ``inf`` where no number of runs is enough; for new texts that is any difference below
-            `smallest_difference`, and only more labelled texts help. NaN where fewer than two pairs leave the
-            spread unknown.
+            ``inf`` if no number of runs is enough. For new texts this is true for any difference below
+            `smallest_difference`, and only more labelled texts help. NaN with fewer than two pairs.
 
         Raises
         ------
         ValueError
-            A parameter out of its range, or pairs that share draws and seeds.
+            A parameter is out of its range, or pairs share draws and seeds.
 
         References
         ----------
@@ -224,27 +224,29 @@ class Comparison:
         return planning.pairs_needed(difference, spread, share=self.test_share, power=power, alpha=alpha)
 
     def smallest_difference(self, *, power: float = 0.8, alpha: float = 0.05, confidence: float = 0.8) -> float:
-        """The difference below which no number of runs tells it of new texts; only more labelled texts do.
+        """Compute the smallest difference that any number of runs can show for new texts.
+
+        A smaller difference can only be shown with more labelled texts.
 
         Parameters
         ----------
         power : float, default=0.8
-            Chance to tell it.
+            Probability to show the difference if it exists.
         alpha : float, default=0.05
             Level of the two-sided test.
         confidence : float, default=0.8
-            Of the upper confidence limit of the spread, as in `seeds_needed`.
+            Level of the upper confidence limit of the standard deviation, as in `seeds_needed`.
 
         Returns
         -------
         float
-            In units of the score: (z_{alpha/2} + z_{1-power}) √`test_share` times the spread of the differences.
-            NaN with one draw or fewer than two pairs.
+            In units of the score: (z_{alpha/2} + z_{1-power}) √`test_share` times the standard deviation of the
+            differences. NaN with one draw or fewer than two pairs.
 
         Raises
         ------
         ValueError
-            As in `seeds_needed`.
+            The same errors as in `seeds_needed`.
 
         Examples
         --------
@@ -266,8 +268,8 @@ class Comparison:
     def _upper_spread(self, confidence):
         if self.unit == "cells":
             raise ValueError(
-                "Cells of a crossed design share draws and seeds, and how many runs are needed cannot be told from "
-                "them; give seeds as an int."
+                "Cells of a crossed design share draws and seeds, so they do not show how many runs are needed; give "
+                "seeds as an int."
             )
         planning.check_chances(confidence=confidence)
         spread = self.differences.std(ddof=1) if self.n > 1 else float("nan")
@@ -281,17 +283,17 @@ class Comparison:
         pvalue_here: float | None = None,
         pvalue_with_failed: float | None = None,
     ) -> str | None:
-        """The variant of which it may be said that it beats the other, or None.
+        """Return the variant that beats the other, or None if neither does.
 
-        It needs three pairs, a p-value below `alpha` for new texts and for these texts, and, where the winner failed
-        more often than the other, that the conclusion is the same when failed runs count as `failed_as`.
+        This needs three pairs, and a p-value below `alpha` for new texts and for these texts. If the winner failed more
+        often than the other variant, the conclusion must be the same when failed runs count as `failed_as`.
 
         Parameters
         ----------
         alpha : float, default=0.05
-            A difference is told where the p-value is below.
+            A difference is reported if the p-value is below this level.
         pvalue, pvalue_here, pvalue_with_failed : float, default=None
-            Adjusted p-values; None takes those of this comparison alone.
+            Adjusted p-values; None uses the p-values of this comparison alone.
 
         Returns
         -------
@@ -337,16 +339,16 @@ class Comparison:
         pvalue_with_failed: float | None = None,
         n_comparisons: int = 1,
     ) -> str:
-        """What may be said, in words that can be quoted.
+        """Return the conclusion in sentences that you can quote.
 
         Parameters
         ----------
         alpha : float, default=0.05
-            A difference is told where the p-value is below.
+            A difference is reported if the p-value is below this level.
         pvalue, pvalue_here, pvalue_with_failed : float, default=None
-            Adjusted p-values; None takes those of this comparison alone.
+            Adjusted p-values; None uses the p-values of this comparison alone.
         n_comparisons : int, default=1
-            For how many comparisons they were adjusted.
+            Number of comparisons for which the p-values are adjusted.
 
         Returns
         -------
@@ -382,21 +384,21 @@ class Comparison:
 
 @dataclass(frozen=True)
 class StandIn:
-    """What failed runs count as.
+    """The scores that failed runs get.
 
     Attributes
     ----------
     name : str
-        In words.
+        Description in words.
     scores : float array (n,)
-        For each pair.
+        Score for each pair.
     """
 
     name: str
     scores: np.ndarray
 
     def fill(self, scores):
-        """`scores` with its own where one is missing."""
+        """Return `scores` with missing scores replaced."""
         return np.where(np.isnan(scores), self.scores, scores)
 
 
@@ -415,25 +417,28 @@ def compare_pairs(
     level=0.95,
     rng=None,
 ):
-    """The `Comparison` of paired scores.
+    """Make the `Comparison` of paired scores.
 
     Parameters
     ----------
     scores_a, scores_b : float arrays (n,)
-        Paired; NaN where a run has no score.
+        Paired scores; NaN if a run has no score.
     a, b, score, size
-        Names and training size.
+        Names of the variants and of the score, and training size.
     factors : sequence of arrays (n,), default=()
-        The draw of each pair, and in a crossed design its initialisation and its order. Without any, each pair has a
-        draw of its own.
+        The draw of each pair, and in a crossed design its initialisation and its order. Without factors, each pair has
+        its own draw.
     test_share : float, default=None
-        Test texts over all others, for draws of the same texts; None says nothing of new texts.
+        Number of test texts divided by the number of all others, for draws from the same texts. With None, nothing is
+        concluded about new texts.
     n_texts : int, default=None
-        Texts of the study.
+        Number of texts of the study.
     stand_in : StandIn, default=None
-        What failed runs count as; None leaves them out there, too.
+        Scores of failed runs; None leaves failed runs out everywhere.
     level : float
+        Level of the intervals.
     rng : numpy Generator
+        Source of random flips.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The score to expect of the best of several runs."""
+"""The expected score of the best of several runs."""
 
 from __future__ import annotations
 
@@ -29,36 +29,37 @@ def expected_max(
 def expected_max(
     scores: ArrayLike, n: int | Sequence[int], *, by: ArrayLike | None = None, method: str = "dodge"
 ) -> float | np.ndarray:
-    """Expected best score of `n` runs (Dodge et al. 2019 [1]_).
+    """Compute the expected best score of `n` runs (Dodge et al. 2019 [1]_).
 
     Parameters
     ----------
     scores : array-like (N,)
-        Scores of single runs. NaN is a run that failed: it uses up one of the `n` and is never the best.
+        Scores of single runs. NaN is a failed run: it counts as one of the `n` runs and is never the best.
     n : int or sequence of int
-        Runs of which the best is kept.
+        Number of runs, of which the best is kept.
     by : array-like (N,), default=None
-        What the best is chosen by, such as scores on validation data; the result is then the expected score of the run
-        that is chosen. None chooses by the scores themselves, which is hindsight: nobody knows them when choosing.
+        Scores by which the best run is chosen, such as scores on validation data. The result is then the expected score
+        of the chosen run. None chooses by `scores`, in hindsight: these are not known at the time of the choice.
     method : {"dodge", "unbiased"}, default="dodge"
         ``"dodge"``: the mean over all samples of `n` runs with replacement, Σ_i v_(i) [(i/N)^n − ((i−1)/N)^n] with
-        v_(1) ≤ … ≤ v_(N). It is too low where n is near N, and less variable (Dodge et al. 2021 [3]_).
-        ``"unbiased"``: over samples without replacement (Tang et al. 2020 [2]_).
+        v_(1) ≤ … ≤ v_(N). It is too low if n is near N, but varies less (Dodge et al. 2021 [3]_).
+        ``"unbiased"``: the mean over samples without replacement (Tang et al. 2020 [2]_).
 
     Returns
     -------
     float, or float array (len(n),)
-        Given that one of the `n` runs has a score; `chance_all_fail` is the chance that none has. NaN without scores.
+        The expectation, given that one of the `n` runs has a score; `chance_all_fail` is the probability that none has
+        a score. NaN without scores.
 
     Raises
     ------
     ValueError
-        `n` is above N and the method is "unbiased"; `by` is of another length, or missing where there is a score.
+        `n` is above N and the method is "unbiased"; or `by` has another length, or is missing for a run with a score.
 
     Warns
     -----
     UserWarning
-        `n` is above N: the largest score that was seen bounds the result.
+        `n` is above N: the result cannot be larger than the largest observed score.
 
     References
     ----------
@@ -83,7 +84,7 @@ def expected_max(
     values = _by_rank(checked[scored], chosen_by[scored])
     best = np.full(len(counts), np.nan)
     for place, count in enumerate(counts):
-        # The chance that the best is one of the failed runs and the lowest i of the others.
+        # The probability that the best is one of the failed runs and the lowest i of the others.
         below = _all_among(np.arange((~scored).sum(), len(checked) + 1), len(checked), count, method)
         if below[0] < 1:
             best[place] = values @ np.diff(below) / (1 - below[0])
@@ -99,14 +100,14 @@ def chance_all_fail(scores: ArrayLike, n: Sequence[int], *, method: str = "dodge
 
 
 def chance_all_fail(scores: ArrayLike, n: int | Sequence[int], *, method: str = "dodge") -> float | np.ndarray:
-    """Chance that all of `n` runs fail, and none is there to be kept.
+    """Compute the probability that all of `n` runs fail.
 
     Parameters
     ----------
     scores : array-like (N,)
         Scores of single runs; NaN is a run that failed.
     n : int or sequence of int
-        Runs that are made.
+        Number of runs.
     method : {"dodge", "unbiased"}, default="dodge"
         Whether the `n` are drawn with or without replacement, as in `expected_max`.
 
@@ -134,7 +135,7 @@ def _check(scores, n, method):
     counts = [check_int("n", item, 1) for item in (n if np.ndim(n) > 0 else [n])]
     most = max(counts, default=0)
     if most > len(scores) and method == "unbiased":
-        raise ValueError(f"n={most} is more than the {len(scores)} runs there are; the best of so many is not known.")
+        raise ValueError(f"n={most} is more than the {len(scores)} runs; the best of so many cannot be estimated.")
     return scores, counts
 
 
@@ -142,8 +143,8 @@ def _warn_of_too_many(counts, scores):
     most = max(counts, default=0)
     if most > len(scores) > 0:
         warn(
-            f"n={most} is more than the {len(scores)} runs that were seen. The expected best of so many cannot be "
-            "above the largest score among them, and is too low."
+            f"n={most} is more than the {len(scores)} observed runs. The result cannot be above their largest score, "
+            "so it is too low."
         )
 
 
@@ -152,19 +153,19 @@ def _check_by(by, scores):
     if by.shape != scores.shape:
         raise ValueError(f"by must have one number for each of the {len(scores)} runs, got shape {by.shape}.")
     if np.isnan(by[~np.isnan(scores)]).any():
-        raise ValueError("by is missing for a run that has a score, so that it is not known whether it is chosen.")
+        raise ValueError("by is missing for a run that has a score, so it is not known whether this run is chosen.")
     return by
 
 
 def _by_rank(scores, chosen_by):
-    """Scores from the run chosen last to the run chosen first; runs that tie get their mean."""
+    """Scores from the run that is chosen last to the run that is chosen first; tied runs get their mean."""
     _, ranks = np.unique(chosen_by, return_inverse=True)
     means = np.bincount(ranks, weights=scores) / np.bincount(ranks) if len(scores) else scores
     return means[np.sort(ranks)]
 
 
 def _all_among(k, n_runs, n, method):
-    """Chance that all of `n` drawn runs are among `k` given ones of `n_runs`; float array as `k`."""
+    """Probability that all of `n` drawn runs are among `k` given runs of `n_runs`; float array like `k`."""
     if not n_runs:
         return np.full(len(k), np.nan)
     if method == "dodge":

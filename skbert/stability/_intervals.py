@@ -1,4 +1,4 @@
-"""How far a mean over runs may be from the truth, also where runs share draws or seeds."""
+"""Standard errors and intervals of a mean over runs, also if runs share draws or seeds."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-# Two runs say too little of their spread for an interval that anyone should print.
+# Two runs are too few to estimate a standard deviation for an interval.
 FEWEST_RUNS = 3
 
 
 @dataclass(frozen=True)
 class ErrorOfMean:
-    """Standard error of a mean, and how well it is known.
+    """Standard error of a mean, and its degrees of freedom.
 
     Attributes
     ----------
     error : float
-        Standard error. 0 where all values are equal; NaN for fewer than two values.
+        Standard error. 0 if all values are equal; NaN for fewer than two values.
     freedom : float
         Degrees of freedom of Student's t.
     """
@@ -32,28 +32,29 @@ class ErrorOfMean:
         return float(max(mean - reach, bounds[0])), float(min(mean + reach, bounds[1]))
 
     def pvalue(self, mean):
-        """Two-sided p-value of "the true mean is zero"; NaN where all values are equal, for then no spread is seen."""
+        """Two-sided p-value of "the true mean is zero"; NaN if all values are equal."""
         return float(2 * stats.t.sf(abs(mean) / self.error, self.freedom)) if self.error > 0 else float("nan")
 
 
 def error_of_mean(values, factors=(), overlap=None):
-    """Standard error of the mean of values that share levels of random factors.
+    """Compute the standard error of the mean of values that share levels of random factors.
 
-    With levels that are all crossed with each other, the variance of the mean is the sum over factors of the variance
-    of the means of its levels, divided by their number (in a balanced design: the sum of the mean squares over the
-    number of values). Where factors have no effect, or act together, that is on the wide side and never on the narrow
-    one. The degrees of freedom are Satterthwaite's [1]_.
+    All levels are crossed with each other. For each factor, the variance of the means of its levels is divided by their
+    number; the variance of the mean is the sum of this over factors. In a balanced design, it is the sum of the mean
+    squares, divided by the number of values. If factors have no effect, or interact, the error is too large but never
+    too small. The degrees of freedom are Satterthwaite's [1]_.
 
     Parameters
     ----------
     values : float array (n,)
+        The values.
     factors : sequence of arrays (n,), default=()
-        The level of each factor in each value. Factors with one level say nothing and are left out; without any that
-        varies the values count as independent.
+        The level of each factor for each value. Factors with one level are left out. If no factor varies, the values
+        count as independent.
     overlap : float, default=None
-        For values whose first factor is a draw of training and test texts out of one set: what to add to 1 / draws
-        for the overlap of the draws, so that the error speaks of other sets. Nadeau and Bengio [2]_ take test texts
-        over training texts.
+        For values whose first factor is a draw of training and test texts from one set: the number that is added to
+        1 / draws because the draws overlap, so that the error is valid for other sets. Nadeau and Bengio [2]_ use the
+        number of test texts divided by the number of training texts.
 
     Returns
     -------
@@ -86,7 +87,7 @@ def _level_means(values, levels):
 
 
 def _variance(means, values):
-    """Variance of `means`; what is but rounding of the values counts as none."""
+    """Variance of `means`; a variance that is only rounding of the values counts as 0."""
     return 0.0 if np.ptp(means) <= 1e-12 * np.abs(values).max() else means.var(ddof=1)
 
 

@@ -1,4 +1,4 @@
-"""p-values of several comparisons, adjusted so that the whole table may be read."""
+"""p-values of several comparisons, adjusted for their number."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ CORRECTIONS = ("max_t", "holm", "bh", None)
 
 
 def correct_pvalues(pvalues, method):
-    """p-values of several comparisons, corrected.
+    """Adjust the p-values of several comparisons.
 
     Parameters
     ----------
     pvalues : float array (m,)
-        NaN stays NaN, and is not counted.
+        p-values; NaN stays NaN, and is not counted.
     method : {"holm", "bh", None}
-        Holm's step-down method bounds the chance of any false claim; Benjamini and Hochberg's the
-        expected share of false ones among the claims.
+        Holm's step-down method limits the probability of any false claim. The method of Benjamini and Hochberg limits
+        the expected share of false claims among the claims. None does not adjust.
 
     Returns
     -------
@@ -40,26 +40,26 @@ def correct_pvalues(pvalues, method):
 
 
 def check_correction(method):
-    """Raise ValueError for a method that is none of `CORRECTIONS`."""
+    """Raise ValueError for a method that is not in `CORRECTIONS`."""
     if method not in CORRECTIONS:
         raise ValueError(f"correction must be one of {CORRECTIONS}, got {method!r}")
 
 
 def max_t_pvalues(differences, rng):
-    """p-values of several sign-flip tests, adjusted by the step-down method of Westfall and Young.
+    """Compute p-values of several sign-flip tests, adjusted by the step-down method of Westfall and Young.
 
-    The sign of a run is flipped in all comparisons at once, which keeps what they have in common: comparisons that
-    share a variant are no independent chances of a false claim. The statistic of a comparison is its |t|, put as
-    |Σ d| / √Σ d², of which |t| is an increasing function. The comparison with the largest statistic is held against the
-    largest of all, the next against the largest of those that are left, and so on. The chance of any false claim is
-    bounded as by Holm's method, but adjusting costs less: with few runs often nothing.
+    The sign of a run is flipped in all comparisons at once. This keeps their dependence, because comparisons that share
+    a variant are not independent. The statistic of a comparison is |Σ d| / √Σ d²; |t| is an increasing function of it.
+    The comparison with the largest statistic is compared with the largest of all, the next with the largest of the
+    remaining ones, and so on. The probability of any false claim is limited as with Holm's method, but less power is
+    lost: with few runs often none.
 
     Parameters
     ----------
     differences : float array (n_runs, m)
         Paired differences of each comparison; NaN where a run of the pair has no score.
     rng : numpy Generator
-        For more than 16 runs, of which 9,999 random flips are made.
+        Source of 9,999 random flips, used for more than 16 runs.
 
     Returns
     -------
@@ -91,14 +91,16 @@ def max_t_pvalues(differences, rng):
 
 
 def adjusted_here(found, correction, rng):
-    """Adjusted p-values for these texts.
+    """Adjust the p-values for these texts.
 
     Parameters
     ----------
     found : list of Comparison
-        Of one training size.
+        Comparisons of one training size.
     correction : one of `CORRECTIONS`
+        Method of the adjustment.
     rng : numpy Generator
+        Source of random flips.
 
     Returns
     -------
@@ -108,12 +110,12 @@ def adjusted_here(found, correction, rng):
     if correction != "max_t":
         return correct_pvalues(alone, correction)
     if any(comparison.unit == "cells" for comparison in found):
-        # Cells share draws and seeds, and their signs cannot be flipped one by one.
+        # Cells share draws and seeds, so their signs cannot be flipped independently.
         return correct_pvalues(alone, "holm")
     draws = np.unique(np.concatenate([comparison.draws for comparison in found])) if found else np.empty(0)
     differences = np.full((len(draws), len(found)), np.nan)
     for column, comparison in enumerate(found):
         if comparison.n > 1:
             differences[np.searchsorted(draws, comparison.draws), column] = comparison.differences
-    # Both are of random flips where there are many runs; what is adjusted must not come out smaller.
+    # With many runs, both use random flips; an adjusted p-value must not be smaller than the unadjusted one.
     return np.fmax(max_t_pvalues(differences, rng), alone)

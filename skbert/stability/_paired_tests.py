@@ -9,24 +9,24 @@ from scipy import stats
 
 from skbert._shared import count_as_large, permutation_pvalue
 
-# Up to this many pairs all sign flips are made; beyond, as many random ones as scipy takes by default.
+# Up to this many pairs, all sign flips are used; with more pairs, the default number of random flips of scipy.
 MOST_EXACT, N_FLIPS = 16, 9999
 
 
 def smallest_pvalue(n):
-    """What the p-value of the sign-flip test is at the least with `n` pairs, for differences without a zero."""
+    """The smallest possible p-value of the sign-flip test with `n` pairs, for differences without a zero."""
     return 2.0 ** (1 - n) if n <= MOST_EXACT else 1 / (1 + N_FLIPS)
 
 
 def pairs_that_can_tell(alpha=0.05):
-    """The fewest pairs with which the sign-flip test can come out below `alpha`; infinite where no number can."""
+    """The smallest number of pairs with which the sign-flip test can be below `alpha`; infinite if there is none."""
     return next((n for n in range(1, MOST_EXACT + 1) if smallest_pvalue(n) < alpha), float("inf"))
 
 
 def sign_flips(n, rng):
-    """Signs of the sign-flip test, int array (n_flips, n), and whether these are all that there are.
+    """Signs of the sign-flip test, int array (n_flips, n), and whether these are all possible signs.
 
-    Flipping all signs at once changes no absolute sum, so where all are made the first sign stays 1.
+    If all signs flip at once, absolute sums do not change. So if all flips are used, the first sign stays 1.
     """
     if n <= MOST_EXACT:
         free = np.array(list(itertools.product((1, -1), repeat=n - 1)), dtype=int).reshape(-1, n - 1)
@@ -35,13 +35,14 @@ def sign_flips(n, rng):
 
 
 def sign_flip_pvalue(differences, rng):
-    """Two-sided p-value of the mean under random flips of the signs of paired differences.
+    """Compute the two-sided p-value of the mean with random flips of the signs of paired differences.
 
     Parameters
     ----------
     differences : float array (n,)
+        Paired differences.
     rng : numpy Generator
-        For more than 16 pairs, of which 9,999 random flips are made.
+        Source of 9,999 random flips, used for more than 16 pairs.
 
     Returns
     -------
@@ -53,20 +54,22 @@ def sign_flip_pvalue(differences, rng):
 
 
 def wilcoxon_pvalue(differences, scale, rng):
-    """Two-sided p-value of Wilcoxon's signed-rank test; zeros are split evenly between the signs (Pratt).
+    """Compute the two-sided p-value of Wilcoxon's signed-rank test; zeros are divided between the signs (Pratt).
 
     Parameters
     ----------
     differences : float array (n,)
+        Paired differences.
     scale : float
-        Size of the scores, against which differences are rounded.
+        Size of the scores, relative to which differences are rounded.
     rng : numpy Generator
+        Source of random flips.
     """
     if not differences.any():
         return 1.0
-    # Rounded, for 0.75 - 0.7 and 0.65 - 0.6 are one rank.
+    # Rounded, because 0.75 - 0.7 and 0.65 - 0.6 must have the same rank.
     d = np.round(differences / scale, 12)
     if len(d) <= MOST_EXACT:
-        # The test is one of sign flips, of signed ranks. Ties, which scores of few texts often have, stay exact.
+        # This is a sign-flip test of signed ranks. It is exact even with ties, which scores of few texts often have.
         return sign_flip_pvalue(np.sign(d) * stats.rankdata(abs(d)), rng)
     return float(stats.wilcoxon(d, zero_method="pratt").pvalue)

@@ -1,4 +1,4 @@
-"""Runs of two variants put side by side: the same draw, and in a crossed design the same seeds."""
+"""Pairs of runs of two variants: with the same draw, and in a crossed design with the same seeds."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ FACTORS = {"draw": "draw", "init": "init_seed", "order": "order_seed"}
 
 
 def paired_runs(runs, a, b, score):
-    """Scores of two variants on the same draw and seeds.
+    """Pair the scores of two variants on the same draw and seeds.
 
     Parameters
     ----------
     runs : DataFrame
-        Of one training size.
+        Runs of one training size.
     a, b : str
+        Names of the variants.
     score : str
+        Name of the score.
 
     Returns
     -------
     DataFrame
-        The columns of `FACTORS` that tell pairs apart, and the scores with the endings _a and _b.
+        The columns of `FACTORS` that identify pairs, and the scores with the suffixes _a and _b.
     """
     first, second = (runs[runs["variant"] == name] for name in (a, b))
     on = list(FACTORS.values())
     lacking = [part["init_seed"].isna().all() for part in (first, second)]
     if any(lacking):
-        # A variant without seeds of its own runs once per draw, and meets all runs of the other.
+        # A variant without own seeds runs once per draw, and is paired with all runs of the other variant.
         first, second = (
             part[["draw", score]] if lacks else part[[*on, score]]
             for part, lacks in zip((first, second), lacking, strict=True)
@@ -39,14 +41,16 @@ def paired_runs(runs, a, b, score):
 
 
 def stand_in_for_failed(runs, score, baselines, draws):
-    """What failed runs count as: the score of the worst null model on the same draw.
+    """Find the scores that failed runs get: the score of the worst null model on the same draw.
 
     Parameters
     ----------
     runs : DataFrame
-        Of one training size.
+        Runs of one training size.
     score : str
+        Name of the score.
     baselines : sequence of str
+        Names of the null models.
     draws : int array (n,)
         Draw of each run, or pair of runs.
 
@@ -66,21 +70,23 @@ def stand_in_for_failed(runs, score, baselines, draws):
 
 
 def means_with_failed(runs, score, baselines):
-    """Mean score of every variant, with failed runs as in `stand_in_for_failed`.
+    """Compute the mean score of every variant, with failed runs as in `stand_in_for_failed`.
 
-    Who survives is no fair sample: a variant that fails where texts are hard would be judged by the easy ones.
+    Successful runs alone are not a fair sample: if a variant fails on hard texts, its mean would be that of easy texts.
 
     Parameters
     ----------
     runs : DataFrame
-        Of one training size.
+        Runs of one training size.
     score : str
+        Name of the score.
     baselines : sequence of str
+        Names of the null models.
 
     Returns
     -------
     Series
-        By variant, best first; variants without any score are left out.
+        Mean by variant, best first; variants without any score are left out.
     """
     stand_in = stand_in_for_failed(runs, score, baselines, runs["draw"].to_numpy())
     filled = stand_in.fill(runs[score].to_numpy(dtype=float))

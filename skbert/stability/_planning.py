@@ -1,4 +1,4 @@
-"""How many runs it takes to tell a difference, and which differences no number of runs can tell."""
+"""How many runs are needed to show a difference, and which differences no number of runs can show."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from scipy import stats
 from skbert._shared import check_real
 from skbert.stability._paired_tests import pairs_that_can_tell, sign_flips
 
-# From so many pairs on the sign-flip test has the power of the t-test; below it is simulated, with this many sets.
+# From this many pairs on, the sign-flip test has the power of the t-test; below, its power is simulated, with this
+# many datasets.
 _AS_GOOD_AS_T, _N_SIMULATED = 12, 4000
 
 
 def upper_spread(spread, n, confidence):
-    """Upper confidence limit of a standard deviation that was estimated from `n` normal values.
+    """Compute the upper confidence limit of a standard deviation that was estimated from `n` normal values.
 
-    A pilot of few runs gives a spread that is too small as often as not, and then too small a study. With the upper
-    limit the study is large enough with probability `confidence` (Browne 1995).
+    A pilot of few runs often gives a standard deviation that is too small, and then the study is too small. With the
+    upper limit, the study is large enough with probability `confidence` (Browne 1995).
 
     References
     ----------
@@ -28,31 +29,33 @@ def upper_spread(spread, n, confidence):
 
 
 def least_difference(spread, share, *, power=0.8, alpha=0.05):
-    """The difference below which no number of runs on these texts tells it of other texts of the same kind.
+    """Compute the smallest difference that any number of runs on these texts can show for other texts of this kind.
 
-    With ever more runs the variance of Nadeau and Bengio goes to `share` times that of a single difference, and no
-    further: (z_{alpha/2} + z_{1-power}) √share · spread is what is seen with this power then.
+    With more and more runs, the variance of Nadeau and Bengio approaches `share` times the variance of a single
+    difference. The difference that is then shown with this power is (z_{alpha/2} + z_{1-power}) √share · spread.
     """
     check_chances(power=power, alpha=alpha)
     return float((stats.norm.isf(alpha / 2) + stats.norm.ppf(power)) * np.sqrt(share) * spread)
 
 
 def pairs_needed(difference, spread, *, share=0.0, power=0.8, alpha=0.05):
-    """Pairs that a two-sided paired t-test needs to see a difference.
+    """Compute the number of pairs that a two-sided paired t-test needs to show a difference.
 
     Parameters
     ----------
     difference : float
+        The difference to show.
     spread : float
         Standard deviation of the paired differences.
     share : float, default=0.0
-        What the variance of Nadeau and Bengio adds to 1 / pairs for draws that overlap; 0 for independent pairs.
+        Number that the variance of Nadeau and Bengio adds to 1 / pairs for draws that overlap; 0 for independent pairs.
     power, alpha : float
+        Power and level of the test.
 
     Returns
     -------
     int or float
-        The smallest number, 2 or more, at which the power is reached; ``inf`` where none reaches it.
+        The smallest number, 2 or more, with which the power is reached; ``inf`` if no number reaches it.
     """
     check_chances(power=power, alpha=alpha)
     if np.isnan(difference) or np.isnan(spread):
@@ -65,14 +68,14 @@ def pairs_needed(difference, spread, *, share=0.0, power=0.8, alpha=0.05):
         if high > 1e9:
             return float("inf")
         low, high = high, 2 * high
-    while high - low > 1:  # the power rises with n
+    while high - low > 1:  # the power increases with n
         middle = (low + high) // 2
         low, high = (middle, high) if t_power(effect, middle, share, alpha) < power else (low, middle)
     return high
 
 
 def check_chances(**chances):
-    """Raise for a power, a level or a confidence that is no number between 0 and 1."""
+    """Raise ValueError for a power, a level or a confidence that is not a number between 0 and 1."""
     for name, value in chances.items():
         check_real(name, value, 0, 1, open_low=True, open_high=True)
 
@@ -82,15 +85,15 @@ def t_power(effect, n, share, alpha):
     if np.isinf(effect):
         return 1.0
     shift, critical = effect / np.sqrt(1 / n + share), stats.t.isf(alpha / 2, n - 1)
-    if n > 10_000:  # where the noncentral t is at its limits, and the normal as good
+    if n > 10_000:  # the noncentral t is at its limits here, and the normal distribution is equally good
         return stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift)
     return stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift)
 
 
 def flips_needed(difference, spread, *, power=0.8, alpha=0.05):
-    """Pairs that the sign-flip test needs to see a difference, for normal differences; see `pairs_needed`.
+    """Compute the number of pairs that the sign-flip test needs, for normal differences; see `pairs_needed`.
 
-    Few pairs have few flips, so that the test loses power against the t-test and below a certain number has none.
+    Few pairs have few flips. So the test has less power than the t-test, and below a certain number of pairs none.
     There its power is simulated, always with the same random numbers.
     """
     wanted = pairs_needed(difference, spread, power=power, alpha=alpha)
@@ -110,20 +113,20 @@ def _flip_power(effect, n, alpha):
 
 
 def what_seeds_can_tell(n_seeds, n_compared):
-    """What to say, before any run is paid for, of a number of seeds that can tell nothing; None where it can.
+    """Warn before any run if the number of seeds is too small to show anything; None if it is large enough.
 
     Parameters
     ----------
     n_seeds : int
-        Runs of each variant and size, each on a draw of its own.
+        Number of runs of each variant and size, each with its own draw.
     n_compared : int
-        Variants and null models.
+        Number of variants and null models.
     """
     enough = pairs_that_can_tell()
     if n_compared < 2 or n_seeds >= enough:
         return None
     return (
-        f"With seeds={n_seeds} no comparison can tell anything, however large the difference: the p-value of the "
-        f"sign-flip test cannot fall below {2.0 ** (1 - n_seeds):.3g}. seeds={enough} is the least that can tell a "
-        "difference; more of them tell smaller ones."
+        f"With seeds={n_seeds}, no comparison can show a difference, even a large one: the p-value of the sign-flip "
+        f"test cannot be below {2.0 ** (1 - n_seeds):.3g}. At least seeds={enough} are needed; more seeds show smaller "
+        "differences."
     )

@@ -60,9 +60,9 @@ def test_unbiased__is_right_on_average_where_dodges_is_too_low():
 
 
 def test_more_runs_than_were_seen__are_said_or_refused():
-    with pytest.warns(UserWarning, match="n=9 is more than the 5 runs that were seen"):
+    with pytest.warns(UserWarning, match="n=9 is more than the 5 observed runs"):
         assert expected_max(SCORES, [1, 9])[1] < 0.9
-    with pytest.raises(ValueError, match="n=6 is more than the 5 runs there are"):
+    with pytest.raises(ValueError, match="n=6 is more than the 5 runs;"):
         expected_max(SCORES, 6, method="unbiased")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

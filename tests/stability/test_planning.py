@@ -105,7 +105,7 @@ def test_seeds_needed__has_no_default_and_refuses_what_it_cannot_answer():
 
 
 def test_seeds_that_can_tell_nothing__are_named_with_how_many_could():
-    assert "seeds=6 is the least that can tell" in what_seeds_can_tell(5, 2)
-    assert "cannot fall below 0.0625" in what_seeds_can_tell(5, 2)
+    assert "At least seeds=6 are needed" in what_seeds_can_tell(5, 2)
+    assert "cannot be below 0.0625" in what_seeds_can_tell(5, 2)
     assert what_seeds_can_tell(6, 2) is None
     assert what_seeds_can_tell(1, 1) is None

@@ -146,7 +146,7 @@ def test_crossed_design_on_one_draw__pairs_by_seeds(data):
 
 def test_too_few_seeds__are_said_before_a_run_is_paid_for(data, diary, monkeypatch):
     monkeypatch.setattr(StabilityStudy, "_run", lambda self, *given: None)
-    with pytest.warns(UserWarning, match=r"With seeds=5 no comparison can tell anything.* seeds=6 is the least"):
+    with pytest.warns(UserWarning, match=r"With seeds=5, no comparison can show a difference.* At least seeds=6"):
         study(variants={"a": {}, "b": {}}, seeds=5).fit(*data)
     assert diary == []
 
