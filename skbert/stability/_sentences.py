@@ -44,7 +44,7 @@ def of_comparison(found, winner, alpha, pvalue, pvalue_here, n_comparisons):
 
 
 def _too_few(found):
-    text = f"No difference between {found.a} and {found.b} can be shown: "
+    text = f"No difference between {found.a} and {found.b} can be told: "
     if not found.n:
         return f"{text}there is no pair of runs that both have a score."
     return (
@@ -74,12 +74,12 @@ def _only_here(found, pvalue, pvalue_here, withheld):
     new = f"{_range(found, sign * found.low, sign * found.high)}, p = {pvalue:.2g}"
     if withheld:  # because of the failed runs, about which another sentence follows
         return f"{text}; for other texts of this kind: {new}, among runs that did not fail."
-    return f"{text}; for other texts of this kind this cannot be shown: {new}."
+    return f"{text}; for other texts of this kind this cannot be told: {new}."
 
 
 def _nothing(found, pvalue, pvalue_here):
     text = (
-        f"No difference between {found.a} and {found.b} can be shown: {_amount(found, 1, '+')} with {found.size} "
+        f"No difference between {found.a} and {found.b} can be told: {_amount(found, 1, '+')} with {found.size} "
         f"training texts ({found.level:.0%} interval on {_texts(found)} {_here(found, 1, '+')}, "
         f"{_evidence(found, pvalue_here)}"
     )

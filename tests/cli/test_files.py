@@ -176,7 +176,7 @@ def test_study__writes_store_report_and_runs_and_says_what_can_be_told(run, stud
     status, out, err = run(*study, *outputs)
     assert status == 0
     # Two pairs of runs: whatever came out, nothing can be told of it.
-    assert out.count("can be shown: ") == 3
+    assert out.count("can be told: ") == 3
     assert out.count("from 2 paired runs; a test and an interval need 3.") == 3
     assert "20/20" in err
     runs = pd.read_csv(tmp_path / "runs.csv")

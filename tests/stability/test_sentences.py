@@ -33,7 +33,7 @@ def test_difference_on_these_texts_only__is_not_called_one():
     assert str(found) == (
         "On these 60 texts A scores 2.0 points of accuracy higher than B with 32 training texts (95% interval "
         f"{100 * found.low_here:.1f} to {100 * found.high_here:.1f}, n = 12 paired runs, sign-flip p = "
-        f"{found.permutation_pvalue:.2g}); for other texts of this kind this cannot be shown: {low:.1f} to {high:.1f}, "
+        f"{found.permutation_pvalue:.2g}); for other texts of this kind this cannot be told: {low:.1f} to {high:.1f}, "
         f"p = {found.pvalue:.2g}."
     )
     assert found.low < 0 < found.low_here
@@ -45,7 +45,7 @@ def test_difference_on_these_texts_only__is_not_called_one():
 def test_no_difference__is_said_with_both_intervals():
     b = scores(12)
     text = str(compare(b + np.tile([0.01, -0.01], 6), b))
-    assert text.startswith("No difference between A and B can be shown: +0.0 points of accuracy with 32 training texts")
+    assert text.startswith("No difference between A and B can be told: +0.0 points of accuracy with 32 training texts")
     assert "interval on these 60 texts -0.7 to +0.7, n = 12 paired runs, sign-flip p = 1; for other texts" in text
 
 
@@ -54,10 +54,10 @@ def test_few_pairs__cannot_show_any_difference():
     few = compare(b[:4] + 0.1 + np.linspace(0, 0.01, 4), b[:4])
     assert few.smallest_pvalue == 0.125
     assert few.pvalue < 0.05
-    assert str(few).startswith("No difference between A and B can be shown")
+    assert str(few).startswith("No difference between A and B can be told")
     assert "With so few pairs (4), the sign-flip test cannot show any difference." in str(few)
     assert str(compare([0.5, 0.6], [0.4, 0.4])) == (
-        "No difference between A and B can be shown: +15.0 points of accuracy with 32 training texts, from 2 paired "
+        "No difference between A and B can be told: +15.0 points of accuracy with 32 training texts, from 2 paired "
         "runs; a test and an interval need 3."
     )
 
@@ -76,7 +76,7 @@ def test_pairs_without_a_score__are_named_with_who_failed():
     assert (found.n, found.n_dropped, found.failed_a, found.failed_b) == (1, 3, 2, 2)
     assert str(found).endswith("3 of 4 pairs are left out: A failed in 2 runs and B failed in 2 runs.")
     assert str(compare([np.nan], [0.5])) == (
-        "No difference between A and B can be shown: there is no pair of runs that both have a score. 1 of 1 pairs are "
+        "No difference between A and B can be told: there is no pair of runs that both have a score. 1 of 1 pairs are "
         "left out: A failed in 1 runs."
     )
 
