@@ -87,7 +87,10 @@ def t_power(effect, n, share, alpha):
     shift, critical = effect / np.sqrt(1 / n + share), stats.t.isf(alpha / 2, n - 1)
     if n > 10_000:  # the noncentral t is at its limits here, and the normal distribution is equally good
         return stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift)
-    return stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift)
+    # scipy has no answer for some of the chances of the wrong sign that are next to nothing.
+    return np.nan_to_num(stats.nct.sf(critical, n - 1, shift), nan=1.0) + np.nan_to_num(
+        stats.nct.cdf(-critical, n - 1, shift)
+    )
 
 
 def flips_needed(difference, spread, *, power=0.8, alpha=0.05):

@@ -7,7 +7,14 @@ from statsmodels.stats.power import TTestPower
 
 from skbert.stability._comparison import compare_pairs
 from skbert.stability._paired_tests import pairs_that_can_tell, sign_flip_pvalue
-from skbert.stability._planning import flips_needed, least_difference, pairs_needed, upper_spread, what_seeds_can_tell
+from skbert.stability._planning import (
+    flips_needed,
+    least_difference,
+    pairs_needed,
+    t_power,
+    upper_spread,
+    what_seeds_can_tell,
+)
 
 
 def pilot(n, spread, test_share=1 / 3):
@@ -41,6 +48,12 @@ def test_pairs_needed__at_the_edges():
     assert np.isnan(pairs_needed(np.nan, 0.1))
     with pytest.raises(ValueError, match="power must be"):
         pairs_needed(0.1, 0.1, power=1.0)
+
+
+def test_power__of_a_sure_thing_is_one():
+    # scipy's noncentral t has no answer there.
+    assert [t_power(1.0, n, 0.0, 0.05) for n in (73, 900, 2000)] == pytest.approx([1, 1, 1])
+    assert pairs_needed(2.0, 0.01) == 2
 
 
 def test_least_difference__is_the_limit_of_ever_more_runs():
