@@ -1,4 +1,4 @@
-"""Cells of tables: which are missing, whether two are the same, and how text and JSON say them."""
+"""Cells of tables: which are missing, whether two are the same, and their form in text and JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skbert.text import is_missing as is_no_value
 
 
 class _Absent:
-    """What stands for a key that a row of JSONL does not have, which is another thing than null."""
+    """Marks a key that a row of JSONL does not have; this is different from null."""
 
     def __repr__(self):
         return "(not there)"
@@ -23,14 +23,14 @@ ABSENT = _Absent()
 
 
 class CannotHoldError(ValueError):
-    """A format has no way to say a value.
+    """A format cannot hold a value.
 
     Parameters
     ----------
     what : str
-        The value, as "bytes" or "a tab".
+        The value in words, such as "bytes" or "a tab".
     advice : str
-        What to do about it.
+        What to do.
     """
 
     def __init__(self, what, advice):
@@ -42,7 +42,7 @@ def as_values(column):
     """A list or an array as a list of Python values."""
     if not isinstance(column, np.ndarray):
         return list(column)
-    if column.dtype == np.dtype("M8[ns]"):  # of which numpy makes ints
+    if column.dtype == np.dtype("M8[ns]"):  # numpy would convert it to ints
         import pandas as pd
 
         return pd.Series(column).tolist()
@@ -50,12 +50,12 @@ def as_values(column):
 
 
 def is_missing(cell):
-    """Whether a cell holds nothing: None, NaN, NA, NaT, or a key that is not there."""
+    """Whether a cell is empty: None, NaN, NA, NaT, or a missing key."""
     return cell is ABSENT or (isinstance(cell, Decimal) and cell.is_nan()) or is_no_value(cell)
 
 
 def same(a, b):
-    """Whether two cells are the same: numbers by value, all else by type and value; all that is missing is alike."""
+    """Whether two cells are equal: numbers by value, others by type and value; all missing values are equal."""
     if is_missing(a) or is_missing(b):
         return is_missing(a) and is_missing(b)
     if isinstance(a, bool) or isinstance(b, bool):
@@ -68,12 +68,12 @@ def same(a, b):
 
 
 def as_json(cell):
-    """A cell as JSON holds it: dates by ISO 8601, decimals and other exact values as text, NaN as null.
+    """Convert a cell to JSON: dates by ISO 8601, decimals and other exact values as text, NaN as null.
 
     Raises
     ------
     CannotHoldError
-        Bytes, an infinity, a dict whose keys are no texts, or an object that nothing is known about.
+        The cell is bytes, an infinity, a dict whose keys are not texts, or an object of unknown type.
     """
     if isinstance(cell, (str, bool, int)):
         return cell
@@ -87,7 +87,7 @@ def as_json(cell):
         return [as_json(item) for item in cell]
     if isinstance(cell, dict):
         if not all(isinstance(key, str) for key in cell):
-            raise CannotHoldError("a map whose keys are no texts", "write .parquet")
+            raise CannotHoldError("a map whose keys are not texts", "write .parquet")
         return {key: as_json(item) for key, item in cell.items()}
     if isinstance(cell, (date, time)):  # a datetime is a date, and a Timestamp of pandas a datetime
         return cell.isoformat()
@@ -95,12 +95,12 @@ def as_json(cell):
 
 
 def as_text(cell):
-    """A cell as CSV and TSV hold it: missing is empty, lists and dicts are JSON.
+    """Convert a cell to CSV and TSV: a missing value is empty, lists and dicts are JSON.
 
     Raises
     ------
     CannotHoldError
-        Bytes, or an object that nothing is known about; in lists and dicts also what JSON cannot hold.
+        The cell is bytes or an object of unknown type, or a list or dict with a value that JSON cannot hold.
     """
     if isinstance(cell, str):
         return cell
@@ -109,7 +109,7 @@ def as_text(cell):
     if isinstance(cell, (bool, int)):
         return str(cell)
     if isinstance(cell, float):
-        # The shortest text that reads back equal.
+        # The shortest text that is read back as the same number.
         return repr(cell)
     if isinstance(cell, datetime):
         return cell.isoformat(" ")
@@ -123,31 +123,32 @@ def as_text(cell):
 def _plain_text(cell):
     if isinstance(cell, (bytes, bytearray, memoryview)):
         raise CannotHoldError("bytes", "write .parquet")
-    # Of pandas there are periods, intervals and offsets, which say themselves in full.
+    # Periods, intervals and offsets of pandas have a complete text form.
     if isinstance(cell, (Decimal, timedelta)) or type(cell).__module__.partition(".")[0] in ("pandas", "uuid"):
         return str(cell)
-    raise CannotHoldError(f"an object of type {type(cell).__name__}", "make a text of it, or leave the column out")
+    raise CannotHoldError(f"an object of type {type(cell).__name__}", "convert it to a text, or leave the column out")
 
 
 def check_unicode(text):
-    """`text`; CannotHoldError for half of a surrogate pair, which no encoding of Unicode can write."""
+    """Return `text`; CannotHoldError for half of a surrogate pair, which no Unicode encoding can write."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         half = text[error.start]
         what = f"half of a surrogate pair ({half!r} at character {error.start})"
-        raise CannotHoldError(what, "write .jsonl, or mend the text") from None
+        raise CannotHoldError(what, "write .jsonl, or correct the text") from None
     return text
 
 
 def each(convert, columns, kind, check_name=check_unicode):
-    """All cells of all columns, converted; a value that the format cannot hold is named with row and column.
+    """Convert all cells of all columns; the error for a value that the format cannot hold names row and column.
 
     Parameters
     ----------
     convert : callable
-        From a cell; raises CannotHoldError.
+        Converts a cell, or raises CannotHoldError.
     columns : dict of str to list
+        The cells.
     kind : str
         Name of the format, such as "JSONL".
     check_name : callable

@@ -40,21 +40,21 @@ def _options(
     pass
 
 
-Data = Annotated[Path, typer.Argument(help="Table of texts: .csv, .tsv, .jsonl or .parquet, with a row of names.")]
+Data = Annotated[Path, typer.Argument(help="Table of texts with column names: .csv, .tsv, .jsonl or .parquet.")]
 Text = Annotated[list[str], typer.Option("--text", help="Column of texts; given twice, pairs of texts.")]
 Label = Annotated[
     list[str], typer.Option("--label", help="Column of labels; given several times, one column of 0 and 1 per label.")
 ]
 OneLabel = Annotated[list[str], typer.Option("--label", help="Column of labels.")]
-Encoding = Annotated[str, typer.Option(help="Of CSV, TSV and JSONL files, such as cp932 for Shift_JIS.")]
+Encoding = Annotated[str, typer.Option(help="Encoding of CSV, TSV and JSONL files, such as cp932 for Shift_JIS.")]
 Separator = Annotated[
     str | None,
-    typer.Option(help="Between the fields of .csv, .tsv and .txt files, such as '|'. [default: as the header says]"),
+    typer.Option(help="Character between fields of .csv, .tsv and .txt files, such as '|'. [default: from the header]"),
 ]
 Model = Annotated[str, typer.Option(help="Hub id or local folder of an encoder, or minilm.")]
 Recipe = Annotated[str, typer.Option(help="How to train; `skbert recipes` lists them.")]
 Set = Annotated[
-    list[str], typer.Option("--set", metavar="NAME=VALUE", help="Another parameter of the estimator; repeatable.")
+    list[str], typer.Option("--set", metavar="NAME=VALUE", help="Another parameter of the estimator; can be repeated.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Regression = Annotated[bool, typer.Option("--regression", help="Labels are numbers.")]
@@ -62,7 +62,7 @@ Saved = Annotated[Path, typer.Argument(help="Folder that `skbert fit` wrote.")]
 
 
 def _words(text):
-    """The words of an option that lists them."""
+    """The words of an option that contains a list."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
@@ -78,24 +78,28 @@ def study(
     variants: Annotated[
         str,
         typer.Option(
-            help="What to compare: baseline, maxcls, mha, maxpool, meancls, meanpool, mean or features; with a recipe "
-            "of its own as maxpool:mosbach2021."
+            help="Variants to compare: baseline, maxcls, mha, maxpool, meancls, meanpool, mean or features; a variant "
+            "can have its own recipe, as in maxpool:mosbach2021."
         ),
     ] = "baseline,maxpool",
-    sizes: Annotated[str, typer.Option(help="Numbers of training texts, as 16,32,64. [default: all but test]")] = "",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant and size, each on a draw of its own.")] = 10,
-    test_size: Annotated[float, typer.Option(help="Share of the texts to test on, or their number.")] = 0.25,
+    sizes: Annotated[str, typer.Option(help="Numbers of training texts, as in 16,32,64. [default: all but test]")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant and size, each with its own draw.")] = 10,
+    test_size: Annotated[float, typer.Option(help="Share or number of test texts.")] = 0.25,
     scores: Annotated[str, typer.Option(help="Scorers of scikit-learn. [default: accuracy,f1_macro, or r2]")] = "",
     baselines: Annotated[str, typer.Option(help="Null models: majority, tfidf; '' for none.")] = "majority,tfidf",
-    store: Annotated[Path | None, typer.Option(help="SQLite file of finished runs; the same command goes on.")] = None,
-    report: Annotated[Path | None, typer.Option(help="HTML page to write in the end.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="SQLite file of finished runs; the same command continues.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML page to write at the end.")] = None,
     results: Annotated[Path | None, typer.Option(help="File to write all runs to, as .csv or .parquet.")] = None,
-    title: Annotated[str, typer.Option(help="Of the report.")] = "Stability study",
+    title: Annotated[str, typer.Option(help="Title of the report.")] = "Stability study",
     model: Model = "minilm",
     recipe: Recipe = "few_data",
     set_: Set = (),
-    n_jobs: Annotated[int, typer.Option(help="Runs at once, each on one core; -1 takes all cores.")] = -1,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do runs of --store again that raised.")] = False,
+    n_jobs: Annotated[int, typer.Option(help="Number of runs at once, each on one core; -1 uses all cores.")] = -1,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Repeat runs in --store that raised an error.")
+    ] = False,
     seed: Seed = 0,
     regression: Regression = False,
     encoding: Encoding = "utf-8",
@@ -103,8 +107,8 @@ def study(
 ):
     """Compare variants over many seeds and sample draws.
 
-    Finished runs are kept in --store: after an interrupt, or worse, the same command goes on with what is missing. The
-    report says what can be told.
+    Finished runs are kept in --store: after an interruption or a crash, the same command continues with the missing
+    runs. The report says what the runs show.
     """
     from skbert.stability import StabilityStudy, forget_failed
 
@@ -135,7 +139,7 @@ def study(
         done.fit(X, y)
     except KeyboardInterrupt:
         if store is not None and hasattr(done, "results_"):
-            say(f"{len(done.results_)} runs are in {store}; the same command goes on.", err=True)
+            say(f"{len(done.results_)} runs are in {store}; the same command continues.", err=True)
         raise
     _say_frame(done.summary())
     for sentence in done.conclusions():
@@ -153,14 +157,14 @@ def study(
 
 
 def _only(label):
-    """The one --label of a command that takes no more."""
+    """The --label of a command that allows only one."""
     if len(label) > 1:
-        raise ValueError(f"This command takes one --label, got {', '.join(label)}.")
+        raise ValueError(f"This command needs exactly one --label, got {', '.join(label)}.")
     return label
 
 
 def _targets(table, label, regression):
-    """What an estimator learns from the columns `label`: classes, numbers, or 0 and 1 of each column."""
+    """The targets in the columns `label`: classes, numbers, or 0 and 1 for each column."""
     if regression:
         return _labels.numbers_of(table, *_only(label))
     return _labels.labels_of(table, *label) if len(label) == 1 else _labels.indicators_of(table, label)
@@ -170,7 +174,7 @@ def _number(text, option):
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"{option} takes whole numbers with commas between them, got {text!r}") from None
+        raise ValueError(f"{option} needs whole numbers separated by commas, got {text!r}") from None
 
 
 @app.command()
@@ -207,9 +211,13 @@ def fit(
 def predict(
     folder: Saved,
     data: Data,
-    output: Annotated[Path | None, typer.Option(help="File to write; without it, CSV goes to standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; without it, CSV is printed to standard output.")
+    ] = None,
     text: Text = ("text",),
-    proba: Annotated[bool, typer.Option("--proba", help="Also a column for the probability of each label.")] = False,
+    proba: Annotated[
+        bool, typer.Option("--proba", help="Also write a column with the probability of each label.")
+    ] = False,
     encoding: Encoding = "utf-8",
     separator: Separator = None,
 ):
@@ -255,7 +263,7 @@ def evaluate(
 
 
 def _targets_as_learned(estimator, table, label):
-    """What the columns `label` say, in the terms of a fitted estimator."""
+    """The labels in the columns `label`, as classes of a fitted estimator."""
     if not hasattr(estimator, "classes_"):
         return _labels.numbers_of(table, *_only(label))
     if _estimators.is_multilabel(estimator):
@@ -279,11 +287,11 @@ def features(
     output: Annotated[Path, typer.Option(help="File to write: .npy, .csv, .tsv, .jsonl or .parquet.")],
     text: Text = ("text",),
     model: Model = "minilm",
-    layers: Annotated[str, typer.Option(help="The last so many layers, as 3, or indices, as 0,6,-1.")] = "1",
-    layer_pooling: Annotated[str, typer.Option(help="Over layers; a wrong word lists all that there are.")] = "mean",
-    token_pooling: Annotated[str, typer.Option(help="Over tokens; a wrong word lists all that there are.")] = "mean",
+    layers: Annotated[str, typer.Option(help="Number of last layers, such as 3, or indices, such as 0,6,-1.")] = "1",
+    layer_pooling: Annotated[str, typer.Option(help="Pooling over layers; a wrong word lists all values.")] = "mean",
+    token_pooling: Annotated[str, typer.Option(help="Pooling over tokens; a wrong word lists all values.")] = "mean",
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale vectors to norm 1.")] = False,
-    store: Annotated[Path | None, typer.Option(help="Folder that keeps hidden states for the next time.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder that keeps hidden states for later commands.")] = None,
     encoding: Encoding = "utf-8",
     separator: Separator = None,
 ):
@@ -294,7 +302,7 @@ def features(
     _files.check_output(output, (".npy", *_files.TABLES), data)
     chosen = [_number(layer, "--layers") for layer in _words(layers)]
     if not chosen:
-        raise ValueError("--layers is empty; name a number of layers, or indices with commas between them.")
+        raise ValueError("--layers is empty; give a number of layers, or indices separated by commas.")
     if store is not None:
         _files.check_folder(store)
     table = _files.read_table(data, encoding, separator)
@@ -323,9 +331,9 @@ def probe(
     text: Text = ("text",),
     label: OneLabel = ("label",),
     folder: Annotated[
-        Path | None, typer.Option(help="Probe what `skbert fit` saved here, on texts that it has not seen.")
+        Path | None, typer.Option(help="Folder of an estimator that `skbert fit` saved; probe it on held-out texts.")
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Without --folder: folds of the cross-validation.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="Without --folder: number of folds of the cross-validation.")] = 5,
     reading: Annotated[str, typer.Option(help="Without --folder: how to read the encoder.")] = "baseline",
     model: Model = "minilm",
     recipe: Recipe = "few_data",
@@ -334,7 +342,7 @@ def probe(
     encoding: Encoding = "utf-8",
     separator: Separator = None,
 ):
-    """Skip every span of layers and see which labels suffer."""
+    """Skip every span of layers and measure which labels suffer."""
     from skbert.probing import SkipLayerProbe
 
     _files.check_folder(output)
@@ -355,7 +363,7 @@ def probe(
 
 @app.command()
 def recipes(name: Annotated[str, typer.Argument(help="Of one recipe; without it all are listed.")] = ""):
-    """List the fine-tuning recipes, or say what one is."""
+    """List the fine-tuning recipes, or describe one."""
     import skbert.recipes as known
 
     say(known.describe(name) if name else "\n".join(known.names()))
@@ -364,18 +372,18 @@ def recipes(name: Annotated[str, typer.Argument(help="Of one recipe; without it 
 @app.command()
 def demo(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two points, 12 texts a class, 3 folds and 3 seeds; about a minute.")
+        bool, typer.Option("--quick", help="Two points, 12 texts per class, 3 folds and 3 seeds; about a minute.")
     ] = False,
     output: Annotated[Path, typer.Option(help="Folder for the scores, the figure and the report.")] = Path(
         "skbert-demo"
     ),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw, of the folds and of every fit.")] = 0,
 ):
-    """Compare ways of reading on the package's own texts.
+    """Compare ways of reading the encoder, on texts of the package.
 
     Cross-validates the points of the pooling plane that the MaxPoolBERT paper names, and TF-IDF with logistic
-    regression as the null model, with the MiniLM weights; then runs a small study over seeds and draws. Needs
-    skbert[minilm]; the study needs skbert[study], the figures skbert[plots].
+    regression as the null model, with the MiniLM weights. Then runs a small study over seeds and draws. Needs
+    skbert[minilm]; the study needs skbert[study], the figures need skbert[plots].
     """
     from skbert.cli._demo import run_demo
 
@@ -385,12 +393,12 @@ def demo(
 def main():
     """Entry point: exit status 0 when done, 1 on wrong input, 130 when interrupted."""
     try:
-        # Outside its standalone mode typer gives the exit status back, or raises what the command raised.
+        # Without standalone mode, typer returns the exit status, or raises the error of the command.
         status = app(standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except Exception as error:
-        # typer's errors of usage know how to show themselves; a bug keeps its traceback.
+        # Usage errors of typer show themselves; a bug keeps its traceback.
         if hasattr(error, "show"):
             error.show()
         elif _says_what_is_wrong(error):
@@ -404,7 +412,7 @@ def main():
 
 
 def _says_what_is_wrong(error):
-    """Whether an error is about the input: of a kind that only input brings, or raised by a check of ours."""
+    """Whether an error is about the input: of a kind that only input can cause, or raised by a check of skbert."""
     if isinstance(error, (SkbertError, OSError, ValueError, ImportError)):
         return True
     last = traceback.extract_tb(error.__traceback__)[-1]

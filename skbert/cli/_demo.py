@@ -1,4 +1,4 @@
-"""The main job in one command: compare ways of reading the encoder on few texts, then ask how much of it was luck."""
+"""The main task in one command: compare ways of reading the encoder on few texts, and check how much is luck."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skbert.datasets import load_helpdesk
 
 NULL_MODEL = "TF-IDF + logistic regression"
 
-# The points of the pooling plane that the MaxPoolBERT paper names, and their mean counterparts.
+# The points of the pooling plane that the MaxPoolBERT paper names, and the same points with a mean.
 POINTS = {
     "baseline [CLS]": {"layers": 1, "token_pooling": "cls"},
     "MaxCLS": {"layers": 3, "layer_pooling": "max", "token_pooling": "cls"},
@@ -28,12 +28,12 @@ POINTS = {
 }
 _QUICK_POINTS = ("baseline [CLS]", "MaxSeq+MHA (MaxPoolBERT)")
 
-# MiniLM is small and distilled: it takes, and needs, a higher rate than BERT-base.
+# MiniLM is small and distilled, so it needs a higher learning rate than BERT-base.
 _TRAINING = {"max_epochs": 6, "learning_rate": 2e-4}
 
 
 def draw(X, y, n_per_class, seed):
-    """A balanced random draw of `n_per_class` texts of each class, shuffled."""
+    """Draw `n_per_class` random texts of each class, shuffled."""
     rng = np.random.default_rng(seed)
     rows = [rng.choice(np.flatnonzero(y == label), n_per_class, replace=False) for label in np.unique(y.astype(str))]
     rows = rng.permutation(np.concatenate(rows))
@@ -41,19 +41,19 @@ def draw(X, y, n_per_class, seed):
 
 
 def run_demo(output, quick=False, random_state=0, say=print):
-    """Cross-validate the pooling plane on a few-data draw of the helpdesk set, then study two of its points.
+    """Cross-validate the pooling plane on a small draw from the helpdesk dataset, then study two of its points.
 
     Parameters
     ----------
     output : str or path
-        Folder for the scores, the figure, and the store and report of the study. Runs of the study that are
-        there already are not done again.
+        Folder for the scores, the figure, and the store and report of the study. Runs of the study that are already
+        there are not done again.
     quick : bool
-        Two points, 12 texts a class and 3 folds instead of all points, 20 texts and 5 folds, and a smaller study.
+        Two points, 12 texts per class and 3 folds instead of all points, 20 texts and 5 folds, and a smaller study.
     random_state : int
         Seed of the draw, of the folds, of every fit and of the study.
     say : callable
-        Takes the lines of the report.
+        Function that prints a line of the report.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def run_demo(output, quick=False, random_state=0, say=print):
 
     from skbert.estimators import MaxPoolBERTClassifier
 
-    # First of all, so that minutes of work are not lost for want of a place.
+    # First, so that no work is lost because the folder cannot be created.
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     all_texts, all_labels = load_helpdesk(return_X_y=True)
@@ -76,7 +76,7 @@ def run_demo(output, quick=False, random_state=0, say=print):
     for name, point in points.items():
         estimators[name] = MaxPoolBERTClassifier("minilm", random_state=random_state, **_TRAINING, **point)
     say(
-        f"helpdesk, English: {len(X)} texts ({n_per_class} a class, {len(np.unique(y.astype(str)))} classes), "
+        f"helpdesk, English: {len(X)} texts ({n_per_class} per class, {len(np.unique(y.astype(str)))} classes), "
         f"{folds.get_n_splits()} stratified folds, encoder all-MiniLM-L6-v2, "
         f"{_TRAINING['max_epochs']} epochs at {_TRAINING['learning_rate']:g}"
     )
@@ -112,7 +112,7 @@ def _report(scores, seconds, say):
 
 
 def _study(output, X, y, quick, random_state, say):
-    """Ask whether MaxPoolBERT is better than [CLS] on these texts, or was lucky."""
+    """Check whether MaxPoolBERT is better than [CLS] on these texts, or was lucky."""
     from skbert.errors import RunStoreError
     from skbert.estimators import MaxPoolBERTClassifier
     from skbert.stability import StabilityStudy

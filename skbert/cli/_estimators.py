@@ -1,4 +1,4 @@
-"""Estimators by the names that a command line gives them."""
+"""Estimators by their names on the command line."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ FEATURES = "features"
 
 
 def read_settings(settings):
-    """Parameters out of ``name=value`` words; values are Python literals or plain words."""
+    """Parameters from ``name=value`` words; values are Python literals or plain words."""
     found = {}
     for setting in settings:
         name, sign, value = setting.partition("=")
         if not sign or not name:
-            raise ValueError(f"--set takes name=value, got {setting!r}")
+            raise ValueError(f"--set needs name=value, got {setting!r}")
         try:
             found[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
@@ -39,20 +39,20 @@ def read_settings(settings):
 
 
 def tuned(reading, recipe, model, settings=(), *, regression=False, **others):
-    """The estimator that fine-tunes `model`, reading it as `reading` and training as `recipe` says.
+    """Make the estimator that fine-tunes `model`, with the pooling of `reading` and the training of `recipe`.
 
     Raises
     ------
     ValueError
-        An unknown reading, recipe or parameter.
+        The reading, the recipe or a parameter is unknown.
     """
     from skbert.encoder import load_encoder, make_runner
     from skbert.estimators import MaxPoolBERTClassifier, MaxPoolBERTRegressor
 
     if reading not in READINGS:
-        raise ValueError(f"There is no reading {reading!r}; there are {', '.join(READINGS)}.")
+        raise ValueError(f"There is no reading {reading!r}; the readings are {', '.join(READINGS)}.")
     kind = MaxPoolBERTRegressor if regression else MaxPoolBERTClassifier
-    # Some recipes depend on how many layers there are.
+    # Some recipes depend on the number of layers.
     parameters = recipes.get(recipe, n_layers=make_runner(load_encoder(model).model).n_layers)
     parameters |= READINGS[reading] | others | read_settings(settings)
     known = [name for name in inspect.signature(kind).parameters if name != "model"]
@@ -71,12 +71,12 @@ def frozen(model, *, regression=False):
     from skbert.estimators import LayerPoolFeaturizer
 
     head = RidgeCV([0.1, 1, 10, 100, 1000]) if regression else LogisticRegression(max_iter=1000)
-    # In memory, each process reads a text once for all runs.
+    # With the memory store, each process runs the encoder once per text, for all runs.
     return make_pipeline(LayerPoolFeaturizer(model, store="memory"), StandardScaler(), head)
 
 
 def variants(names, recipe, model, settings, *, regression=False):
-    """Estimators by name; a name is a reading, ``reading:recipe``, or "features".
+    """Make estimators from names; a name is a reading, ``reading:recipe``, or "features".
 
     Returns
     -------
@@ -85,9 +85,9 @@ def variants(names, recipe, model, settings, *, regression=False):
     from skbert.encoder import load_encoder
 
     if settings and not set(names) - {FEATURES}:
-        raise ValueError("--set changes how encoders are fine-tuned, and --variants names none that is.")
+        raise ValueError("--set changes how encoders are fine-tuned, but no variant in --variants is fine-tuned.")
     recipes.get(recipe)
-    load_encoder(model)  # now, for what cannot be had would fail in every run
+    load_encoder(model)  # now, because a missing encoder would fail in every run
     found = {}
     for name in names:
         if name in found:
@@ -99,7 +99,7 @@ def variants(names, recipe, model, settings, *, regression=False):
         if reading not in READINGS:
             known = ", ".join([*READINGS, FEATURES])
             raise ValueError(
-                f"There is no variant {name!r}; there are {known}, and each with a recipe, as in mha:few_data."
+                f"There is no variant {name!r}; the variants are {known}, each also with a recipe, as in mha:few_data."
             )
         found[name] = tuned(reading, own or recipe, model, settings, regression=regression)
     return found
@@ -113,17 +113,17 @@ def load(folder):
     kind = saved_class(folder)
     predicting = {known.__name__: known for known in (MaxPoolBERTClassifier, MaxPoolBERTRegressor)}
     if kind not in predicting:
-        raise ValueError(f"{folder} holds a {kind}, which predicts nothing.")
+        raise ValueError(f"{folder} holds a {kind}, which cannot predict labels.")
     return predicting[kind].load(folder)
 
 
 def is_multilabel(estimator):
-    """Whether a fitted estimator says of each of several labels whether it is there."""
+    """Whether a fitted estimator is multi-label."""
     return getattr(estimator, "_multilabel", False)
 
 
 def predictions(estimator, X, proba=False):
-    """What a fitted estimator says of texts, as columns of a table: a dict of name to array (n,).
+    """Predictions of a fitted estimator for texts, as columns of a table: a dict of name to array (n,).
 
     A multi-label estimator has one column per label, ``prediction_0`` and so on; `proba` adds the probabilities.
     """
@@ -131,7 +131,7 @@ def predictions(estimator, X, proba=False):
 
 
 def example_predictions(estimator, n, proba=False):
-    """Columns like those of `predictions`, of n rows and then of all classes, for checks before the computing."""
+    """Columns like those of `predictions`, with n rows and with all classes, for checks before the computation."""
     if not hasattr(estimator, "classes_"):
         return [_columns(estimator, np.zeros(n), None)]
     n_classes = len(estimator.classes_)
@@ -153,6 +153,6 @@ def _columns(estimator, found, shares):
 
 
 def check_plots():
-    """ImportError that says how to get matplotlib, where it is missing, before anything is computed."""
+    """Raise ImportError that says how to install matplotlib, if it is missing, before anything is computed."""
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError("Reports need matplotlib: pip install 'skbert[plots]'")

@@ -1,4 +1,4 @@
-"""What a command says of an estimator: scores by label, and what a probe found."""
+"""Results that a command prints: scores of an estimator by label, and results of a probe."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from skbert.cli._labels import unlearned
 
 
 def score(estimator, X, y):
-    """Scores of a fitted estimator.
+    """Compute scores of a fitted estimator.
 
     Parameters
     ----------
     estimator : fitted classifier or regressor
+        The estimator.
     X : texts
+        The texts.
     y : array (n,) or (n, n_labels)
-        In the type of the classes; see `skbert.cli._labels.match`.
+        Labels in the type of the classes; see `skbert.cli._labels.match`.
 
     Returns
     -------
     scores : dict
-        For JSON. What is said of a class stands under "by_label", and nowhere else, so that no name of a class meets
-        that of an average.
+        Scores for JSON. Scores of a class are only under "by_label", so that the name of a class cannot be confused
+        with the name of an average.
     shown : str
-        For people.
+        Scores as text for people.
     """
     predicted = estimator.predict(X)
     if not hasattr(estimator, "classes_"):
@@ -42,7 +44,7 @@ def score(estimator, X, y):
 def _score_labels(y, predicted, classes):
     from sklearn.metrics import classification_report, confusion_matrix
 
-    # Whatever the classes are, they are scored by number; those that were never learned come last.
+    # Classes of any type are scored by number; classes that were never learned come last.
     values = [*as_values(classes), *unlearned(y, classes)]
     numbers = {value: number for number, value in enumerate(values)}
     y, predicted = ([numbers[value] for value in as_values(labels)] for labels in (y, predicted))
@@ -65,7 +67,7 @@ def _score_indicators(y, predicted, classes):
     names, every = [str(label) for label in classes.tolist()], list(range(len(classes)))
     shown = classification_report(y, predicted, labels=every, target_names=names, digits=3, zero_division=0)
     accuracy = float((y == predicted).all(axis=1).mean())
-    shown += f"\nAll labels of a text right: {accuracy:.3f}"
+    shown += f"\nTexts with all labels right: {accuracy:.3f}"
     scores = {"n": len(y), "accuracy": accuracy}
     scores |= _averages(y, predicted, every, ("micro", "macro", "weighted"))
     matrix = multilabel_confusion_matrix(y, predicted, labels=every)
@@ -107,7 +109,7 @@ def _score_numbers(y, predicted):
 
 
 def write_scores(scores, path):
-    """Write scores as JSON; one that could not be computed is null, for NaN is no JSON."""
+    """Write scores as JSON; a score that could not be computed is null, because JSON has no NaN."""
     content = json.dumps(_finite(scores), indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(content + "\n", encoding="utf-8")
 
@@ -121,24 +123,24 @@ def _finite(value):
 
 
 def describe_probe(probe):
-    """What a fitted `SkipLayerProbe` found, in a few lines."""
+    """The results of a fitted `SkipLayerProbe` in a few lines."""
     test, lines = probe.pattern_test_, [f"full model: {probe.baseline_score_:.3f}"]
     spans = [f"{start} to {stop - 1}" if stop - start > 1 else str(start) for start, stop in probe.spans_]
     order = np.argsort(probe.scores_)
     single = [i for i in order if len(probe.skipped_layers_[i]) == 1]
-    lines.append(f"the layer that is missed most: {spans[single[0]]} ({probe.scores_[single[0]]:.3f} without it)")
-    lines.append(f"one class is predicted for all under {int(probe.constant_.sum())} of {len(spans)} spans")
-    lines.append(f"do the falls differ by label more than by chance? W*d {test.statistic:.2f}, p = {test.pvalue:.3f}")
+    lines.append(f"most important single layer: {spans[single[0]]} ({probe.scores_[single[0]]:.3f} without it)")
+    lines.append(f"one class is predicted for all texts with {int(probe.constant_.sum())} of {len(spans)} spans")
+    lines.append(f"do falls differ between labels more than by chance? W*d {test.statistic:.2f}, p = {test.pvalue:.3f}")
     recalls = probe.label_baseline_[~np.isnan(probe.label_baseline_)]
     lines.append(
-        "  a label that is only harder gives this, too: recall of the full model is "
+        "  a label that is only harder also gives this: recall of the full model is "
         f"{recalls.min():.2f} to {recalls.max():.2f} by label"
     )
     return "\n".join(lines)
 
 
 def write_probe(probe, folder):
-    """Tables and, where matplotlib is there, figures of a fitted `SkipLayerProbe`; yields what there is to say."""
+    """Write tables and, with matplotlib, figures of a fitted `SkipLayerProbe`; yield the lines to print."""
     from skbert._shared import pandas
     from skbert.cli._files import write_table
     from skbert.plots import SkipLayerDisplay

@@ -20,16 +20,16 @@ _DELIMITED = {".csv": ",", ".tsv": "\t"}
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of a file, as they came in, and columns that were added.
+    """Columns of a file, unchanged, and columns that were added.
 
     Attributes
     ----------
     path : Path or str
-        Where the table comes from, for messages.
+        Source of the table, for messages.
     columns : dict of str to list or array (n,)
-        Cells as Python values. Of CSV and TSV they are texts, of JSONL what JSON holds and `_cells.ABSENT`.
+        Cells as Python values. From CSV and TSV they are texts, from JSONL they are JSON values and `_cells.ABSENT`.
     source : pyarrow.Table, default=None
-        What a Parquet file held, with the types that its columns are written with again.
+        Content of a Parquet file, with the types with which its columns are written again.
     carried : frozenset of str
         Names of the columns that `source` has.
     """
@@ -43,23 +43,23 @@ class Table:
         return len(next(iter(self.columns.values()), ()))
 
     def __getitem__(self, name):
-        """A column; ValueError that lists those that are there."""
+        """A column; if there is no such column, ValueError that lists the columns."""
         if name not in self.columns:
             known, more = list(map(str, self.columns)), ""
             if len(known) == 1:
-                more = " Should there be more, say what stands between them with --separator."
+                more = " If there are more columns, give their separator with --separator."
             raise ValueError(f"{self.path} has no column {name!r}; it has {', '.join(known)}.{more}")
         return self.columns[name]
 
     def plus(self, columns):
-        """The table with further columns; ValueError where one of that name is there already."""
+        """The table with more columns; ValueError if a name already exists."""
         taken = [name for name in columns if name in self.columns]
         if taken:
-            raise ValueError(f"{self.path} has a column {taken[0]!r} already; rename it.")
+            raise ValueError(f"{self.path} already has a column {taken[0]!r}; rename it.")
         return Table(self.path, {**self.columns, **columns}, self.source, self.carried)
 
     def added(self):
-        """The columns that the Parquet file did not have; all of them where the table is from elsewhere."""
+        """The columns that the Parquet file did not have; all columns if the table is not from a Parquet file."""
         return {name: column for name, column in self.columns.items() if name not in self.carried}
 
     def as_cells(self):
@@ -71,23 +71,24 @@ class Table:
 
 
 def read_table(path, encoding="utf-8", separator=None):
-    """The `Table` in a file; the ending of its name says the format.
+    """Read the `Table` in a file; the extension of its name defines the format.
 
-    Cells of CSV and TSV stay as they are written: "NA" and "None" are texts, and so is "007".
+    Cells of CSV and TSV are not converted: "NA", "None" and "007" are texts.
 
     Parameters
     ----------
     path : str or path
+        The file.
     encoding : str, default="utf-8"
-        Of text files.
+        Encoding of text files.
     separator : str, default=None
-        The character between fields of CSV, TSV and .txt files. None is what the header says plainly, or else that of
-        the ending.
+        The character between fields of CSV, TSV and .txt files. None uses the separator of the header if it is clear,
+        else the separator that belongs to the extension.
 
     Raises
     ------
     ValueError
-        An unknown ending, encoding or separator, or content that cannot be read; with row or line.
+        The extension, the encoding or the separator is unknown, or the content cannot be read; with row or line.
     FileNotFoundError
         There is no such file.
     """
@@ -117,7 +118,7 @@ def _read(path, kind, read):
     except ImportError:
         raise
     except Exception as error:
-        # Whatever a damaged Parquet file makes its reader say is about the file.
+        # Any error of the reader of a damaged Parquet file is about the file.
         if not isinstance(error, (ValueError, OSError)) and not type(error).__module__.startswith("pyarrow"):
             raise
         name = "a table" if kind in (*_DELIMITED, ".txt") else kind[1:]
@@ -126,18 +127,18 @@ def _read(path, kind, read):
 
 def _decoded(path, encoding):
     try:
-        # What Python lists as encodings has some that make bytes of bytes, such as hex.
+        # Some encodings of Python turn bytes into bytes, such as hex.
         b"".decode(encoding)
         text = path.read_bytes().decode(encoding)
     except LookupError as error:
         raise ValueError(
-            f"--encoding {encoding!r} is none that Python knows for texts; utf-8 and cp932 are."
+            f"--encoding {encoding!r} is not a text encoding of Python; utf-8 and cp932 are examples."
         ) from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not {encoding}: {error}. Say what it is, for example --encoding cp932.") from error
+        raise ValueError(f"{path} is not {encoding}: {error}. Give its encoding, such as --encoding cp932.") from error
     except (UnicodeError, ValueError) as error:
         raise ValueError(f"{path} cannot be decoded with --encoding {encoding!r}: {error}.") from error
-    # Excel writes a mark before UTF-8, which would become part of the first column's name.
+    # Excel writes a byte order mark before UTF-8, which would become part of the name of the first column.
     return text.removeprefix("\ufeff")
 
 
@@ -148,18 +149,18 @@ def _separator(asked):
     # A tab is hard to type in a shell.
     named = {"\\t": "\t", "tab": "\t"}.get(asked, asked)
     if len(named) != 1 or named in '"\r\n':
-        raise ValueError(f"--separator takes one character, or tab, got {asked!r}")
+        raise ValueError(f"--separator needs one character, or tab, got {asked!r}")
     return named
 
 
 def _decode(text, kind, separator=None):
-    """Columns out of the content of a text file of this kind."""
+    """Read columns from the content of a text file of this kind."""
     if kind in (".jsonl", ".ndjson"):
         return _jsonl.decode(text)
     if separator is None:
         separator = _delimited.guess_separator(text, _DELIMITED.get(kind, ""))
     if not separator:
-        raise ValueError("its header does not say plainly what stands between columns; name it with --separator")
+        raise ValueError("its header does not clearly show the separator of columns; give it with --separator")
     return _delimited.decode(text, separator)
 
 
@@ -172,7 +173,7 @@ def _from_parquet(path, source):
 
 
 def write_table(table, path):
-    """Write a `Table`, or a data frame, in the format that the ending of the name says.
+    """Write a `Table`, or a data frame, in the format of the extension of the name.
 
     Raises
     ------
@@ -192,7 +193,7 @@ def _as_table(table):
         return table
     if len({str(name) for name in table.columns}) < len(table.columns):
         raise ValueError(f"two columns have the same name: {list(table.columns)}")
-    # Numbers stay arrays of their type; all else, and what is missing, becomes cells.
+    # Numbers stay arrays of their type; everything else, and missing values, become cells.
     plain = {str(name): table[name] for name in table.columns}
     return Table("", {n: c.to_numpy() if _is_numeric(c.dtype) else c.tolist() for n, c in plain.items()})
 
@@ -217,14 +218,14 @@ def _content(table, path):
     raise ValueError(f"{path}: skbert writes {_FORMATS}.")
 
 
-# What each kind of file holds of a cell; a reader gives this back, or the file must not be written.
+# The form of a cell in each kind of file; if a reader would return something else, the file must not be written.
 _HELD = {".csv": _cells.as_text, ".tsv": _cells.as_text, ".jsonl": _cells.as_json, ".ndjson": _cells.as_json}
 
 
 def check_writable(table, path):
     """Refuse a table that the format of `path` cannot hold, before anything is computed.
 
-    It is written to memory and read again: whatever would come back as something else is named.
+    The table is written to memory and read again; the message names a value that would be read back differently.
 
     Raises
     ------
@@ -236,7 +237,7 @@ def check_writable(table, path):
         if kind == ".parquet":
             back = _from_parquet(path, io.BytesIO(content)).columns
         else:
-            # As a reader does it who knows nothing but the ending.
+            # As a reader that knows only the extension does it.
             back = _decode(content.decode("utf-8").removeprefix("\ufeff"), kind)
     except ValueError as error:
         raise ValueError(f"{path}: these names and rows would not be read back ({error}); write .jsonl.") from error
@@ -258,13 +259,13 @@ def check_writable(table, path):
 
 
 def check_predictions(table, example, output):
-    """Refuse predictions that could not be written beside a table, before anything is computed.
+    """Refuse predictions that could not be added to a table and written, before anything is computed.
 
     Parameters
     ----------
     table : Table
     example : dict of str to array
-        Columns like those that will be added; of as many rows, or else checked alone.
+        Columns like those that will be added, with the same number of rows; otherwise they are checked alone.
     output : path or None
         None is standard output.
     """
@@ -293,13 +294,13 @@ def check_shown(table, encoding):
 
 
 def check_output(path, kinds=TABLES, source=None):
-    """Refuse a name that could not be written in the end, before anything is computed.
+    """Refuse a name that could not be written at the end, before anything is computed.
 
     Parameters
     ----------
     path : str or path
     kinds : sequence of str
-        Endings that are allowed.
+        Allowed extensions.
     source : path, default=None
         The file that is read, which must not be overwritten.
     """
@@ -320,13 +321,13 @@ def check_output(path, kinds=TABLES, source=None):
 
 
 def check_folder(path):
-    """Refuse a folder that could not be made or written to in the end, before anything is computed."""
+    """Refuse a folder that could not be created or written to at the end, before anything is computed."""
     path = Path(path)
     if path.exists() and not path.is_dir():
-        raise ValueError(f"{path} is a file; --output takes a folder.")
+        raise ValueError(f"{path} is a file; --output needs a folder.")
     there = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not there.is_dir():
-        raise NotADirectoryError(f"{path} cannot be made: {there} is a file.")
+        raise NotADirectoryError(f"{path} cannot be created: {there} is a file.")
     if not os.access(there, os.W_OK):
         raise PermissionError(f"{path} cannot be written: permission denied.")
     return path
@@ -340,9 +341,9 @@ def texts_of(table, names):
     from skbert.text import check_texts
 
     if len(names) > 2:
-        raise ValueError(f"--text was given {len(names)} times; once is texts, twice is pairs of texts.")
+        raise ValueError(f"--text was given {len(names)} times; give it once for texts, twice for pairs of texts.")
     if len(set(names)) < len(names):
-        raise ValueError(f"--text was given {names[0]!r} twice; pairs are of two columns.")
+        raise ValueError(f"--text was given {names[0]!r} twice; pairs need two different columns.")
     columns = [[None if cell is _cells.ABSENT else cell for cell in table[name]] for name in names]
     texts = pandas().DataFrame(dict(zip(names, columns, strict=True)), dtype=object)
     if len(names) == 1:

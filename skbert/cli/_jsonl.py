@@ -1,4 +1,4 @@
-"""JSONL: one object per line, read and written as it is, without a library that makes dates and floats of it."""
+"""JSONL: one object per line, read and written without a library that converts values to dates and floats."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _EXAMPLE = 'every line must be an object such as {"text": "…", "label": "…"}
 
 
 def decode(text):
-    """Columns out of the content of a file: a dict of name to list of what JSON holds.
+    """Read columns from the content of a file: a dict of name to list of JSON values.
 
-    A key that a row does not have is `ABSENT` there. A line ends where JSON says: at a line feed, and nowhere else.
+    If a row does not have a key, its value is `ABSENT`. As JSON defines it, a line ends only at a line feed.
 
     Raises
     ------
     ValueError
-        A line that is no JSON, or no object, with its number.
+        A line is not JSON, or not an object; the message has its number.
     """
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -31,7 +31,7 @@ def _row(line, number):
     try:
         row = json.loads(line, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
-        raise ValueError(f"line {number} is no JSON: {error.msg} at character {error.colno}") from error
+        raise ValueError(f"line {number} is not JSON: {error.msg} at character {error.colno}") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"line {number}: {error}") from error
     if not isinstance(row, dict):
@@ -45,12 +45,12 @@ def _object(pairs):
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise ValueError(f"the key {twice!r} stands there twice")
+        raise ValueError(f"the key {twice!r} occurs twice")
     return found
 
 
 def encode(columns):
-    """Columns as JSONL text; ValueError names row and column of what it cannot hold."""
+    """Columns as JSONL text; ValueError names row and column of a value that JSONL cannot hold."""
     held = each(lambda cell: cell if cell is ABSENT else as_json(cell), columns, "JSONL", check_name=str)
     rows = zip(*held.values(), strict=True)
     return "".join(f"{_line({n: c for n, c in zip(held, row, strict=True) if c is not ABSENT})}\n" for row in rows)
@@ -61,6 +61,6 @@ def _line(row):
     try:
         line.encode("utf-8")
     except UnicodeEncodeError:
-        # Half of a surrogate pair came in as an escape, and goes out as one.
+        # Half of a surrogate pair was read from an escape, and is written as an escape.
         return json.dumps(row, allow_nan=False)
     return line

@@ -1,4 +1,4 @@
-"""Parquet: columns as cells of Python, and the table of the file itself, so that what is carried keeps its type."""
+"""Parquet: columns as Python cells, and the table of the file itself, so that copied columns keep their type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skbert.cli._delimited import name_columns
 
 
 def arrow():
-    """The modules pyarrow and pyarrow.parquet; ImportError that says how to get them."""
+    """The modules pyarrow and pyarrow.parquet; if they are missing, ImportError that says how to install them."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -20,9 +20,9 @@ def arrow():
 
 
 def read(source):
-    """The columns and the arrow table of a file, given by path or as a file object.
+    """Read the columns and the arrow table of a file, given by path or as a file object.
 
-    An index that pandas put aside is a column again, in front; without a name it is called "index".
+    An index that pandas stored becomes a column again, before the others; without a name it is called "index".
 
     Returns
     -------
@@ -35,7 +35,7 @@ def read(source):
         The file is damaged, or two columns have the same name.
     """
     _, pq = arrow()
-    # Not read_table, which takes folders such as "lang=ja" above the file for columns.
+    # Not read_table, which would turn parent folders such as "lang=ja" into columns.
     with pq.ParquetFile(source) as file:
         table = file.read()
     index, made = _index_of(table)
@@ -49,7 +49,7 @@ def read(source):
 def _index_of(table):
     """Names of columns that are an index of pandas, and index columns that it keeps as a range: a dict of name to list.
 
-    A plain numbering from 0 is no column.
+    A simple numbering from 0 does not become a column.
     """
     stored, made = [], {}
     for level in (table.schema.pandas_metadata or {}).get("index_columns", []):
@@ -85,9 +85,9 @@ def encode(columns, source=None):
     Parameters
     ----------
     columns : dict of str to list or array
-        Where there is a source, only those that it does not have.
+        All columns; with a `source`, only columns that it does not have.
     source : pyarrow.Table, default=None
-        A table as `read` gives it, which comes out as it was.
+        A table from `read`, which is written unchanged.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def encode(columns, source=None):
     Raises
     ------
     ValueError
-        Row and column of what Parquet cannot hold, as a text among numbers.
+        Parquet cannot hold a value, such as a text among numbers; the message names row and column.
     """
     pa, pq = arrow()
     each(_check_cell, columns, "Parquet")
@@ -106,7 +106,7 @@ def encode(columns, source=None):
     try:
         return _written(pq, table)
     except (pa.ArrowException, ValueError):
-        # Some types have no column in a file, such as a dict without any key.
+        # Some types cannot be a column in a file, such as a dict without keys.
         for name in new.column_names:
             _check_alone(pa, pq, name, columns[name], new.select([name]))
         raise
@@ -156,12 +156,12 @@ def _array(pa, cells):
     try:
         return pa.array(cells, from_pandas=True)
     except OverflowError:
-        # Numbers above those of int64 are not found by themselves.
+        # pyarrow does not detect numbers above int64 itself.
         return pa.array(cells, pa.uint64())
 
 
 def _misfit(pa, name, cells, error):
-    """What is wrong with cells of which no column can be made, with the first row that does not fit."""
+    """Message about cells that cannot be a column, with the first row that does not fit."""
     present = [row for row, cell in enumerate(cells) if not is_missing(cell)]
     low, high = 1, len(present)  # the smallest number of cells that do not fit together
     while low < high:
@@ -184,7 +184,7 @@ def _short(cell):
 
 
 def _told_to_pandas(pa, new):
-    """Metadata by which pandas reads whole numbers and truth values with gaps as such, not as floats and objects."""
+    """Metadata with which pandas reads integers and booleans with missing values as such, not as floats and objects."""
     import pandas as pd
 
     nullable = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -195,7 +195,7 @@ def _told_to_pandas(pa, new):
 
 
 def _appended(source, new, told):
-    """`source` with further columns, which pandas is told of where it was told of the others."""
+    """`source` with more columns; they are added to the metadata for pandas, if there are metadata."""
     table = source
     for name in new.column_names:
         table = table.append_column(name, new.column(name))
@@ -203,6 +203,6 @@ def _appended(source, new, told):
         return table
     known, added = json.loads(source.schema.metadata[b"pandas"]), json.loads(told[b"pandas"])
     known["columns"] += added["columns"]
-    # Names that were numbers are texts, now that others stand beside them.
+    # Names that were numbers become texts, because the new names are texts.
     known["column_indexes"] = added["column_indexes"]
     return table.replace_schema_metadata({**source.schema.metadata, b"pandas": json.dumps(known).encode()})

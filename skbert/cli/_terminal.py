@@ -1,4 +1,4 @@
-"""What a command says to people, on terminals that cannot show every character."""
+"""Output of commands on terminals that cannot show every character."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import typer
 
 
 def say(text, err=False):
-    """Print a line, with escapes for characters that the terminal does not have."""
+    """Print a line, with escapes for characters that the terminal cannot show."""
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     typer.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)

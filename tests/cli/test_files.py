@@ -98,7 +98,7 @@ def test_predict__writes_the_table_with_predictions(run, saved, table, tmp_path,
     assert len(shown.splitlines()) == 25
     status, _, err = run("predict", saved, out)
     assert status == 1
-    assert "has a column 'prediction' already" in err
+    assert "already has a column 'prediction'" in err
 
 
 def test_evaluate__gives_the_scores_of_scikit_learn(run, saved, table, tmp_path, texts, labels):
@@ -140,8 +140,8 @@ def test_regression__on_numbers(run, table, tmp_path, tiny, texts):
 def test_probe__of_a_saved_estimator_and_by_cross_validation(run, saved, table, tmp_path, tiny):
     status, out, _ = run("probe", table, "--folder", saved, "--output", tmp_path / "probe")
     assert status == 0
-    assert "do the falls differ by label more than by chance? W*d" in out
-    assert "a label that is only harder gives this, too: recall of the full model is" in out
+    assert "do falls differ between labels more than by chance? W*d" in out
+    assert "a label that is only harder also gives this: recall of the full model is" in out
     spans = pd.read_csv(tmp_path / "probe" / "spans.csv")
     assert len(spans) == 10 * 3
     for name in ("triangles.png", "importance.png"):
@@ -300,11 +300,11 @@ def test_labels__learned_from_csv_are_those_of_parquet(run, tmp_path, tiny, text
         (["fit", "TABLE", "--output", "m", "--label", "labels"], "has no column 'labels'; it has text, label, score"),
         (["fit", "TABLE", "--output", "m", "--text", "body"], "has no column 'body'"),
         (["fit", "TABLE", "--output", "m", *["--text", "text"] * 3], "--text was given 3 times"),
-        (["fit", "TABLE", "--output", "TABLE"], "is a file; --output takes a folder"),
-        (["fit", "TABLE", "--output", "m", "--reading", "max"], "There is no reading 'max'; there are baseline"),
+        (["fit", "TABLE", "--output", "TABLE"], "is a file; --output needs a folder"),
+        (["fit", "TABLE", "--output", "m", "--reading", "max"], "There is no reading 'max'; the readings are baseline"),
         (["fit", "TABLE", "--output", "m", "--recipe", "quick"], "There is no recipe 'quick'"),
         (["fit", "TABLE", "--output", "m", "--set", "epochs=3"], "MaxPoolBERTClassifier has no parameter 'epochs'"),
-        (["fit", "TABLE", "--output", "m", "--set", "max_epochs"], "--set takes name=value"),
+        (["fit", "TABLE", "--output", "m", "--set", "max_epochs"], "--set needs name=value"),
         (["fit", "TABLE", "--output", "m", "--set", "max_epochs=0"], "max_epochs must be an int"),
         (
             ["fit", "TABLE", "--output", "m", "--label", "text", "--regression"],
@@ -314,13 +314,13 @@ def test_labels__learned_from_csv_are_those_of_parquet(run, tmp_path, tiny, text
         (["fit", "TABLE", "--output", "m", "--model", "nowhere/at-all"], "nowhere/at-all"),
         (["features", "TABLE", "--output", "f.xlsx"], "the name must end in .npy"),
         (["features", "TABLE", "--output", "no/folder/f.npy"], "There is no folder"),
-        (["features", "TABLE", "--output", "f.npy", "--layers", "all"], "--layers takes whole numbers"),
+        (["features", "TABLE", "--output", "f.npy", "--layers", "all"], "--layers needs whole numbers"),
         (["predict", "nothing", "TABLE"], "There is no saved estimator in nothing"),
-        (["study", "TABLE", "--variants", "maxpol"], "There is no variant 'maxpol'; there are baseline"),
+        (["study", "TABLE", "--variants", "maxpol"], "There is no variant 'maxpol'; the variants are baseline"),
         (["study", "TABLE", "--variants", "mha,mha"], "names 'mha' twice"),
         (["study", "TABLE", "--report", "r.pdf"], "must end in .html"),
         (["study", "TABLE", "--test-size", "2.9"], "test_size must be a float in"),
-        (["fit", "TABLE", "--output", "m", "--encoding", "shiftjis9"], "--encoding 'shiftjis9' is none"),
+        (["fit", "TABLE", "--output", "m", "--encoding", "shiftjis9"], "--encoding 'shiftjis9' is not"),
         (["fit", "TABLE", "--output", "m", "--set", "model=x"], "has no parameter 'model'"),
         (["fit", "TABLE", "--output", "m", "--set", "layers=x"], "layers"),
         (["features", "TABLE", "--output", "f.npy", "--layers", ""], "--layers is empty"),
@@ -328,11 +328,14 @@ def test_labels__learned_from_csv_are_those_of_parquet(run, tmp_path, tiny, text
             ["study", "TABLE", "--label", "score", "--scores", "f1", "--variants", "features"],
             "scoring='f1' does not suit",
         ),
-        (["study", "TABLE", "--sizes", "few"], "--sizes takes whole numbers"),
+        (["study", "TABLE", "--sizes", "few"], "--sizes needs whole numbers"),
         (["study", "TABLE", "--variants", "features", "--model", "nowhere/at-all"], "nowhere/at-all"),
         (["study", "TABLE", "--variants", "features", "--recipe", "quick"], "There is no recipe 'quick'"),
-        (["study", "TABLE", "--variants", "features", "--set", "max_epochs=3"], "--variants names none that is"),
-        (["probe", "TABLE", "--output", "TABLE"], "is a file; --output takes a folder"),
+        (
+            ["study", "TABLE", "--variants", "features", "--set", "max_epochs=3"],
+            "but no variant in --variants is fine-tuned",
+        ),
+        (["probe", "TABLE", "--output", "TABLE"], "is a file; --output needs a folder"),
         (["study", "TABLE", "--seeds", "0"], "greater than or equal to 1"),
     ],
 )
@@ -418,5 +421,5 @@ def test_tsv__is_read_with_its_quotes_as_who_wrote_it_meant_them(tmp_path, texts
 
 def test_tsv__that_would_be_read_back_as_another_is_not_written(tmp_path):
     frame = pd.DataFrame({"text": ['"a ""b"" c"'], "label": ["a"]})
-    with pytest.raises(ValueError, match="would be read back as others"):
+    with pytest.raises(ValueError, match="would be read back as other texts"):
         write_table(frame, tmp_path / "t.tsv")

@@ -325,7 +325,7 @@ def test_multilabel__is_fitted_predicted_and_scored_from_every_format(run, tiny,
     np.testing.assert_array_equal(out[["proba_0", "proba_1"]], shares)
     status, shown, _ = run("evaluate", folder, source, *both, "--output", tmp_path / "s.json")
     assert status == 0
-    assert "All labels of a text right" in shown
+    assert "Texts with all labels right" in shown
     scores = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
     assert scores["accuracy"] == (predicted == y).all(axis=1).mean()
     assert scores["by_label"]["1"]["support"] == 8
@@ -342,4 +342,4 @@ def test_multilabel__wrong_number_of_labels__is_said(run, tiny, quick, tmp_path,
     for words in (["study", source], ["probe", source, "--output", tmp_path / "p"]):
         status, _, err = run(*words, "--model", tiny(), "--label", "money", "--label", "code")
         assert status == 1
-        assert "takes one --label, got money, code" in err
+        assert "needs exactly one --label, got money, code" in err

@@ -309,7 +309,7 @@ def test_columns_of_every_type__come_out_of_every_format(tmp_path, kind):
         (["a", b"\xff"], ".jsonl", "row 1 of the column 'k' holds bytes, which JSONL cannot; write .parquet"),
         (["a", b"\xff"], ".csv", "row 1 of the column 'k' holds bytes, which CSV cannot; write .parquet"),
         ([[b"a"]], ".csv", "row 0 of the column 'k' holds bytes"),
-        ([{1: "a"}], ".jsonl", "a map whose keys are no texts"),
+        ([{1: "a"}], ".jsonl", "a map whose keys are not texts"),
         ([object()], ".csv", "an object of type object"),
         (
             ["ok", "half \ud83d"],

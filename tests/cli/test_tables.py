@@ -69,7 +69,7 @@ def test_separator__by_the_command(run, tiny, tmp_path):
     words = ["features", tmp_path / "t.csv", "--text", "文本", "--model", tiny(), "--output", tmp_path / "f.npy"]
     status, _, err = run(*words, "--encoding", "gb18030")
     assert status == 1
-    assert "it has 标题~文本. Should there be more, say what stands between them with --separator" in err
+    assert "it has 标题~文本. If there are more columns, give their separator with --separator" in err
     assert run(*words, "--encoding", "gb18030", "--separator", "~")[0] == 0
     expected = LayerPoolFeaturizer(tiny()).fit_transform(["你好 | 再见", "好"])
     np.testing.assert_allclose(np.load(tmp_path / "f.npy"), expected, atol=1e-6)
@@ -156,10 +156,10 @@ def test_parquet__under_a_folder_that_looks_like_a_partition(tmp_path):
         ('{"a": 1}\n"text"\n', "line 2 holds a text"),
         ('{"a": 1}\n2\n', "line 2 holds a number"),
         ('{"a": 1}\ntrue\n', "line 2 holds true or false"),
-        ('{"a": 1}\n{"a": 2}\n{"a": 3,}\n', "line 3 is no JSON: "),
-        ('{"a": 1}\n{"a": "cut', "line 2 is no JSON: "),
-        ('{"a": 1}\n{"a": 1, "b": 2, "a": 3}\n', "line 2: the key 'a' stands there twice"),
-        ('{"a": 1}\n{"a": {"b": 1, "b": 2}}\n', "line 2: the key 'b' stands there twice"),
+        ('{"a": 1}\n{"a": 2}\n{"a": 3,}\n', "line 3 is not JSON: "),
+        ('{"a": 1}\n{"a": "cut', "line 2 is not JSON: "),
+        ('{"a": 1}\n{"a": 1, "b": 2, "a": 3}\n', "line 2: the key 'a' occurs twice"),
+        ('{"a": 1}\n{"a": {"b": 1, "b": 2}}\n', "line 2: the key 'b' occurs twice"),
         ('{"a": 1}\n{"a": ' + "9" * 5000 + "}\n", "line 2: "),
         ('{"a": 1}\n{"a": ' + "[" * 100_000 + "}\n", "line 2: "),
         ("{}\n{}\n", "there are no rows"),
@@ -181,7 +181,7 @@ def test_jsonl__that_cannot_be_read__is_refused_with_its_line(tmp_path, content,
         ('"text,label\nok,1\n', "a double quote opens in the row of names and is never closed"),
         ("text,text\na,b\n", "two columns are named 'text'"),
         (",\na,b\n", "two columns are named ''"),
-        ("", "there is nothing in it; the first row must name the columns"),
+        ("", "it is empty; the first row must name the columns"),
         ("text,label\n", "there are no rows under the names"),
     ],
 )
@@ -200,14 +200,14 @@ def test_encodings_that_are_none_of_texts__are_refused(tmp_path, encoding):
 
 @pytest.mark.parametrize("named", ["||", "", '"', "\n"])
 def test_separators_that_are_none__are_refused(tmp_path, named):
-    with pytest.raises(ValueError, match="--separator takes one character, or tab"):
+    with pytest.raises(ValueError, match="--separator needs one character, or tab"):
         columns_of(tmp_path / "t.csv", "text\na\n", "utf-8", named)
 
 
 def test_separator__of_files_that_have_none__is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"--separator is for \.csv, \.tsv and \.txt files"):
         columns_of(tmp_path / "t.jsonl", '{"text": "a"}\n', "utf-8", "|")
-    with pytest.raises(ValueError, match="name it with --separator"):
+    with pytest.raises(ValueError, match="give it with --separator"):
         columns_of(tmp_path / "t.txt", "text\na\n")
 
 
@@ -251,7 +251,7 @@ def test_predict__columns_that_are_there_already__is_said_first(run, saved, neve
         pd.DataFrame({"text": ["a"], name: [1]}).to_csv(tmp_path / "t.csv", index=False)
         status, _, err = run("predict", saved, tmp_path / "t.csv", "--proba")
         assert status == 1
-        assert f"has a column {name!r} already; rename it" in err
+        assert f"already has a column {name!r}; rename it" in err
 
 
 def test_predict__a_category_of_one_value__in_every_format(run, saved, tmp_path, texts):
@@ -322,9 +322,9 @@ def test_outputs_that_cannot_be_written__are_refused(tmp_path):
         check_output(tmp_path / "folder.csv")
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         check_output(tmp_path / "no" / "out.csv")
-    with pytest.raises(NotADirectoryError, match=r"cannot be made: .*file\.csv is a file"):
+    with pytest.raises(NotADirectoryError, match=r"cannot be created: .*file\.csv is a file"):
         check_folder(tmp_path / "file.csv" / "model")
-    with pytest.raises(ValueError, match="is a file; --output takes a folder"):
+    with pytest.raises(ValueError, match="is a file; --output needs a folder"):
         check_folder(tmp_path / "file.csv")
     check_folder(tmp_path / "new" / "model")
 
