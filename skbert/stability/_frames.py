@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def read_runs(path: str | os.PathLike[str]) -> DataFrame:
-    """The runs in the store of a study, finished or not.
+    """Read the runs in the store of a study, also of an unfinished study.
 
     Parameters
     ----------
     path : str or path
-        What was given as `store`.
+        The `store` of the study.
 
     Returns
     -------
     pandas.DataFrame
-        As ``results_`` of the study; `summarize` takes it. Without rows where the study has only begun.
+        The same table as ``results_`` of the study, for example for `summarize`. Without rows if no run is finished.
 
     Raises
     ------
@@ -54,20 +54,20 @@ def read_runs(path: str | os.PathLike[str]) -> DataFrame:
 
 
 def forget_failed(path: str | os.PathLike[str]) -> int:
-    """Take runs that raised out of a store, so that the study does them again.
+    """Remove runs that raised an error from a store, so that the study does them again.
 
-    For failures whose cause lay outside and is mended: a full disk, a GPU that others used, a model that was not
-    there. Runs whose training failed have scores, and stay.
+    Use this for failures with an external cause that is solved: a full disk, a GPU that others used, a missing model.
+    Runs whose training failed have scores and are not removed.
 
     Parameters
     ----------
     path : str or path
-        What was given as `store`.
+        The `store` of the study.
 
     Returns
     -------
     int
-        How many there were.
+        Number of removed runs.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def as_frame(runs, scores, order=None):
         for run in runs
     ]
     frame = pd.DataFrame(rows, columns=[*DESIGN, *scores, *OUTCOME])
-    # Seeds that were not set are missing, and ints beside them stay ints.
+    # Seeds that were not set are missing values, and the other seeds stay ints.
     for name in (*SEEDS, "n_iter"):
         frame[name] = frame[name].astype("Int64")
     return frame.astype(dict.fromkeys([*scores, "seconds"], float))

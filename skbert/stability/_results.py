@@ -1,4 +1,4 @@
-"""What the runs of a study say: summaries, comparisons, conclusions, and where the variance comes from."""
+"""Results from the runs of a study: summaries, comparisons, conclusions, and sources of variance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StudyResults:
     """
 
     def summary(self, score: str | None = None) -> DataFrame:
-        """Summary statistics of every variant and size.
+        """Compute summary statistics of every variant and size.
 
         Parameters
         ----------
@@ -43,8 +43,8 @@ class StudyResults:
         Returns
         -------
         pandas.DataFrame
-            See `summarize`. The intervals are for the mean on these texts; in a crossed design they are made of the
-            mean squares of draws, initialisations and orders, and with one draw they hold for this draw only.
+            See `summarize`. The intervals are for the mean on these texts. In a crossed design they come from the mean
+            squares of draws, initialisations and orders; with one draw they are valid only for this draw.
 
         Examples
         --------
@@ -66,7 +66,7 @@ class StudyResults:
         units: str | list[str] = "draw"
         score, frame = self._score(score), self.results_
         if self.crossed_:
-            # Variants without seeds of their own have one run per draw, and one level of the other factors.
+            # Variants without own seeds have one run per draw, and one level of the other factors.
             frame, units = frame.fillna({"init_seed": -1, "order_seed": -1}), list(FACTORS.values())
         return summarize(frame, by=["variant", "size"], score=score, unit=units)
 
@@ -78,7 +78,7 @@ class StudyResults:
         by: str | None = None,
         method: str = "dodge",
     ) -> DataFrame:
-        """Expected best score of n runs (Dodge et al. 2019).
+        """Compute the expected best score of n runs (Dodge et al. 2019).
 
         Parameters
         ----------
@@ -87,8 +87,8 @@ class StudyResults:
         score : str, default=None
             One of ``scores_``; None is the first.
         by : str, default=None
-            The one of ``scores_`` that the best run is chosen by, such as one on validation data. None chooses by
-            `score` itself, in hindsight.
+            The score in ``scores_`` by which the best run is chosen, such as a score on validation data. None chooses
+            by `score` itself, in hindsight.
         method : {"dodge", "unbiased"}, default="dodge"
             See `skbert.stability.expected_max`.
 
@@ -96,7 +96,7 @@ class StudyResults:
         -------
         pandas.DataFrame
             ``variant``, ``size``, ``n``, ``expected_max`` (given that one of the n runs has a score) and ``all_fail``
-            (chance that none has).
+            (probability that none has a score).
 
         Examples
         --------
@@ -128,7 +128,7 @@ class StudyResults:
     def compare(
         self, a: str, b: str, *, size: int | None = None, score: str | None = None, level: float = 0.95
     ) -> Comparison:
-        """Paired comparison of two variants.
+        """Compare two variants by pairs of runs.
 
         Parameters
         ----------
@@ -139,12 +139,12 @@ class StudyResults:
         score : str, default=None
             One of ``scores_``; None is the first.
         level : float, default=0.95
-            Of the intervals.
+            Level of the intervals.
 
         Returns
         -------
         Comparison
-            Printed, it says in words what may be said.
+            If you print it, it gives the conclusion in sentences.
 
         Examples
         --------
@@ -167,7 +167,7 @@ class StudyResults:
         size = check_size(size, self.train_sizes_)
         for name in (a, b):
             if name not in self.variants_:
-                raise ValueError(f"There is no variant {name!r}; there are {list(self.variants_)}.")
+                raise ValueError(f"There is no variant {name!r}; the variants are {list(self.variants_)}.")
         runs = self._runs_of(size)
         pairs = paired_runs(runs, a, b, score)
         first, second = (pairs[f"{score}_{side}"].to_numpy(float) for side in "ab")
@@ -195,7 +195,7 @@ class StudyResults:
         correction: str | None = "max_t",
         level: float = 0.95,
     ) -> DataFrame:
-        """All paired comparisons of one training size, with p-values adjusted for their number.
+        """Compute all paired comparisons of one training size, with p-values adjusted for their number.
 
         Parameters
         ----------
@@ -204,22 +204,22 @@ class StudyResults:
         score : str, default=None
             One of ``scores_``; None is the first.
         reference : str, default=None
-            Compare every other variant with this one only; None compares all pairs, except those of two null models.
+            Compare every other variant only with this one; None compares all pairs, except pairs of null models.
         correction : {"max_t", "holm", "bh", None}, default="max_t"
-            ``"max_t"``: for these texts the step-down method of Westfall and Young, with the signs of a run flipped in
-            all comparisons at once; for new texts Holm's. ``"holm"`` and ``"bh"`` (Benjamini and Hochberg) are taken
-            for both, and need more runs to tell anything of these texts.
+            ``"max_t"``: for these texts the step-down method of Westfall and Young, which flips the signs of a run in
+            all comparisons at once; for new texts Holm's method. ``"holm"`` and ``"bh"`` (Benjamini and Hochberg) are
+            used for both, and need more runs to show a difference on these texts.
         level : float, default=0.95
-            Of the intervals.
+            Level of the intervals.
 
         Returns
         -------
         pandas.DataFrame
             ``a``, ``b``, ``n``, ``n_dropped``, ``difference``; for new texts ``low``, ``high``, ``pvalue``,
             ``adjusted_pvalue``; for these texts ``low_here``, ``high_here``, ``permutation_pvalue``,
-            ``wilcoxon_pvalue``, ``t_pvalue``, ``adjusted_pvalue_here`` (of `permutation_pvalue`; where pairs share
-            draws and seeds, by Holm's method of `t_pvalue`); ``effect_size``; ``adjusted_pvalue_with_failed``; and
-            ``smallest_difference``, below which no number of runs tells a difference of new texts.
+            ``wilcoxon_pvalue``, ``t_pvalue``, ``adjusted_pvalue_here`` (from `permutation_pvalue`; if pairs share
+            draws and seeds, from `t_pvalue` by Holm's method); ``effect_size``; ``adjusted_pvalue_with_failed``; and
+            ``smallest_difference``, below which no number of runs can show a difference for new texts.
 
         Examples
         --------
@@ -254,21 +254,21 @@ class StudyResults:
         check_is_fitted(self)
         names = list(self.variants_)
         if reference is not None and reference not in names:
-            raise ValueError(f"There is no variant {reference!r}; there are {names}.")
+            raise ValueError(f"There is no variant {reference!r}; the variants are {names}.")
         if reference is None:
-            # What null models differ in is nobody's question, and would cost the other comparisons power.
+            # Pairs of null models are not of interest, and would reduce the power of the other comparisons.
             pairs = [pair for pair in itertools.combinations(names, 2) if not set(pair) <= set(self.baselines_)]
         else:
             pairs = [(name, reference) for name in names if name != reference]
         return [self.compare(a, b, size=size, score=score, level=level) for a, b in pairs]
 
     def conclusions(self, *, size: int | None = None, score: str | None = None) -> list[str]:
-        """What may be said, in sentences that can be quoted.
+        """Return the conclusions of the study in sentences that you can quote.
 
-        The variant with the best mean is held against each of the others and against the best null model. One
-        that is alone is described. Failed runs count in these means with the score of the worst null model on the same
-        draw. As the best was chosen by the same runs, p-values are adjusted for all comparisons that could have been
-        made.
+        The variant with the best mean is compared with each of the others and with the best null model. A single
+        variant is only described. In these means, failed runs count with the score of the worst null model on the same
+        draw. The best variant was chosen with the same runs, so p-values are adjusted for all comparisons that could
+        have been made.
 
         Parameters
         ----------
@@ -322,7 +322,7 @@ class StudyResults:
         return sentences
 
     def _described(self, name, size, score):
-        """A sentence on a variant that is alone."""
+        """A sentence about a single variant."""
         summary = self.summary(score)
         (row,) = summary[(summary["size"] == size) & (summary["variant"] == name)].itertuples()
         text = f"{name}: mean {score} {row.mean:.3f} with {size} training texts"
@@ -335,7 +335,7 @@ class StudyResults:
     # ---------------------------------------------------------------- variance
 
     def variance_components(self, score: str | None = None) -> DataFrame:
-        """Where the variance of a crossed design comes from.
+        """Estimate the sources of variance in a crossed design.
 
         Parameters
         ----------
@@ -347,23 +347,23 @@ class StudyResults:
         pandas.DataFrame
             For every variant with both seeds and every size: ``source``, ``levels``, ``variance``, ``low`` and ``high``
             (its 95 % interval), ``std`` (in units of the score), ``share`` of the total, and ``test_sampling``: the
-            part of the draw's variance that comes of the test set being small, whatever is trained (accuracy only).
-            Sources are "draw", "init", "order", their pairs such as "draw:init", and "interaction" for all that these
-            do not add up to, dropout included. Restricted maximum likelihood in a model of random effects; NaN for a
-            source that was not varied or cannot be told from the rest, and where too few runs have a score. Those
-            without one are left out, and there are no intervals then.
+            part of the variance of the draw that exists only because the test set is small (accuracy only).
+            Sources are "draw", "init", "order", their pairs such as "draw:init", and "interaction" for the rest, which
+            includes dropout. The method is restricted maximum likelihood in a model of random effects. NaN for a source
+            that was not varied or cannot be separated from the rest, and if too few runs have a score. Runs without a
+            score are left out, and then there are no intervals.
 
         Raises
         ------
         ValueError
-            The design is not crossed, or too small to tell the sources apart.
+            The design is not crossed, or too small to separate the sources.
 
         Notes
         -----
-        With one draw, "init" and "order" hold what they do on that draw, which is "init" and "draw:init" together.
+        With one draw, "init" and "order" are the effects on this draw: "init" is then "init" and "draw:init" together.
 
-        The draw decides which texts are tested on, too. Of a proportion p right among n_test of N texts that varies by
-        p (1 − p) / n_test · (1 − n_test / N) if nothing else does.
+        The draw also determines the test texts. If nothing else varies, the variance of the proportion p of right
+        predictions on n_test of N texts is p (1 − p) / n_test · (1 − n_test / N).
 
         Examples
         --------
@@ -419,19 +419,20 @@ class StudyResults:
         return p * (1 - p) / n_test * (1 - n_test / n_texts)
 
     def variance_conclusions(self, score: str | None = None, *, by: str | None = None) -> list[str]:
-        """What the variance components mean, in sentences.
+        """Explain the variance components in sentences.
 
         Parameters
         ----------
         score : str, default=None
             One of ``scores_``; None is the first.
         by : str, default=None
-            The one of ``scores_`` by which one of several restarts would be chosen, such as one on validation data.
+            The score in ``scores_`` by which one of several restarts would be chosen, such as a score on validation
+            data.
 
         Returns
         -------
         list of str
-            One for each variant with both seeds and each size.
+            One sentence for each variant with both seeds and each size.
 
         Examples
         --------
@@ -469,12 +470,12 @@ class StudyResults:
         if score is None:
             return self.scores_[0]
         if score not in self.scores_:
-            raise ValueError(f"score={score!r} is none of the study's scores {self.scores_}.")
+            raise ValueError(f"score={score!r} is not one of the scores of the study {self.scores_}.")
         return score
 
     @property
     def _n_test(self):
-        """Test texts, on average over draws."""
+        """Number of test texts, on average over draws."""
         return np.mean([len(split.test) for split in self.splits_])
 
     @property
@@ -490,5 +491,5 @@ class StudyResults:
         return [name for name in self.variants_ if name in there]
 
     def _rng(self, purpose):
-        """A stream of its own for each purpose, so that the same question has the same answer."""
+        """A separate random stream for each purpose, so that the same question has the same answer."""
         return np.random.default_rng([self._root_seed % 2**32, purpose])

@@ -1,4 +1,4 @@
-"""What the runs of one variant look like: mean, spread, worst, and how many failed."""
+"""Summary statistics of the runs of one variant: mean, spread, worst run, and share of failed runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-# Of runs that did what they should; anything else in a column of statuses counts as failed.
+# Statuses of successful runs; any other status counts as failed.
 _GOOD = ("ok", "converged")
 
 
@@ -29,37 +29,37 @@ def summarize(
     level: float = 0.95,
     bounds: tuple[float, float] | None = None,
 ) -> DataFrame:
-    """Summary statistics of runs, one row per group.
+    """Compute summary statistics of runs, one row per group.
 
     Parameters
     ----------
     frame : DataFrame of pandas or polars
-        One row per run, of a study or of anything else.
+        One row per run, from a study or from another source.
     by : str or sequence of str, default=("variant", "size")
-        Columns that make the groups.
+        Columns that define the groups.
     score : str, default="accuracy"
-        Column of the scores. Runs without one (NaN) count as failed and in nothing else.
+        Column of the scores. Runs without a score (NaN) count as failed, and are not used otherwise.
     unit : str or sequence of str, default=None
-        Column of what was drawn independently, such as data sets: the interval is then one over these, each with the
-        mean of its runs. Several columns are the crossed factors of a design, such as initialisation and order: the
-        interval is then made of their mean squares, with Satterthwaite's degrees of freedom [1]_. A factor with one
-        level says nothing of others, and the interval holds for this level only. None takes runs as independent.
+        Column of independent units, such as datasets: the interval is then over these units, each with the mean of its
+        runs. Several columns are the crossed factors of a design, such as initialisation and order: the interval then
+        comes from their mean squares, with Satterthwaite's degrees of freedom [1]_. If a factor has one level, the
+        interval is valid only for this level. None means that runs are independent.
     status : str or None, default="status"
-        Column of statuses. A run failed if it is neither missing, "ok" nor "converged"; such runs still count in the
-        statistics where they have a score. None, or a column that is not there: only missing scores are failures.
+        Column of statuses. A run is successful if its status is "ok", "converged" or missing. A failed run that has a
+        score still counts in the statistics. With None, or if there is no such column, only runs without a score count
+        as failed.
     level : float, default=0.95
-        Of the interval.
+        Level of the interval.
     bounds : (float, float), default=None
-        Smallest and largest number that the score can be, to which intervals are cut. None takes those of
-        scikit-learn's scorer of this name, such as 0 and 1 for "accuracy", unless the scores show that they are on
-        another scale.
+        Smallest and largest possible score, to which intervals are cut. None uses the bounds of the scikit-learn scorer
+        of this name, such as 0 and 1 for "accuracy", unless the scores show another scale.
 
     Returns
     -------
     pandas.DataFrame
         The columns of `by`, then ``n`` (runs with a score), ``mean``, ``std`` (ddof = 1), ``median``, ``iqr``
-        (upper less lower quartile), ``min``, ``max``, ``low`` and ``high`` (t interval of the mean; NaN for fewer
-        than three runs) and ``failed`` (share of all runs). Groups in the order of their first rows.
+        (upper minus lower quartile), ``min``, ``max``, ``low`` and ``high`` (t interval of the mean; NaN for fewer
+        than three runs) and ``failed`` (share of all runs). Groups are in the order of their first rows.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def summarize(
 
     Notes
     -----
-    The interval is one for the mean over very many runs like these. For runs on draws from one set of texts, that is
-    the mean on these texts, and not on others.
+    The interval is for the mean over very many runs of the same kind. For runs on draws from one set of texts, this is
+    the mean on these texts, and not on other texts.
 
     References
     ----------
@@ -109,7 +109,7 @@ _STATISTICS = ("n", "mean", "std", "median", "iqr", "min", "max", "low", "high",
 
 
 def check_level(level):
-    """A share between 0 and 1, of an interval."""
+    """Return the level of an interval, a share between 0 and 1."""
     return check_real("level", level, 0, 1, open_low=True, open_high=True)
 
 
