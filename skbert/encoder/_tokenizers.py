@@ -44,7 +44,7 @@ def load_tokenizer(name, folder):
     return tokenizer
 
 
-# Of any tokenizer; some are told from others by the model's own config.
+# Files of any tokenizer; for some tokenizers, the config of the model determines their kind.
 _FILES = (
     "config.json",
     "tokenizer.json",
@@ -62,10 +62,10 @@ _FILES = (
 
 
 def tokenizer_files(tokenizer, folder):
-    """The files in `folder` that `tokenizer` was built from, as a dict of file name to bytes.
+    """The files in `folder` from which `tokenizer` was built, as a dict of file name to bytes.
 
-    They are carried as they are: what a tokenizer writes of itself may be another, as where an entry stands twice
-    in its vocabulary and writing it numbers all that follow anew.
+    They are stored unchanged, because the files that a tokenizer writes itself may build another tokenizer. For
+    example, if an entry occurs twice in its vocabulary, writing it changes the ids of all later entries.
     """
     patterns = {*_FILES, *tokenizer.vocab_files_names.values()}
     found = {path for pattern in patterns for path in Path(folder).glob(pattern) if path.is_file()}
@@ -76,7 +76,7 @@ _checked: set[bytes] = set()
 
 
 def check_copy(tokenizer, files):
-    """Refuse files out of which another tokenizer than `tokenizer` would be built.
+    """Refuse files that would build a tokenizer different from `tokenizer`.
 
     Raises
     ------
@@ -88,15 +88,15 @@ def check_copy(tokenizer, files):
         return
     if _probe(tokenizer) != _probe(tokenizer_from_files(files)):
         raise SavedEstimatorError(
-            "A copy of this estimator would not tokenise as it does: its tokenizer, built again from "
+            "A copy of this estimator would tokenise differently: its tokenizer, built again from "
             f"{', '.join(sorted(files))}, gives other ids. Save the tokenizer with save_pretrained of transformers "
-            "beside its model, see that the two agree, and fit anew."
+            "in the folder of its model, check that both agree, and fit again."
         )
     _checked.add(digest)
 
 
 def _probe(tokenizer):
-    """What tells two tokenizers apart: vocabulary, special tokens, and the ids of some texts."""
+    """Properties that identify a tokenizer: vocabulary, special tokens, and the ids of some texts."""
     vocabulary = tokenizer.get_vocab()
     words = sorted(vocabulary, key=vocabulary.get)
     words = words[:: max(1, len(words) // 256)]

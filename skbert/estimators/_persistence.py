@@ -111,7 +111,7 @@ class PersistenceMixin:
         Parameters
         ----------
         folder : str or path
-            What `save` was given.
+            The folder that was passed to `save`.
 
         Returns
         -------

@@ -1,6 +1,6 @@
-"""A fit as a tree of tasks, for the callbacks of scikit-learn: one task for the fit, in it one per epoch.
+"""A fit as a tree of tasks for the callbacks of scikit-learn: one task for the fit, and in it one per epoch.
 
-scikit-learn has them since 1.9. With an older one `set_callbacks` does not exist, and a fit goes on without.
+scikit-learn has callbacks since 1.9. In older versions `set_callbacks` does not exist, and a fit runs without them.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands where scikit-learn's own would: it has none before 1.9."""
+        """Replaces the class of scikit-learn, which does not exist before 1.9."""
 
     def with_callbacks(method):
-        """The method as it is."""
+        """Return the method unchanged."""
         return method
 
 
 class EpochTasks(Callback):
-    """Tells the callbacks that were set by `set_callbacks` of the fit and of every epoch.
+    """Calls the callbacks that were set by `set_callbacks`, for the fit and for every epoch.
 
     Parameters
     ----------
     estimator : estimator
-        In whose fit, which is decorated by `with_callbacks`, we are.
+        The estimator that is being fitted; its `fit` is decorated by `with_callbacks`.
     max_epochs : int
+        Number of epochs.
     data : dict
-        ``X``, ``y`` and ``metadata`` of the fit, as the hooks of scikit-learn take them.
+        ``X``, ``y`` and ``metadata`` of the fit, in the form that scikit-learn's hooks need.
     finished : callable
-        From all weights, a dict of name to array, to the attributes of an estimator that can predict with them.
+        Takes all weights, a dict of name to array, and returns the attributes of an estimator that can predict with
+        them.
     """
 
     def __init__(self, estimator, max_epochs, data, finished):
@@ -48,13 +50,13 @@ class EpochTasks(Callback):
             self._epoch.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
     def on_epoch_end(self, net, **kwargs):
-        # Given as a function, the weights are copied only for callbacks that ask for a fitted estimator.
+        # A function, so that the weights are copied only for callbacks that need a fitted estimator.
         if self._fit is not None and self._epoch.call_on_fit_task_end(
             estimator=self.estimator, reconstruction_attributes=lambda: self.finished(net.weights()), **self.data
         ):
-            raise KeyboardInterrupt  # by which callbacks of skorch stop the training
+            raise KeyboardInterrupt  # this is how callbacks of skorch stop the training
 
     def end(self):
-        """Say that the fit is over; `estimator` is fitted by now."""
+        """Report the end of the fit; `estimator` is already fitted."""
         if self._fit is not None:
             self._fit.call_on_fit_task_end(estimator=self.estimator, reconstruction_attributes=lambda: {}, **self.data)

@@ -1,4 +1,4 @@
-"""Sample draws: test rows and nested training rows, stratified, copies of a text on one side only."""
+"""Sample draws: test rows and nested training rows, stratified; all copies of a text are on one side."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class Draw:
     Attributes
     ----------
     test : int array (n_test,)
-        Rows to score on, ascending.
+        Test rows, ascending.
     order : int array (n_pool,)
-        All other rows, in an order of which every beginning is a stratified sample.
+        All other rows, in such an order that the first k rows are a stratified sample for every k.
     """
 
     test: np.ndarray
     order: np.ndarray
 
     def train(self, size):
-        """Rows to train on; those of a smaller size are among those of a larger one."""
+        """Training rows; the rows of a smaller size are part of those of a larger size."""
         return self.order[:size]
 
 
 def row_keys(X):
-    """What tells the rows of `X` apart: texts, pairs of texts, or rows of numbers and mixed columns.
+    """Keys that identify the rows of `X`: texts, pairs of texts, or rows of numbers and mixed columns.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def row_keys(X):
     Raises
     ------
     ValueError, TypeError
-        Texts with something wrong among them; see `skbert.text.check_texts`.
+        Some texts are wrong; see `skbert.text.check_texts`.
     """
     if holds_texts(X):
         return check_texts(X, "StabilityStudy").rows()
@@ -93,34 +93,35 @@ def group_rows(keys):
 
 
 def join_groups(copies, groups):
-    """Rows that are copies of each other, or of one group of the user's, together; int array (n,).
+    """Join copies of a text and the groups of the user; int array (n,) with the group of each row.
 
     Parameters
     ----------
     copies : int array (n,)
-        Of `group_rows`.
+        Result of `group_rows`.
     groups : sequence of hashables (n,)
+        Groups of the user.
     """
     own = group_rows(groups)
     links = sparse.coo_array((np.ones(len(own)), (copies, own)))
-    # A graph of both kinds of groups; what hangs together through any chain of rows is one.
+    # A graph of both kinds of groups; rows that are connected by any chain are one group.
     _, component = sparse.csgraph.connected_components(sparse.block_array([[None, links], [links.T, None]]))
     return np.unique(component[copies], return_inverse=True)[1]
 
 
 def describe_copies(groups, strata):
-    """What to tell of rows that occur more than once, or None where all are distinct."""
+    """Message about rows that occur more than once, or None if all are distinct."""
     counts = np.bincount(groups)
     repeated = np.flatnonzero(counts > 1)
     if not len(repeated):
         return None
     text = (
-        f"{len(repeated)} of the texts occur more than once, {int(counts[repeated].sum())} rows in all. All copies "
+        f"{len(repeated)} of the texts occur more than once, {int(counts[repeated].sum())} rows in total. All copies "
         "of a text stay on the same side of every split."
     )
     n_torn = int(((_class_counts(groups, strata) > 0).sum(axis=1) > 1).sum())
     if n_torn:
-        text += f" {n_torn} of them carry different labels in different rows: look at these before you trust a score."
+        text += f" {n_torn} of them have different labels in different rows: check these before you trust a score."
     return text
 
 
@@ -136,7 +137,7 @@ def _class_counts(groups, strata):
 
 
 def apportion(counts, total):
-    """Share out `total` over classes in proportion to `counts`, at least 1 and at most ``count - 1`` each.
+    """Divide `total` over classes in proportion to `counts`, at least 1 and at most ``count - 1`` each.
 
     Parameters
     ----------
@@ -193,7 +194,7 @@ def make_draw(groups, strata, n_test, rng):
 
 
 def _stratified_order(rows, strata, rng):
-    """`rows` in a random order of which every beginning has the classes in proportion, each at least once if it can."""
+    """`rows` in a random order; the first k rows have the classes in proportion, each class once if possible."""
     rows = rng.permutation(rows)
     places = np.empty(len(rows))
     for k in np.unique(strata[rows]):
@@ -206,12 +207,12 @@ def _stratified_order(rows, strata, rng):
 
 
 def resolve_test_size(test_size, n, n_classes):
-    """Test rows for the parameter `test_size`: a share of the rows or a number of them.
+    """Number of test rows for the parameter `test_size`, a share of the rows or a number.
 
     Raises
     ------
     ValueError
-        Out of range, or fewer rows than classes on one side.
+        `test_size` is out of range, or one side would have fewer rows than classes.
     """
     if is_int(test_size):
         n_test = int(test_size)
@@ -222,7 +223,7 @@ def resolve_test_size(test_size, n, n_classes):
     if not n_classes <= n_test <= n - n_classes:
         raise ValueError(
             f"test_size={test_size!r} leaves {n_test} rows to test on and {n - n_test} to train on, but each side "
-            f"needs at least {n_classes}, one a class."
+            f"needs at least {n_classes}, one per class."
         )
     return n_test
 
@@ -233,15 +234,16 @@ def resolve_train_sizes(train_sizes, n_pool, n_classes):
     Parameters
     ----------
     train_sizes : None, int, float, or a sequence of them
-        None is all that is not test.
+        None means all rows that are not test rows.
     n_pool : int
-        Rows that are there to train on, in every draw.
+        Number of rows for training in every draw.
     n_classes : int
+        Number of classes.
 
     Raises
     ------
     ValueError
-        Out of range, or the same size twice.
+        A size is out of range, or occurs twice.
     """
     if train_sizes is None:
         return [n_pool]
@@ -266,7 +268,7 @@ def _train_size(size, n_pool, n_classes):
         raise ValueError(f"train_sizes must hold ints (texts) or floats in (0, 1] (shares of the pool), got {size!r}")
     if not n_classes <= n <= n_pool:
         raise ValueError(
-            f"A training size of {size!r} is {n} texts, but it must be at least {n_classes}, one a class, and at most "
-            f"{n_pool}, what the smallest draw leaves beside the test texts."
+            f"A training size of {size!r} is {n} texts, but it must be at least {n_classes}, one per class, and "
+            f"at most {n_pool}, the number of training texts in the smallest draw."
         )
     return n

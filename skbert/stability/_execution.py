@@ -1,4 +1,4 @@
-"""Doing one run of a study, wherever it is computed, so that the numbers are the same everywhere."""
+"""One run of a study, with the same numbers wherever it is computed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from skbert.stability._design import parts_of
 
 
 class Job:
-    """One run with all that it needs.
+    """One run with everything that it needs.
 
-    Slots, and none for weak references: joblib's Dask backend puts objects that can be
-    referred to weakly on one worker, and they are gone when that worker is.
+    It has slots, and no slot for weak references: the Dask backend of joblib stores objects
+    with weak references on one worker, and loses them if this worker dies.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Job:
 
 
 def execute(job):
-    """Fit and score; what goes wrong becomes a failed run with its reason.
+    """Fit and score; an error becomes a failed run with its reason.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def execute(job):
             held.enter_context(_one_core)
             held.enter_context(_turn_on_gpu(job.estimator))
             held.enter_context(warnings.catch_warnings())
-            # What it would say is in the status of the run.
+            # The status of the run has the same information as the warning.
             warnings.simplefilter("ignore", ConvergenceWarning)
             fitted = job.estimator.fit(*job.train)
             n_iter = _n_iter(fitted)
@@ -84,10 +84,10 @@ _ended_with: set[int] = set()
 
 
 def _end_with(owner):
-    """End this process when its parent `owner`, whose study it works for, is gone.
+    """End this process when its parent `owner`, which runs the study, has ended.
 
-    Killed, the parent tells nobody; a worker of joblib would wait for minutes for another job, with its memory, a GPU
-    and the pipes that it inherited.
+    A killed parent sends no message. A worker of joblib would then wait for minutes for another job, and keep its
+    memory, a GPU and its inherited pipes.
     """
     if os.getppid() != owner or owner in _ended_with:  # in the process of the study itself, or on a cluster
         return
@@ -113,16 +113,17 @@ def _outcome(job, start, reason, scores=None, n_iter=None):
 
 
 def execute_all(jobs, n_jobs):
-    """Execute jobs through joblib, and yield the result of each as soon as it is there, in any order.
+    """Execute jobs with joblib, and yield the result of each as soon as it is finished, in any order.
 
-    Where a worker process dies, the jobs that were under way are done again one by one, and the one that kills
-    its worker becomes a failed run.
+    If a worker process dies, the unfinished jobs are done again one by one, and the job that kills its worker becomes
+    a failed run.
 
     Parameters
     ----------
     jobs : iterable of Job
-        Taken from as workers get free.
+        The next job is taken when a worker is free.
     n_jobs : int or None
+        Number of jobs at once.
     """
     jobs, under_way = iter(jobs), {}
 
@@ -132,10 +133,10 @@ def execute_all(jobs, n_jobs):
             yield joblib.delayed(execute)(job)
 
     with warnings.catch_warnings():
-        # joblib takes the encoder that a worker keeps for a leak, and starts another worker; nothing is lost.
+        # joblib treats the encoder that a worker keeps as a memory leak, and starts another worker; nothing is lost.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         while True:
-            # One job at a time to each worker: several at once would be given back, and stored, together.
+            # One job at a time for each worker, because the results of several jobs would be returned together.
             parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
             try:
                 for run, outcome in parallel(taken()):
@@ -149,10 +150,10 @@ def execute_all(jobs, n_jobs):
 
 
 def _execute_apart(job):
-    """The outcome of a job alone in a process, which it may kill."""
+    """The outcome of a job in its own process, which it may kill."""
     start = time.perf_counter()
     try:
-        # With one process joblib would run it in this one.
+        # With n_jobs=1, joblib would run the job in this process.
         ((_, outcome),) = joblib.Parallel(2, backend="loky")([joblib.delayed(execute)(job)])
     except BrokenProcessPool:
         return _outcome(job, start, "the worker process died: out of memory, or a crash in compiled code")
@@ -160,9 +161,9 @@ def _execute_apart(job):
 
 
 def _score(fitted, job):
-    """Scores by name, None for one that could not be computed, and the reason for the first of these."""
+    """Scores by name (None if a score could not be computed), and the reason for the first missing score."""
     try:
-        # All at once, predictions are made once for all scorers.
+        # All scorers together, so that predictions are computed only once.
         found = check_scoring(fitted, scoring=job.scoring, raise_exc=True)(fitted, *job.test)
         reasons = {}
     except Exception:
@@ -191,7 +192,7 @@ def _last_words(error):
 
 
 def _last_step(fitted):
-    """The estimator inside pipelines and searches that did the learning."""
+    """The estimator inside pipelines and searches that was trained."""
     while True:
         if isinstance(fitted, Pipeline):
             fitted = fitted.steps[-1][1]
@@ -202,7 +203,7 @@ def _last_step(fitted):
 
 
 def _training_failure(fitted):
-    """The status of a training that failed ("constant", "diverged", "underfit"), or nothing."""
+    """The status of a failed training ("constant", "diverged", "underfit"), or an empty string."""
     status = getattr(_last_step(fitted), "training_status_", "converged")
     return "" if status == "converged" else str(status)
 
@@ -211,15 +212,15 @@ def _n_iter(fitted):
     found = getattr(_last_step(fitted), "n_iter_", None)
     try:
         return None if found is None else int(np.max(found))
-    except (TypeError, ValueError):  # not a number of passes, whatever it is
+    except (TypeError, ValueError):  # not a number of epochs
         return None
 
 
 class _OneCore:
-    """Holds BLAS, OpenMP and torch to one core while a thread is inside.
+    """Limits BLAS, OpenMP and torch to one core while a thread is inside.
 
-    Sums come out a little different on another number of cores; on one, the numbers of a run
-    do not depend on how many run beside it, and cores are not fought over.
+    Sums differ slightly with another number of cores. With one core, the numbers of a run do
+    not depend on how many runs there are at once, and runs do not compete for cores.
     """
 
     def __init__(self):
@@ -253,7 +254,7 @@ class _OneCore:
 
 
 def _one_thread(kind):
-    # Selected first, or else what is put back later would be the threads of all kinds.
+    # Selected first, because otherwise the restored value would be the number of threads of all kinds.
     return ThreadpoolController().select(user_api=kind).limit(limits=1)
 
 
@@ -261,28 +262,28 @@ _one_core = _OneCore()
 
 
 def _turn_on_gpu(estimator):
-    """A context in which no other run of this machine is on the same GPU; nothing is waited for on a CPU."""
+    """A context in which no other run of this machine uses the same GPU; on a CPU, there is no waiting."""
     device = _gpu_of(estimator)
     return nullcontext() if device is None else _gpu_lock(device)
 
 
 def _gpu_of(estimator):
-    """The GPU that an estimator of ours would compute on, or None."""
+    """The GPU on which an estimator of skbert would compute, or None."""
     import torch
 
     if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         return None
-    # Those of other libraries look after themselves.
+    # Estimators of other libraries are not handled here.
     devices = (part.compute_device() for part in parts_of(estimator) if hasattr(part, "compute_device"))
     return next((device for device in devices if device.type != "cpu"), None)
 
 
 @contextmanager
 def _gpu_lock(device):
-    """Hold the lock file of a GPU; give back the memory that torch keeps for later."""
+    """Hold the lock file of a GPU; afterwards, free the memory that torch keeps for later."""
     import torch
 
-    # Two runs at once would need twice the memory and be no faster: one run fills the GPU.
+    # Two runs at once would need twice the memory and would not be faster, because one run uses the whole GPU.
     with FileLock(Path(tempfile.gettempdir()) / f"skbert-{getpass.getuser()}-{_gpu_name(device)}.lock"):
         try:
             yield
@@ -294,6 +295,6 @@ def _gpu_name(device):
     import torch
 
     if device.type == "cuda":
-        # The same card has other numbers in processes that see other cards.
+        # The number of a card differs between processes that see different cards.
         return f"cuda-{torch.cuda.get_device_properties(device).uuid}"
     return device.type

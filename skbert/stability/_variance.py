@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 from scipy import linalg, optimize
 
-# Variances relative to the residual are looked for up to this.
+# Upper limit of the search for variances relative to the residual variance.
 _LARGEST_RATIO = 1e8
-# Random draws behind an interval; its ends are then known to about a hundredth of its width.
+# Number of random draws for an interval; the error of its ends is then about a hundredth of its width.
 _N_PIVOTS = 20_000
 
 
@@ -51,13 +51,13 @@ def variance_components(scores, factors):
     Returns
     -------
     dict of str to float
-        The variance of each factor, and of ``"interaction"``: all that the factors do not add up to.
+        The variance of each factor, and of ``"interaction"``: the rest that the factors do not explain.
 
     Raises
     ------
     ValueError
         A factor has another level in every run, or two factors always change together, so that they cannot be
-        told from the rest or from each other.
+        separated from the rest or from each other.
     """
     scores = np.asarray(scores, dtype=float)
     n = len(scores)
@@ -78,14 +78,14 @@ def _check_told_apart(varied, n):
     for name, code in varied.items():
         if code.max() + 1 == n:
             raise ValueError(
-                f"{name!r} has another level in each of the {n} runs, so its effect cannot be told from the rest. "
+                f"{name!r} has another level in each of the {n} runs, so its effect cannot be separated from the rest. "
                 "Cross it with a second factor, as in seeds={'init': 5, 'order': 5}."
             )
         # np.unique numbers levels by value; numbered by first appearance, equal partitions are equal arrays.
         _, first = np.unique(code, return_index=True)
         key = np.argsort(np.argsort(first))[code].tobytes()
         if key in partitions:
-            raise ValueError(f"{partitions[key]!r} and {name!r} always change together and cannot be told apart.")
+            raise ValueError(f"{partitions[key]!r} and {name!r} always change together and cannot be separated.")
         partitions[key] = name
 
 

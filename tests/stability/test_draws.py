@@ -59,7 +59,7 @@ def test_draws__differ_from_each_other_and_follow_the_seed():
 def test_copies_of_a_text__stay_on_one_side_and_are_counted():
     X, y = labelled_texts(40)
     X, y = X + X[:6] * 3, np.concatenate([y, np.tile(y[:6], 3)])
-    with pytest.warns(UserWarning, match="6 of the texts occur more than once, 24 rows in all"):
+    with pytest.warns(UserWarning, match="6 of the texts occur more than once, 24 rows in total"):
         study = study_of(X, y, seeds=20)
     for split in study.splits_:
         assert not {X[i] for i in split.test} & {X[i] for i in split.order}
@@ -68,7 +68,7 @@ def test_copies_of_a_text__stay_on_one_side_and_are_counted():
 
 def test_copies_with_different_labels__are_told_of():
     X, y = labelled_texts(40)
-    with pytest.warns(UserWarning, match="2 of them carry different labels"):
+    with pytest.warns(UserWarning, match="2 of them have different labels"):
         study = study_of(X + X[:2], [*y, *np.where(y[:2] == "yes", "no", "yes")])
     for split in study.splits_:
         assert not {X[i % 40] for i in split.test} & {X[i % 40] for i in split.order}
@@ -87,7 +87,7 @@ def test_training_sizes__as_shares_and_as_none():
         ({"test_size": 0.0}, "test_size must be a float in"),
         ({"test_size": True}, "test_size must be a float in"),
         ({"test_size": 1}, "leaves 1 rows to test on and 39 to train on, but each side needs at least 2"),
-        ({"train_sizes": [1]}, "must be at least 2, one a class"),
+        ({"train_sizes": [1]}, "must be at least 2, one per class"),
         ({"train_sizes": [31]}, "at most 30"),
         ({"train_sizes": [8, 8]}, "names the same number of texts twice"),
         ({"train_sizes": [1.5]}, "ints .texts. or floats"),
