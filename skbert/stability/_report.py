@@ -97,7 +97,7 @@ def _design(study):
         "Null models": ", ".join(study.baselines_) or "none",
         "Training texts": sizes,
         "Groups": "given; each stays on one side" if "groups" in data else "none but copies of a text",
-        "Test texts": f"{n_test}, drawn anew for each of {len(study.splits_)} draws",
+        "Test texts": f"{n_test}, drawn again for each of {len(study.splits_)} draws",
         "Seeds": _seeds(study),
         "Scores": ", ".join(study.scores_),
         "Runs": f"{len(runs)} of {study.n_planned_}, {runs['seconds'].sum() / 60:.1f} minutes of one core",
