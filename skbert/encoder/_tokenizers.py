@@ -33,7 +33,7 @@ def load_tokenizer(name, folder):
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise ModelNotFoundError(
             f"The tokenizer of {name!r} in {folder} could not be loaded ({type(error).__name__}: {reason}). "
-            "The tokenizer's files must be in the same folder as config.json."
+            "Check the tokenizer's files, which must be in the same folder as config.json."
         ) from error
     # If the files are missing, transformers builds a tokenizer with an empty vocabulary.
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)):

@@ -132,8 +132,8 @@ class SkipLayerDisplay(Picture):
         >>> probe = SkipLayerProbe(model, cv="prefit", random_state=0).fit(texts, labels)
         >>> from skbert.plots import SkipLayerDisplay
         >>> display = SkipLayerDisplay.from_estimator(probe, value="log_proba", title="Two labels")
-        >>> [ax.get_title() for ax in display.ax_]
-        ['order (n = 2)', 'refund (n = 2)']
+        >>> [ax.get_title().splitlines()[0] for ax in display.ax_]
+        ['order', 'refund']
         """
         from sklearn.utils.validation import check_is_fitted
 

@@ -37,6 +37,7 @@ SMALLER = {
 # Pages that go on from what an earlier one made: the names that they take as known.
 GOES_ON_WITH = {
     "docs/guide/skip_layers.md": {"clf", "X", "y"},
+    "docs/guide/training.md": {"X", "y"},
     "docs/guide/stability.md": {"clf", "X", "y", "variants", "frame"},
 }
 
