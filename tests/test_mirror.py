@@ -19,6 +19,7 @@ ELSEWHERE = {
     # What an estimator says of its input, as scikit-learn reads it.
     "_shared/_tags": "acceptance/test_sklearn_checks",
     # The command is run as its user does, from arguments to files, whichever of its files does the work.
+    "cli/__main__": "cli/test_demo",
     "cli/_commands": "cli/test_files",
     "cli/_estimators": "cli/test_files",
     "cli/_evaluation": "cli/test_files",

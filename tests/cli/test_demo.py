@@ -1,6 +1,7 @@
 """The ``skbert`` command."""
 
 import csv
+import runpy
 import sys
 
 import numpy as np
@@ -27,6 +28,13 @@ def test_version_and_help(monkeypatch, capsys):
     assert capsys.readouterr().out.strip() == f"skbert {skbert.__version__}"
     assert run(monkeypatch, "--help") == 0
     assert "demo" in capsys.readouterr().out
+
+
+def test_module__is_the_command_too(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["skbert", "--version"])
+    with pytest.raises(SystemExit):
+        runpy.run_module("skbert.cli", run_name="__main__")
+    assert capsys.readouterr().out.strip() == f"skbert {skbert.__version__}"
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["demo", "--seed", "many"], ["demo", "--seed", "-1"]])
