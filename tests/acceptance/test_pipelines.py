@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
@@ -54,24 +55,28 @@ def test_classifier__on_minilm_learns_from_few_texts(quick_minilm, helpdesk):
     assert clf.score(X_test, y_test) > 0.6
 
 
+# How good a classifier of one epoch is does not matter here.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_pipeline__with_a_step_that_cleans_texts(quick_minilm, helpdesk):
-    X, y, X_test, y_test = helpdesk
+    X, y, X_test, _ = helpdesk
     lower = FunctionTransformer(lambda texts: [text.lower() for text in texts])
-    pipeline = Pipeline([("lower", lower), ("clf", MaxPoolBERTClassifier(**quick_minilm))])
-    pipeline.fit(list(X), y)
-    shouting = [text.upper() for text in X_test]
-    np.testing.assert_array_equal(pipeline.predict(list(X_test)), pipeline.predict(shouting))
-    assert pipeline.score(list(X_test), y_test) > 0.6
+    clf = MaxPoolBERTClassifier(**{**quick_minilm, "max_epochs": 1})
+    pipeline = Pipeline([("lower", lower), ("clf", clf)]).fit(list(X[:24]), y[:24])
+    plain, shouting = list(X_test[:30]), [text.upper() for text in X_test[:30]]
+    np.testing.assert_array_equal(pipeline.predict_proba(plain), pipeline.predict_proba(shouting))
+    assert len(np.unique(pipeline.predict_proba(plain), axis=0)) > 1
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_pipeline__takes_a_text_column_of_a_data_frame(quick_minilm, helpdesk):
     X, y, X_test, _ = helpdesk
-    frame = pd.DataFrame({"channel": "mail", "message": X})
+    frame = pd.DataFrame({"channel": "mail", "message": X[:24]})
     select = ColumnTransformer([("message", "passthrough", ["message"])])
-    pipeline = make_pipeline(select, MaxPoolBERTClassifier(**quick_minilm)).fit(frame, y)
-    direct = MaxPoolBERTClassifier(**quick_minilm).fit(X, y)
-    test = pd.DataFrame({"channel": "mail", "message": X_test})
-    np.testing.assert_array_equal(pipeline.predict(test), direct.predict(X_test))
+    clf = MaxPoolBERTClassifier(**{**quick_minilm, "max_epochs": 1})
+    pipeline = make_pipeline(select, clf).fit(frame, y[:24])
+    direct = clone(clf).fit(X[:24], y[:24])
+    test = pd.DataFrame({"channel": "mail", "message": X_test[:30]})
+    np.testing.assert_array_equal(pipeline.predict_proba(test), direct.predict_proba(X_test[:30]))
 
 
 def test_pipeline__pooled_vectors_feed_another_classifier(quick_minilm, helpdesk):
