@@ -121,7 +121,7 @@ def test_notebooks__show_what_was_drawn_last(display):
 def test_what_is_not_there__is_refused(study, display):
     with pytest.raises(ValueError, match="size=9 is not one of the training sizes"):
         display.plot(size=9)
-    with pytest.raises(ValueError, match="score='f1' is none of"):
+    with pytest.raises(ValueError, match="score='f1' is not one of"):
         StabilityDisplay.from_estimator(study, score="f1")
     with pytest.raises(ValueError, match="no variant 'best'"):
         StabilityDisplay.from_estimator(study, reference="best")

@@ -117,11 +117,11 @@ def test_compare__pairs_runs_of_the_same_draw_and_seed(study):
 
 
 def test_compare__refuses_what_is_not_there(study):
-    with pytest.raises(ValueError, match="no variant 'best'; there are"):
+    with pytest.raises(ValueError, match="no variant 'best'; the variants are"):
         study.compare("good", "best")
     with pytest.raises(ValueError, match="size=9 is none of"):
         study.compare("good", "poor", size=9)
-    with pytest.raises(ValueError, match="score='f1' is none of"):
+    with pytest.raises(ValueError, match="score='f1' is not one of"):
         study.compare("good", "poor", score="f1")
 
 
