@@ -77,6 +77,8 @@ class _Recipe:
     parameters: dict
     # For parameters that depend on the depth of the encoder: n_layers → parameters.
     by_depth: object = None
+    # The parameters for a regressor, where those above need classes.
+    for_regression: dict | None = None
 
 
 _RECIPES = {
@@ -230,7 +232,7 @@ def names() -> list[str]:
     return list(_RECIPES)
 
 
-def get(name: str, *, n_layers: int = 12) -> dict[str, Any]:
+def get(name: str, *, n_layers: int = 12, regression: bool = False) -> dict[str, Any]:
     """Return the constructor parameters of a recipe.
 
     Parameters
@@ -239,6 +241,8 @@ def get(name: str, *, n_layers: int = 12) -> dict[str, Any]:
         One of `names`.
     n_layers : int, default=12
         Number of transformer layers of the encoder, for recipes that set `layer_path`; 12 is BERT-base.
+    regression : bool, default=False
+        Whether the parameters are for a regressor. A recipe with phases that need classes is then without them.
 
     Returns
     -------
@@ -262,7 +266,10 @@ def get(name: str, *, n_layers: int = 12) -> dict[str, Any]:
     recipe = _find(name)
     if not isinstance(n_layers, int) or isinstance(n_layers, bool) or n_layers < 1:
         raise ValueError(f"n_layers must be an int of at least 1, got {n_layers!r}")
-    own = {**recipe.parameters, **(recipe.by_depth(n_layers) if recipe.by_depth else {})}
+    parameters = recipe.parameters
+    if regression and recipe.for_regression is not None:
+        parameters = recipe.for_regression
+    own = {**parameters, **(recipe.by_depth(n_layers) if recipe.by_depth else {})}
     return copy.deepcopy({**_defaults(), **own})
 
 

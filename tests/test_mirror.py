@@ -86,7 +86,11 @@ ELSEWHERE = {
     "training/_objectives": "training/test_net",
     "training/_occurring_rows": "training/test_pretrained",
     "training/_settings": "training/test_net",
+    "training/_stepper": "training/test_net",
     "training/_verdict": "training/test_net",
+    # A phase is what its batches, its parts and its head do together.
+    "training/_logistic_head": "training/test_contrast",
+    "training/_micro_batches": "training/test_contrast",
 }
 
 # Tests of a room that belong to no single file of it.

@@ -15,6 +15,7 @@ class Seeds:
     order: int
     dropout: int
     split: int
+    contrast: int
 
 
 def derive_seeds(random_state=None, init_seed=None, order_seed=None):
@@ -23,7 +24,7 @@ def derive_seeds(random_state=None, init_seed=None, order_seed=None):
     Parameters
     ----------
     random_state : int, RandomState instance or None
-        Determines all four seeds. None takes fresh entropy from the operating system,
+        Determines all seeds. None takes fresh entropy from the operating system,
         not from the global generator of numpy.
     init_seed, order_seed : int or None
         Replace the seed of new parameters, and the seed of the data order.
@@ -47,7 +48,8 @@ def derive_seeds(random_state=None, init_seed=None, order_seed=None):
         raise ValueError(
             f"random_state must be None, an int in 0..2**32-1 or a numpy RandomState, got {random_state!r}"
         )
-    init, order, dropout, split = (int(child.generate_state(1, np.uint64)[0] >> 1) for child in root.spawn(4))
+    # A new source is added at the end, so that the seeds of the others stay what they were.
+    init, order, dropout, split, contrast = (int(child.generate_state(1, np.uint64)[0] >> 1) for child in root.spawn(5))
     for name, seed in (("init_seed", init_seed), ("order_seed", order_seed)):
         if seed is not None and not _is_seed(seed):
             raise ValueError(f"{name} must be None or an int in 0..2**32-1, got {seed!r}")
@@ -56,7 +58,7 @@ def derive_seeds(random_state=None, init_seed=None, order_seed=None):
         init = int(np.random.SeedSequence([int(init_seed), 1]).generate_state(1, np.uint64)[0] >> 1)
     if order_seed is not None:
         order = int(np.random.SeedSequence([int(order_seed), 2]).generate_state(1, np.uint64)[0] >> 1)
-    return Seeds(init, order, dropout, split)
+    return Seeds(init, order, dropout, split, contrast)
 
 
 def _is_seed(value):

@@ -53,7 +53,8 @@ def tuned(reading, recipe, model, settings=(), *, regression=False, **others):
         raise ValueError(f"There is no reading {reading!r}; the readings are {', '.join(READINGS)}.")
     kind = MaxPoolBERTRegressor if regression else MaxPoolBERTClassifier
     # Some recipes depend on the number of layers.
-    parameters = recipes.get(recipe, n_layers=make_runner(load_encoder(model).model).n_layers)
+    n_layers = make_runner(load_encoder(model).model).n_layers
+    parameters = recipes.get(recipe, n_layers=n_layers, regression=regression)
     parameters |= READINGS[reading] | others | read_settings(settings)
     known = [name for name in inspect.signature(kind).parameters if name != "model"]
     unknown = sorted(set(parameters) - set(known))

@@ -64,6 +64,10 @@ class Blueprint:
         """The blueprint after a further fit, on `texts` whose columns may now have names."""
         return replace(self, n_columns=texts.n_columns, column_names=texts.column_names)
 
+    def for_unit_vectors(self):
+        """The blueprint with a head that reads vectors of length 1."""
+        return replace(self, module={**self.module, "unit_vectors": True})
+
     @property
     def path(self):
         """The layers that run, as indices of the pretrained layers; None means all layers once."""

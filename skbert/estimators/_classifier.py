@@ -66,7 +66,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     max_length : int, default=None
         Maximum number of tokens of a text; None is the limit of the encoder. Longer texts are cut.
     max_epochs : int, default=20
-        Number of passes over the training texts.
+        Number of passes over the training texts; 0 only with ``head_init="logistic"``.
     batch_size : int, default=16
         Number of texts per optimizer step. When memory runs out, a batch is computed in
         smaller parts, and the step stays the same.
@@ -101,6 +101,32 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     dropout : float, default=None
         Replaces every dropout probability of the encoder and of the head. None keeps the
         values of the encoder, or uses 0 with `mixout`.
+    head_init : {"random", "logistic"}, default="random"
+        How the linear layer starts. ``"logistic"`` is logistic regression (C = 1) on the pooled vectors of
+        the training texts [4]_, after the contrastive steps if there are any; then the head reads
+        vectors of length 1. With ``max_epochs=0``, this is the model.
+    contrastive_steps : int or None, default=0
+        Number of steps before fine-tuning in which only encoder and poolings are trained, so that texts of one
+        class get vectors of similar direction. They end early when the loss is at its smallest possible value.
+        None, only with ``contrastive_pairs="setfit"``, takes as many steps as there are pairs in 20 rounds.
+    contrastive_loss : {"cosine", "supcon"}, default="cosine"
+        ``"cosine"``: squared error of the cosine of all pairs of a batch, to 1 for texts of one class
+        and to 0 for others; the mean of each kind counts one half. ``"supcon"``: supervised contrastive loss [5]_.
+    contrastive_pairs : {"batch", "setfit"}, default="batch"
+        ``"batch"``: all pairs of a batch with equally many texts per class; classes take turns if there
+        are more than fit, and no class is there with fewer than two texts if it has two. ``"setfit"``: pairs are
+        drawn, and both texts of each pair are encoded, as in [6]_.
+    contrastive_learning_rate : float, default=None
+        Highest learning rate of the contrastive steps, for all layers; warm-up and linear decay are their own.
+        None means `learning_rate`.
+    contrastive_batch_size : int, default=32
+        Number of texts (or of drawn pairs) per contrastive step. If memory runs out, a batch is computed in
+        parts, twice, and the step stays the same.
+    contrastive_weight : float, default=0.0
+        Weight of the supervised contrastive loss that is added to the cross-entropy in fine-tuning, on the
+        pooled vectors of the batch; 0 where no two texts of the batch are of one class.
+    contrastive_temperature : float, default=0.1
+        Temperature τ of the supervised contrastive loss.
     label_smoothing : float, default=0.0
         Share of the target probability that is spread evenly over all classes.
     class_weight : dict, "balanced" or None, default=None
@@ -139,10 +165,13 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     feature_names_in_ : array (n_columns,)
         Column names, if `X` was a data frame.
     n_iter_ : int
-        Number of epochs that were trained.
+        Number of epochs that were trained; contrastive steps do not count.
     history_ : list of dict
-        One row per epoch: ``epoch``, ``train_loss``, ``valid_loss`` if there are validation
-        data, ``learning_rate`` (of the schedule, at the last step), ``dur`` (seconds).
+        One row per epoch: ``phase`` ("fine_tuning"), ``epoch``, ``train_loss`` (all that is minimised), ``valid_loss``
+        (cross-entropy) if there are validation data, ``learning_rate`` (of the schedule, at the last step), ``dur``
+        (seconds). Before them, one row per contrastive step (``phase`` "contrastive", ``step``, ``train_loss``,
+        ``learning_rate``, ``dur``), and one for a head from logistic regression (``phase`` "head", ``train_loss``,
+        ``valid_loss``, ``dur``).
     loss_curve_ : list of float
         Training loss of each epoch, in nats, with dropout.
     best_epoch_ : int
@@ -174,6 +203,10 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
        ICLR 2021. arXiv:2006.04884.
     .. [3] Zhang, Wu, Katiyar, Weinberger, Artzi (2021). Revisiting Few-sample BERT
        Fine-tuning. ICLR 2021. arXiv:2006.05987.
+    .. [4] Kumar, Raghunathan, Jones, Ma, Liang (2022). Fine-Tuning can Distort Pretrained
+       Features and Underperform Out-of-Distribution. ICLR 2022. arXiv:2202.10054.
+    .. [5] Khosla et al. (2020). Supervised Contrastive Learning. NeurIPS 2020. arXiv:2004.11362.
+    .. [6] Tunstall et al. (2022). Efficient Few-Shot Learning Without Prompts. arXiv:2209.11055.
 
     Examples
     --------
@@ -211,6 +244,14 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         bias_correction: bool = True,
         max_grad_norm: float | None = 1.0,
         dropout: float | None = None,
+        head_init: str = "random",
+        contrastive_steps: int | None = 0,
+        contrastive_loss: str = "cosine",
+        contrastive_pairs: str = "batch",
+        contrastive_learning_rate: float | None = None,
+        contrastive_batch_size: int = 32,
+        contrastive_weight: float = 0.0,
+        contrastive_temperature: float = 0.1,
         label_smoothing: float = 0.0,
         class_weight: Mapping[Any, float] | str | None = None,
         early_stopping: bool = False,
@@ -248,6 +289,14 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         self.bias_correction = bias_correction
         self.max_grad_norm = max_grad_norm
         self.dropout = dropout
+        self.head_init = head_init
+        self.contrastive_steps = contrastive_steps
+        self.contrastive_loss = contrastive_loss
+        self.contrastive_pairs = contrastive_pairs
+        self.contrastive_learning_rate = contrastive_learning_rate
+        self.contrastive_batch_size = contrastive_batch_size
+        self.contrastive_weight = contrastive_weight
+        self.contrastive_temperature = contrastive_temperature
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.early_stopping = early_stopping

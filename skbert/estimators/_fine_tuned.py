@@ -14,7 +14,13 @@ from skbert.compute import MemoryNotice, isolated
 from skbert.encoder import check_boundary, check_own_family, load_encoder, make_runner, resolve_path
 from skbert.estimators._base import TextEstimator
 from skbert.estimators._labelled_texts import LabelledTexts
-from skbert.estimators._parameters import checked_parameters, dropout_asked, fine_tune_settings, model_asked
+from skbert.estimators._parameters import (
+    checked_parameters,
+    dropout_asked,
+    fine_tune_settings,
+    head_of_unit_vectors,
+    model_asked,
+)
 from skbert.estimators._tasks import CallbackSupportMixin, EpochTasks, with_callbacks
 from skbert.estimators._validation_split import validation_split
 from skbert.networks import PooledEncoder
@@ -125,7 +131,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         >>> clf = clf.set_params(early_stopping=True)
         >>> clf = clf.fit(texts, labels, X_val=["a lost parcel", "refund it"], y_val=["order", "refund"])
         >>> sorted(clf.history_[0])
-        ['dur', 'epoch', 'learning_rate', 'train_loss', 'valid_loss']
+        ['dur', 'epoch', 'learning_rate', 'phase', 'train_loss', 'valid_loss']
         """
         device, precision = self._check_encoder_parameters()
         checked = checked_parameters(self)
@@ -139,7 +145,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         seeds = derive_seeds(self.random_state, self.init_seed, self.order_seed)
         train, valid = self._split(train, task, X_val, y_val, sample_weight_val, checked, seeds)
         if warm:
-            fitted = self._model_to_go_on_with(train.texts)
+            fitted = self._model_to_go_on_with(train.texts, checked)
         else:
             fitted = self._new_model(checked, task.n_outputs, train.texts, seeds)
         tasks = self._tasks(given, checked, task, fitted, train.texts)
@@ -183,7 +189,8 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
             return train, LabelledTexts(texts, task.encode(y_val, "y_val"), weight)
         if sample_weight_val is not None:
             raise ValueError("sample_weight_val needs X_val and y_val.")
-        if not checked["early_stopping"]:
+        # Without epochs, there is nothing to stop, so no texts are held out.
+        if not checked["early_stopping"] or not checked["max_epochs"]:
             return train, None
         names = getattr(task, "classes", None)
         fraction = checked["validation_fraction"]
@@ -210,6 +217,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         encoder = loaded.copy_model(dropout, path)
         arguments = {name: checked[name] for name in ("layer_pooling", "token_pooling", "n_heads", "head")}
         arguments |= {"n_outputs": n_outputs, "layers": self.layers, "head_dropout": dropout}
+        arguments["unit_vectors"] = head_of_unit_vectors(checked)
         # Only the new parameters are initialised under this lock; loading has its own locks and must stay outside.
         with isolated(seeds.init):
             module = PooledEncoder(encoder, **arguments)
@@ -217,7 +225,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
             module.reinitialise(checked["reinit_layers"])
         return self._fitted_model(loaded, module, arguments, texts, asked=model_asked(self), own_path=path)
 
-    def _model_to_go_on_with(self, texts):
+    def _model_to_go_on_with(self, texts, checked):
         """The model of the last fit, for ``warm_start``; ValueError if the parameters now define another model."""
         self._check_same_columns_as_fitted(texts)
         asked, before = model_asked(self), self._fitted.blueprint.asked
@@ -228,7 +236,10 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
                 "Set the old value again, or set warm_start=False."
             )
         # A copy, so that the last fit remains if this fit fails.
-        return self._fitted.copy(texts)
+        fitted = self._fitted.copy(texts)
+        if head_of_unit_vectors(checked):
+            fitted.blueprint = fitted.blueprint.for_unit_vectors()
+        return fitted
 
     @staticmethod
     def _freeze(module, checked):
@@ -271,6 +282,11 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         self._freeze(module, checked)
         if settings.layer_decay != 1.0:
             check_own_family(module.runner, "layer_decay")
+        if settings.contrastive_steps != 0 and not module.trains_vectors:
+            raise ValueError(
+                f"contrastive_steps train the encoder, but freeze_layers={checked['freeze_layers']} freezes all of it. "
+                "Lower freeze_layers, or set contrastive_steps=0."
+            )
         train_set, valid_set = self._tokenized(train, valid, fitted)
         # The weights of a warm start belong to this estimator alone, so no other fit can use their states.
         encoder = None if warm else fitted.encoder_key(settings.precision)
@@ -291,9 +307,12 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
 
     def _record(self, result, verdict, warm):
         """Set the attributes that describe the training."""
-        earlier = self.history_ if warm else []
-        self.history_ = earlier + [{**row, "epoch": row["epoch"] + len(earlier)} for row in result.history]
-        self.loss_curve_ = [row["train_loss"] for row in self.history_]
-        self.n_iter_ = len(self.history_)
-        self.best_epoch_ = len(earlier) + result.best_epoch
+        earlier, n_before = (self.history_, self.n_iter_) if warm else ([], 0)
+        self.history_ = earlier + [
+            {**row, "epoch": row["epoch"] + n_before} if "epoch" in row else row for row in result.history
+        ]
+        epochs = [row for row in self.history_ if row.get("phase", "fine_tuning") == "fine_tuning"]
+        self.loss_curve_ = [row["train_loss"] for row in epochs]
+        self.n_iter_ = len(epochs)
+        self.best_epoch_ = n_before + result.best_epoch
         self.training_status_, self.layer_share_ = verdict.status, verdict.layer_share

@@ -49,5 +49,6 @@ class LabelledTexts:
         if not weight.any():
             raise ValueError("class_weight and sample_weight together leave no sample with a weight above zero.")
         tokens = tokenize(self.texts, tokenizer, max_length)
-        weight = torch.from_numpy((weight / weight.mean()).astype(np.float32))
-        return TextDataset(tokens, torch.from_numpy(self.target.values), weight)
+        scaled = torch.from_numpy((weight / weight.mean()).astype(np.float32))
+        target = torch.from_numpy(self.target.values)
+        return TextDataset(tokens, target, scaled, mean_weight=float(weight.mean()))

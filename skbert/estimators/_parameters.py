@@ -6,6 +6,7 @@ parameters that a recipe may set, and the parameters that determine the model.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
@@ -22,7 +23,7 @@ from skbert._shared import (
 )
 from skbert.networks import TEXT_HEADS
 from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
-from skbert.training import FineTuneSettings
+from skbert.training import CONTRASTIVE_LOSSES, FineTuneSettings
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ PARAMETERS = (
     Parameter("freeze_layers", _at_least_0, recipe=True),
     Parameter("reinit_layers", _at_least_0, shape=to_json, recipe=True),
     Parameter("max_length", _or_none(partial(check_int, low=3)), shape=to_json),
-    Parameter("max_epochs", _at_least_1, recipe=True),
+    Parameter("max_epochs", _at_least_0, recipe=True),
     Parameter("batch_size", _at_least_1, recipe=True),
     Parameter("learning_rate", _not_negative, recipe=True),
     Parameter("head_learning_rate", _or_none(_not_negative), recipe=True),
@@ -87,6 +88,14 @@ PARAMETERS = (
     Parameter("bias_correction", check_bool, recipe=True),
     Parameter("max_grad_norm", _or_none(partial(check_real, low=0, open_low=True)), recipe=True),
     Parameter("dropout", _or_none(partial(check_real, low=0, high=1, open_high=True)), shape=to_json, recipe=True),
+    Parameter("head_init", partial(check_choice, choices=("random", "logistic")), recipe=True),
+    Parameter("contrastive_steps", _or_none(_at_least_0), recipe=True),
+    Parameter("contrastive_loss", partial(check_choice, choices=tuple(CONTRASTIVE_LOSSES)), recipe=True),
+    Parameter("contrastive_pairs", partial(check_choice, choices=("batch", "setfit")), recipe=True),
+    Parameter("contrastive_learning_rate", _or_none(_not_negative), recipe=True),
+    Parameter("contrastive_batch_size", partial(check_int, low=2), recipe=True),
+    Parameter("contrastive_weight", _not_negative, recipe=True),
+    Parameter("contrastive_temperature", partial(check_real, low=0, open_low=True), recipe=True),
     Parameter("label_smoothing", partial(check_real, low=0, high=1, open_high=True)),
     Parameter("class_weight"),
     Parameter("early_stopping", check_bool),
@@ -124,11 +133,52 @@ def checked_parameters(estimator, names=None):
     ValueError
         A parameter is out of its range.
     """
-    return {
+    checked = {
         parameter.name: parameter.check(parameter.name, getattr(estimator, parameter.name))
         for parameter in PARAMETERS
         if parameter.check and hasattr(estimator, parameter.name) and (names is None or parameter.name in names)
     }
+    _check_phases(checked)
+    return checked
+
+
+def refuse_class_parameters(estimator):
+    """Raise ValueError if `estimator`, a regressor, was given a value for what only classifiers can do."""
+    signature = inspect.signature(type(estimator)).parameters
+    for name in _OF_CLASSES:
+        value, default = getattr(estimator, name), signature[name].default
+        if value != default:
+            raise ValueError(
+                f"{name}={value!r} needs classes, and {type(estimator).__name__} has none: leave {name}={default!r}. "
+                "For the parameters of a recipe, use recipes.get(name, regression=True)."
+            )
+
+
+# A regressor has these only to take the defaults that are part of every recipe.
+_OF_CLASSES = tuple(
+    parameter.name for parameter in PARAMETERS if parameter.name.startswith(("head_init", "contrastive_"))
+)
+
+
+def _check_phases(checked):
+    """Raise ValueError if the phases of training do not fit together."""
+    if checked.get("max_epochs") == 0 and checked.get("head_init") != "logistic":
+        raise ValueError(
+            "max_epochs must be at least 1, got 0: the head would stay random. Only with head_init='logistic' "
+            "(classifiers) it may be 0."
+        )
+    pairs = checked.get("contrastive_pairs")
+    if pairs == "batch" and checked["contrastive_steps"] is None:
+        raise ValueError("contrastive_steps=None is only for contrastive_pairs='setfit'; give a number of steps.")
+    if pairs == "setfit" and checked["contrastive_loss"] != "cosine":
+        raise ValueError(
+            f"contrastive_pairs='setfit' has the loss 'cosine', got contrastive_loss={checked['contrastive_loss']!r}."
+        )
+
+
+def head_of_unit_vectors(checked):
+    """Whether the head starts on vectors of length 1, because only their directions were trained."""
+    return checked.get("head_init") == "logistic" and checked["contrastive_steps"] != 0
 
 
 def dropout_asked(checked):
@@ -151,5 +201,7 @@ def fine_tune_settings(checked, device, precision):
     given = {**checked, "device": device, "precision": precision}
     if given["head_learning_rate"] is None:
         given["head_learning_rate"] = given["learning_rate"]
+    if given.get("contrastive_learning_rate") is None:
+        given["contrastive_learning_rate"] = given["learning_rate"]
     given["patience"] = given["n_iter_no_change"] if given["early_stopping"] else None
     return FineTuneSettings(**{field.name: given[field.name] for field in fields(FineTuneSettings)})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn.base import RegressorMixin
 
 from skbert.estimators._fine_tuned import MaxPoolBERTBase
+from skbert.estimators._parameters import refuse_class_parameters
 from skbert.estimators._targets import RegressionTask, as_numbers
 
 if TYPE_CHECKING:
@@ -102,6 +103,23 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
     dropout : float, default=None
         Replaces every dropout probability of the encoder and of the head. None keeps the
         values of the encoder, or uses 0 with `mixout`.
+    head_init : {"random"}, default="random"
+        Only for classifiers, like the next seven parameters: a regressor has no classes. It takes only the defaults, so
+        that recipes can be passed to it.
+    contrastive_steps : {0}, default=0
+        See `head_init`.
+    contrastive_loss : {"cosine"}, default="cosine"
+        See `head_init`.
+    contrastive_pairs : {"batch"}, default="batch"
+        See `head_init`.
+    contrastive_learning_rate : None, default=None
+        See `head_init`.
+    contrastive_batch_size : {32}, default=32
+        See `head_init`.
+    contrastive_weight : {0.0}, default=0.0
+        See `head_init`.
+    contrastive_temperature : {0.1}, default=0.1
+        See `head_init`.
     early_stopping : bool, default=False
         Whether to stop when the validation loss has not fallen for `n_iter_no_change`
         epochs, and to return to the weights of the best epoch.
@@ -135,7 +153,7 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
     n_iter_ : int
         Number of epochs that were trained.
     history_ : list of dict
-        One row per epoch: ``epoch``, ``train_loss``, ``valid_loss`` if there are validation
+        One row per epoch: ``phase`` ("fine_tuning"), ``epoch``, ``train_loss``, ``valid_loss`` if there are validation
         data, ``learning_rate`` (at the last step), ``dur`` (seconds).
     loss_curve_ : list of float
         Training loss of each epoch: squared error in units of the variance of `y`, with dropout.
@@ -204,6 +222,14 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         bias_correction: bool = True,
         max_grad_norm: float | None = 1.0,
         dropout: float | None = None,
+        head_init: str = "random",
+        contrastive_steps: int = 0,
+        contrastive_loss: str = "cosine",
+        contrastive_pairs: str = "batch",
+        contrastive_learning_rate: float | None = None,
+        contrastive_batch_size: int = 32,
+        contrastive_weight: float = 0.0,
+        contrastive_temperature: float = 0.1,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 3,
@@ -239,6 +265,14 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         self.bias_correction = bias_correction
         self.max_grad_norm = max_grad_norm
         self.dropout = dropout
+        self.head_init = head_init
+        self.contrastive_steps = contrastive_steps
+        self.contrastive_loss = contrastive_loss
+        self.contrastive_pairs = contrastive_pairs
+        self.contrastive_learning_rate = contrastive_learning_rate
+        self.contrastive_batch_size = contrastive_batch_size
+        self.contrastive_weight = contrastive_weight
+        self.contrastive_temperature = contrastive_temperature
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -281,6 +315,7 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
     _as_target = staticmethod(as_numbers)
 
     def _make_task(self, y, weights, checked, warm):
+        refuse_class_parameters(self)
         if warm:
             return RegressionTask(y, weights, self._target_mean, self._target_scale)
         return RegressionTask(y, weights)

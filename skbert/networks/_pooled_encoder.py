@@ -35,6 +35,8 @@ class PooledEncoder(nn.Module):
         dense layer and tanh of the encoder, then dropout and a linear layer.
     head_dropout : float, default=None
         Dropout probability before the linear layer; None uses the value of the encoder's config.
+    unit_vectors : bool, default=False
+        Whether the linear layer reads vectors of length 1.
     path : sequence of int, default=None
         Layers of `encoder` to run, in order, without changing the encoder; only for modules
         without a head. To train along a path, pass an encoder that has the layers of the path
@@ -74,6 +76,7 @@ class PooledEncoder(nn.Module):
         n_heads=4,
         head="linear",
         head_dropout=None,
+        unit_vectors=False,
         path=None,
     ):
         super().__init__()
@@ -93,7 +96,7 @@ class PooledEncoder(nn.Module):
         if n_outputs is None:
             # The encoder may be shared with other modules, so it is not changed.
             return
-        self.head = make_text_head(head, self.runner, self.width, n_outputs, head_dropout)
+        self.head = make_text_head(head, self.runner, self.width, n_outputs, head_dropout, unit_vectors)
         if self.runner.owns_forward and not self.head.reads_pooler:
             # The pooler is not used here, and would still be copied, passed to the optimizer and saved.
             self.runner.drop_pooler()
@@ -146,6 +149,12 @@ class PooledEncoder(nn.Module):
             for part in trained_parts(self.runner, n_layers):
                 part.requires_grad_(True)
         self.train(self.training)
+
+    @property
+    def trains_vectors(self):
+        """Whether anything below the head is trained."""
+        own = {id(parameter) for parameter in self.head.parameters()}
+        return any(p.requires_grad for p in self.parameters() if id(p) not in own)
 
     def train(self, mode=True):
         """Set training mode; the frozen part stays in eval mode."""
@@ -202,13 +211,13 @@ class PooledEncoder(nn.Module):
         pooled = self.layer_pooling(states)
         return pooled if self.cls_only else self.token_pooling(layout.pad(pooled), layout.mask)
 
-    def pool(self, batch):
-        """Pooled vectors (n, width), rows in the order of the request."""
-        return self.pool_states(*self.states(batch))
+    def pool(self, batch, prefix=None):
+        """Pooled vectors (n, width), rows in the order of the request; the parameters are those of `states`."""
+        return self.pool_states(*self.states(batch, prefix))
 
     def forward(self, batch, prefix=None):
         """Outputs (n, n_outputs): logits, or predicted values for regression; the parameters are those of `states`."""
-        return self.head(self.pool_states(*self.states(batch, prefix)))
+        return self.head(self.pool(batch, prefix))
 
     def forward_with_shares(self, batch, prefix=None):
         """Outputs (n, n_outputs) as in `forward`, and how many pooled elements come from each chosen layer.

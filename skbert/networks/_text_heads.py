@@ -6,6 +6,7 @@ Each value of the parameter `head` is one class.
 from __future__ import annotations
 
 from torch import nn
+from torch.nn import functional as F
 
 
 class LinearHead(nn.Module):
@@ -21,6 +22,8 @@ class LinearHead(nn.Module):
         Width of the outputs.
     dropout : float, default=None
         Dropout probability; None uses the value of the encoder's config.
+    unit_vectors : bool, default=False
+        Whether the linear layer reads vectors of length 1.
 
     Attributes
     ----------
@@ -33,8 +36,9 @@ class LinearHead(nn.Module):
     name = "linear"
     reads_pooler = False
 
-    def __init__(self, runner, width, n_outputs, dropout=None):
+    def __init__(self, runner, width, n_outputs, dropout=None, unit_vectors=False):
         super().__init__()
+        self.unit_vectors = unit_vectors
         self.dropout = nn.Dropout(runner.head_dropout if dropout is None else dropout)
         self.classifier = nn.Linear(width, n_outputs)
         nn.init.normal_(self.classifier.weight, std=runner.initializer_range)
@@ -45,9 +49,13 @@ class LinearHead(nn.Module):
         """Width of the outputs."""
         return self.classifier.out_features
 
+    def vectors(self, pooled):
+        """What dropout and the linear layer read, (n, width), for pooled vectors (n, width)."""
+        return F.normalize(pooled, dim=1) if self.unit_vectors else pooled
+
     def forward(self, pooled):
         """Outputs (n, n_outputs) for pooled vectors (n, width)."""
-        return self.classifier(self.dropout(pooled))
+        return self.classifier(self.dropout(self.vectors(pooled)))
 
 
 class PoolerHead(LinearHead):
@@ -55,7 +63,7 @@ class PoolerHead(LinearHead):
 
     Parameters
     ----------
-    runner, width, n_outputs, dropout
+    runner, width, n_outputs, dropout, unit_vectors
         As in `LinearHead`.
 
     Raises
@@ -67,7 +75,7 @@ class PoolerHead(LinearHead):
     name = "pooler"
     reads_pooler = True
 
-    def __init__(self, runner, width, n_outputs, dropout=None):
+    def __init__(self, runner, width, n_outputs, dropout=None, unit_vectors=False):
         dense = runner.pooler_dense
         if dense is None:
             raise ValueError(
@@ -79,20 +87,20 @@ class PoolerHead(LinearHead):
                 f"head='pooler' takes vectors of width {dense.in_features}, but the pooled vectors have width {width} "
                 "(layer_pooling='concat' makes them wider). Use head='linear'."
             )
-        super().__init__(runner, width, n_outputs, dropout)
+        super().__init__(runner, width, n_outputs, dropout, unit_vectors)
         # In a tuple, because otherwise torch would register the encoder's weights a second time, as part of the head.
         self._runner = (runner,)
 
-    def forward(self, pooled):
-        """Outputs (n, n_outputs) for pooled vectors (n, width)."""
-        return super().forward(self._runner[0].apply_pooler(pooled))
+    def vectors(self, pooled):
+        """What dropout and the linear layer read, (n, width), for pooled vectors (n, width)."""
+        return super().vectors(self._runner[0].apply_pooler(pooled))
 
 
 # Every value of `head`.
 TEXT_HEADS = {head.name: head for head in (LinearHead, PoolerHead)}
 
 
-def make_text_head(name, runner, width, n_outputs, dropout=None):
+def make_text_head(name, runner, width, n_outputs, dropout=None, unit_vectors=False):
     """Make the module for one value of `head`; see `LinearHead` for the parameters.
 
     Raises
@@ -102,4 +110,4 @@ def make_text_head(name, runner, width, n_outputs, dropout=None):
     """
     if name not in TEXT_HEADS:
         raise ValueError(f"head must be one of {tuple(TEXT_HEADS)}, got {name!r}")
-    return TEXT_HEADS[name](runner, width, n_outputs, dropout)
+    return TEXT_HEADS[name](runner, width, n_outputs, dropout, unit_vectors)

@@ -1,5 +1,6 @@
-"""One fine-tuning run: a skorch net, its optimizer, schedule and objective, and the judgement of its result."""
+"""One training run: contrastive steps, a skorch net with its optimizer and objective, and the judgement of it all."""
 
+from skbert.training._contrastive_losses import CONTRASTIVE_LOSSES
 from skbert.training._dataset import TextDataset
 from skbert.training._fine_tune import fine_tune
 from skbert.training._frozen_prefix import prefix_cache_limit
@@ -10,6 +11,7 @@ from skbert.training._settings import FineTuneSettings
 from skbert.training._verdict import judge
 
 __all__ = [
+    "CONTRASTIVE_LOSSES",
     "BertAdam",
     "BinaryCrossEntropy",
     "CrossEntropy",

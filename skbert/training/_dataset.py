@@ -21,17 +21,24 @@ class TextDataset(torch.utils.data.Dataset):
         Sample weights with mean 1.
     prefixes : PrefixCache, default=None
         Hidden states of the frozen layers of each text.
+    mean_weight : float, default=1.0
+        Mean of the sample weights as they were given.
     """
 
-    def __init__(self, tokens, target, weight, prefixes=None):
+    def __init__(self, tokens, target, weight, prefixes=None, mean_weight=1.0):
         self.tokens = tokens
         self.target = target
         self.weight = weight
         self.prefixes = prefixes
+        self.mean_weight = mean_weight
 
     def with_prefixes(self, prefixes):
         """The same texts with hidden states of their frozen layers (a `PrefixCache`) or without them (None)."""
-        return TextDataset(self.tokens, self.target, self.weight, prefixes)
+        return TextDataset(self.tokens, self.target, self.weight, prefixes, self.mean_weight)
+
+    def with_tokens(self, tokens):
+        """The same texts with other token ids."""
+        return TextDataset(tokens, self.target, self.weight, self.prefixes, self.mean_weight)
 
     def __len__(self):
         return len(self.tokens)

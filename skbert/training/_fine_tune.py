@@ -1,4 +1,4 @@
-"""One fine-tuning run, from an untrained module to a trained one."""
+"""One training run in up to three phases: contrastive steps, a head from logistic regression, fine-tuning."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import numpy as np
 
 from skbert.compute import giving_up
 from skbert.training._callbacks import Progress
+from skbert.training._contrast import contrast
 from skbert.training._frozen_prefix import PrefixCache, cache_prefixes
-from skbert.training._net import Diverged, FineTuneNet, StopTraining, too_large
+from skbert.training._logistic_head import start_head
+from skbert.training._micro_batches import too_large
+from skbert.training._net import FineTuneNet, StopTraining
 from skbert.training._occurring_rows import occurring_rows
 from skbert.training._pretrained import mixed
+from skbert.training._stepper import Diverged
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,9 @@ class FineTuneResult:
     Attributes
     ----------
     history : list of dict
-        One row per epoch.
+        One row per contrastive step, one for the head, and one per epoch, with their ``phase``.
     best_epoch : int
-        Number of the best epoch, 1-based.
+        Number of the best epoch, 1-based; 0 without epochs.
     diverged : bool
         Whether training stopped because of a non-finite loss or gradient.
     prefixes : PrefixCache or None
@@ -76,6 +80,8 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
     table_name = _table_name(module)
     table = pretrained.get(table_name)
     with ExitStack() as stack:
+        # A fitted estimator does not need its last gradients.
+        stack.callback(module.zero_grad, set_to_none=True)
         vocabulary = stack.enter_context(occurring_rows(module, [train, valid], table))
         with giving_up(lambda: too_large(module, settings)):
             targets = _targets(module, pretrained, vocabulary.rows)
@@ -85,32 +91,52 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
         prefixes = cache_prefixes(module.eval(), present, settings.device, settings.precision, notice, encoder)
         train = train.with_prefixes(prefixes)
         valid = None if valid is None else valid.with_prefixes(prefixes)
-        net = FineTuneNet(
-            module,
-            objective,
-            settings,
-            seeds,
-            len(train),
-            valid,
-            notice,
-            targets=targets,
-            note_step=vocabulary.note_step,
-            weights=lambda: _weights_by_now(module, table_name, vocabulary.table),
-        )
-        net.initialize()
-        try:
-            net.notify("on_train_begin", X=train, y=None)
-            diverged = _run_loop(net, train)
-            net.notify("on_train_end", X=train, y=None)
-        finally:
-            for _, callback in net.callbacks_:
-                if isinstance(callback, Progress):
-                    callback.close()
-            # A fitted estimator does not need its last gradients.
-            module.zero_grad(set_to_none=True)
-    history = [_plain(row) for row in net.history.to_list()]
+        found, diverged, best_epoch = [], False, 0
+        if settings.contrastive_steps != 0:
+            found, diverged = contrast(
+                module,
+                train,
+                objective,
+                settings,
+                seeds.contrast,
+                notice,
+                targets=targets,
+                note_step=vocabulary.note_step,
+            )
+        if settings.head_init == "logistic" and not diverged:
+            found.append(start_head(module, train, valid, objective, settings, notice, prefixes))
+        if settings.max_epochs and not diverged:
+            net = FineTuneNet(
+                module,
+                objective,
+                settings,
+                seeds,
+                len(train),
+                valid,
+                notice,
+                targets=targets,
+                note_step=vocabulary.note_step,
+                weights=lambda: _weights_by_now(module, table_name, vocabulary.table),
+            )
+            epochs, diverged = _run_epochs(net, train)
+            found += epochs
+            best_epoch = _best_epoch(net, epochs)
     module.eval()
-    return FineTuneResult(history, _best_epoch(net, history), diverged, prefixes)
+    return FineTuneResult(found, best_epoch, diverged, prefixes)
+
+
+def _run_epochs(net, train):
+    """Fine-tune; return the rows of the history, and whether the loss became non-finite."""
+    net.initialize()
+    try:
+        net.notify("on_train_begin", X=train, y=None)
+        diverged = _run_loop(net, train)
+        net.notify("on_train_end", X=train, y=None)
+    finally:
+        for _, callback in net.callbacks_:
+            if isinstance(callback, Progress):
+                callback.close()
+    return [{"phase": "fine_tuning", **_plain(row)} for row in net.history.to_list()], diverged
 
 
 def _table_name(module):

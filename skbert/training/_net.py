@@ -16,42 +16,17 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 
-from skbert.compute import (
-    TorchStream,
-    autocast,
-    free_cached_memory,
-    giving_up,
-    in_parts,
-    is_out_of_memory,
-    token_budget,
-)
-from skbert.errors import OutOfMemoryError
+from skbert.compute import autocast, in_parts, token_budget
 from skbert.training._callbacks import Progress, Schedule, silent
+from skbert.training._contrastive_losses import SupConLoss, unit_vectors
 from skbert.training._dataset import OrderedBatches, Rows, ShuffledBatches
-from skbert.training._optimizers import BertAdam, parameter_groups
-from skbert.training._pretrained import PretrainedDecay
-
-# Epsilon of Adam in the recipe of Mosbach et al. (2021), whose training parameters are our defaults.
-_BETAS, _EPS = (0.9, 0.999), 1e-6
+from skbert.training._micro_batches import MicroBatches, too_large
+from skbert.training._optimizers import BertAdam
+from skbert.training._stepper import Diverged, Stepper
 
 
 class StopTraining(Exception):
     """A callback asked to stop the training."""
-
-
-class Diverged(Exception):
-    """The loss or a gradient became non-finite; this step was not applied."""
-
-
-def too_large(module, settings, longest=None):
-    """Message of an `OutOfMemoryError`: sizes, and what to change; `longest` is the longest text in tokens."""
-    n_parameters = sum(p.numel() for p in module.parameters())
-    text = "" if longest is None else f", and the longest text of the batch has {longest} tokens"
-    return (
-        f"Out of memory on {settings.device} with one text at a time: {n_parameters / 1e6:.1f} million parameters take "
-        f"about {n_parameters * 16 / 2**30:.2f} GiB with gradients and optimizer state{text}. "
-        "Lower max_length, raise freeze_layers, or use a smaller encoder."
-    )
 
 
 class FineTuneNet(NeuralNet):
@@ -106,31 +81,24 @@ class FineTuneNet(NeuralNet):
         self.notice = notice
         self.targets = targets
         self.note_step, self.weights = note_step, weights
+        self.joint_loss = SupConLoss(settings.contrastive_temperature) if settings.contrastive_weight else None
         self.n_steps = settings.max_epochs * -(-n_train // settings.batch_size)
-        self.micro_batch = settings.batch_size
         self.order = np.random.default_rng(seeds.order)
-        self.stream = TorchStream(seeds.dropout, settings.device)
+        self.micro_batches = MicroBatches(module, settings, settings.batch_size, seeds.dropout, notice)
 
     def initialize_optimizer(self, triggered_directly=None):
         """Create the optimizer with our own parameter groups."""
         settings = self.settings
-        groups = parameter_groups(
+        self.stepper = Stepper(
             self.module_,
-            settings.learning_rate,
-            settings.head_learning_rate,
-            settings.weight_decay,
-            settings.layer_decay,
+            settings,
+            self.targets,
+            self.note_step,
+            learning_rate=settings.learning_rate,
+            head_learning_rate=settings.head_learning_rate,
+            layer_decay=settings.layer_decay,
         )
-        if settings.bias_correction:
-            fused = settings.device.type in ("cpu", "cuda")
-            self.optimizer_ = torch.optim.AdamW(groups, betas=_BETAS, eps=_EPS, fused=fused)
-        else:
-            self.optimizer_ = BertAdam(groups, betas=_BETAS, eps=_EPS)
-        table = self.module_.encoder.get_input_embeddings().weight
-        # None if the table is frozen.
-        holders = (group for group in self.optimizer_.param_groups if any(p is table for p in group["params"]))
-        self._table_group = next(holders, None)
-        self.pretrained_decay = PretrainedDecay(self.optimizer_, self.targets, settings.pretrained_decay)
+        self.optimizer_ = self.stepper.optimizer
         return self
 
     def get_iterator(self, dataset, training=False):
@@ -166,19 +134,7 @@ class FineTuneNet(NeuralNet):
         if not math.isfinite(loss):
             raise Diverged
         self.notify("on_grad_computed", named_parameters=self.get_all_learnable_params(), batch=batch, training=True)
-        parameters = [p for group in self.optimizer_.param_groups for p in group["params"]]
-        limit = self.settings.max_grad_norm
-        norm = torch.nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
-        if not math.isfinite(norm):
-            raise Diverged
-        if self.settings.pretrained_decay:
-            self.pretrained_decay.step()
-        # The first step creates the state of the optimizer, which is twice as large as the model.
-        with giving_up(lambda: too_large(self.module_, self.settings)):
-            self.optimizer_.step()
-        if self._table_group is not None:
-            rate = self._table_group["lr"]
-            self.note_step(rate * self._table_group["weight_decay"], rate * self.settings.pretrained_decay)
+        self.stepper.step()
         return {"loss": torch.tensor(loss), "y_pred": torch.cat(outputs)}
 
     def validation_step(self, batch, **fit_params):
@@ -208,44 +164,21 @@ class FineTuneNet(NeuralNet):
 
     def _backward(self, rows):
         """Compute the gradients of one batch; return the loss and the outputs of its micro-batches."""
-        with self.stream:
-            start = self.stream.state()
-            while True:
-                failed = None
-                try:
-                    return self._accumulate(rows)
-                except Exception as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    if self.micro_batch == 1 or len(rows) == 1:
-                        raise self._give_up(rows) from error
-                    failed = True
-                # Outside the except block, because inside it the traceback would keep the graph in memory.
-                if failed:
-                    self._halve_micro_batch(len(rows))
-                    self.stream.set_state(start)
 
-    def _accumulate(self, rows):
-        self.optimizer_.zero_grad(set_to_none=True)
-        total, outputs = 0.0, []
-        for part in rows.parts(self.micro_batch):
-            output = self.infer(part)
-            loss = self.get_loss(output, None, X=part) * (len(part) / len(rows))
-            loss.backward()
-            total += float(loss.detach())
-            outputs.append(output.detach())
-        return total, outputs
+        def loss_of_part(output, part):
+            return self.get_loss(output, None, X=part) * (len(part) / len(rows))
 
-    def _halve_micro_batch(self, n_rows):
-        self.optimizer_.zero_grad(set_to_none=True)
-        free_cached_memory(self.settings.device)
-        self.micro_batch = max(1, min(self.micro_batch, n_rows) // 2)
-        self.notice(
-            f"Out of memory on {self.settings.device}: training continues in smaller micro-batches (now "
-            f"{self.micro_batch}); the effective batch_size stays {self.settings.batch_size}."
-        )
+        def loss_of_all(pooled):
+            groups = self.criterion_.groups(rows.target(pooled.device))
+            loss = self.joint_loss(unit_vectors(pooled), groups, rows.weight(pooled.device))
+            return self.settings.contrastive_weight * loss
 
-    def _give_up(self, rows):
-        self.optimizer_.zero_grad(set_to_none=True)
-        longest = max(len(rows.dataset.tokens.input_ids[i]) for i in rows.indices)
-        return OutOfMemoryError(too_large(self.module_, self.settings, longest))
+        if self.joint_loss is None:
+            return self.micro_batches.backward(rows, lambda part: (None, self.infer(part)), loss_of_part)
+        return self.micro_batches.backward(rows, self._pool_and_infer, loss_of_part, loss_of_all)
+
+    def _pool_and_infer(self, rows):
+        """Pooled vectors and outputs for `Rows`."""
+        with autocast(self.settings.device, self.settings.precision):
+            pooled = self.module_.pool(rows.tokens(self.settings.device), rows.prefix(self.settings.device))
+            return pooled, self.module_.head(pooled)

@@ -30,6 +30,10 @@ class Objective(nn.Module):
         """Whether the prediction is the same for every text."""
         raise NotImplementedError
 
+    def groups(self, target):
+        """A number (n,) for each target (n, ...), equal if the targets are equal."""
+        raise NotImplementedError
+
     def forward(self, output, target, weight):
         """Sum of weighted losses, divided by the number of rows.
 
@@ -68,6 +72,10 @@ class CrossEntropy(Objective):
         """Whether the same class is predicted for every text."""
         return len(self.decide(output).unique()) == 1
 
+    def groups(self, target):
+        """The class indices themselves."""
+        return target
+
 
 class BinaryCrossEntropy(Objective):
     """Mean over k labels of the binary cross-entropy; targets are indicators (n, k)."""
@@ -98,6 +106,10 @@ class BinaryCrossEntropy(Objective):
     def is_constant(self, output):
         """Whether every text gets the same set of labels."""
         return len(self.decide(output).unique(dim=0)) == 1
+
+    def groups(self, target):
+        """A number for each set of labels: texts are alike if all their labels are."""
+        return target.unique(dim=0, return_inverse=True)[1]
 
 
 class MeanSquaredError(Objective):

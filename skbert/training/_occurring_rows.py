@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from skbert.training._dataset import TextDataset
-
 
 class _OccurringRows(nn.Embedding):
     """The rows that occur; at any time, each other row equals ``kept * start + pulled * pretrained``."""
@@ -118,4 +116,4 @@ def _with_new_ids(dataset, place):
         input_ids=[new[id(row)] for row in tokens.input_ids],
         pad_token_id=int(place[tokens.pad_token_id]),
     )
-    return TextDataset(tokens, dataset.target, dataset.weight)
+    return dataset.with_tokens(tokens)

@@ -11,9 +11,9 @@ import torch
 class FineTuneSettings:
     """How to train, in plain Python types.
 
-    Each field is the constructor parameter of the same name, after its check, with four exceptions: `patience` is
+    Each field is the constructor parameter of the same name, after its check, with these exceptions: `patience` is
     `n_iter_no_change`, or None without early stopping; `device` and `precision` are the values that were chosen for
-    "auto"; and `head_learning_rate` is never None.
+    "auto"; and `head_learning_rate` and `contrastive_learning_rate` are never None.
     """
 
     max_epochs: int
@@ -32,3 +32,11 @@ class FineTuneSettings:
     device: torch.device
     precision: str
     verbose: int
+    head_init: str
+    contrastive_steps: int | None
+    contrastive_loss: str
+    contrastive_pairs: str
+    contrastive_learning_rate: float
+    contrastive_batch_size: int
+    contrastive_weight: float
+    contrastive_temperature: float

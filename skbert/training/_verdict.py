@@ -12,7 +12,7 @@ from skbert.compute import run_batches
 
 _ADVICE = {
     "diverged": (
-        "loss or gradient became non-finite in epoch {epoch} and training stopped. Do not use the predictions. Try a "
+        "loss or gradient became non-finite in {moment} and training stopped. Do not use the predictions. Try a "
         "lower learning_rate, a longer warm-up (warmup_ratio), or precision='fp32'."
     ),
     "constant": (
@@ -75,8 +75,16 @@ def judge(module, train, objective, settings, notice, result):
         outputs[indices] = output.float().cpu()
         shares += of_batch.cpu().double()
     status, loss, reference = training_status(objective, outputs, train.target, train.weight, result.diverged)
-    advice = _ADVICE.get(status, "").format(loss=loss, reference=reference, epoch=len(result.history))
+    advice = _ADVICE.get(status, "").format(loss=loss, reference=reference, moment=_moment(result.history))
     return Verdict(status, (shares / shares.sum()).numpy(), advice)
+
+
+def _moment(history):
+    """When the last row of a history was recorded."""
+    last = history[-1] if history else {}
+    if last.get("phase") == "contrastive":
+        return f"contrastive step {last['step']}"
+    return f"epoch {last.get('epoch')}"
 
 
 def training_status(objective, output, target, weight, diverged):

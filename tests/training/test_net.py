@@ -323,5 +323,6 @@ def test_out_of_memory__in_the_optimizer_step_is_named(tiny, texts, labels, quic
 def test_history__rows_hold_what_the_documentation_names(tiny, texts, labels, quick):
     clf = MaxPoolBERTClassifier(tiny(), **quick).fit(texts, labels, X_val=texts[:6], y_val=labels[:6])
     for row in clf.history_:
-        assert set(row) == {"epoch", "train_loss", "valid_loss", "learning_rate", "dur"}
+        assert set(row) == {"phase", "epoch", "train_loss", "valid_loss", "learning_rate", "dur"}
+        assert row.pop("phase") == "fine_tuning"
         assert all(type(value) in (int, float) for value in row.values())

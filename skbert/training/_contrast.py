@@ -1,0 +1,149 @@
+"""The contrastive phase: texts of one class are drawn together, others apart, before there is a head."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from skbert._shared import warn
+from skbert.compute import autocast
+from skbert.training._contrastive_losses import unit_vectors
+from skbert.training._dataset import Rows
+from skbert.training._micro_batches import MicroBatches
+from skbert.training._optimizers import linear_schedule
+from skbert.training._pair_batches import BalancedBatches, DrawnPairs
+from skbert.training._stepper import Diverged, Stepper
+
+# Number of rounds in which SetFit (2022) draws its pairs.
+_SETFIT_ROUNDS = 20
+
+# The phase ends when the loss of each of this many steps in a row is less than this above its smallest possible value.
+_FLOOR_STEPS, _FLOOR = 5, 0.01
+
+
+def contrast(module, train, objective, settings, seed, notice, *, targets, note_step):
+    """Train `module` in place, except its head, so that texts with equal labels have vectors of equal direction.
+
+    Parameters
+    ----------
+    module : PooledEncoder
+        The module to train.
+    train : TextDataset
+        Training data.
+    objective : Objective
+        Says which targets are equal.
+    settings : FineTuneSettings
+        How to train.
+    seed : int
+        Seed of the batches and of dropout.
+    notice : MemoryNotice
+        Warns when memory runs out.
+    targets, note_step
+        See `Stepper`.
+
+    Returns
+    -------
+    history : list of dict
+        One row per step.
+    diverged : bool
+        Whether a loss or gradient became non-finite; the last row has the step in which it did.
+    """
+    source = _source(train, objective, settings, np.random.default_rng(seed))
+    if source is None:
+        return [], False
+    rate = settings.contrastive_learning_rate
+    stepper = Stepper(
+        module, settings, targets, note_step, learning_rate=rate, head_learning_rate=rate, layer_decay=1.0
+    )
+    n_steps = _n_steps(train, settings)
+    factor = linear_schedule(n_steps, settings.warmup_ratio)
+    micro_batches = MicroBatches(module, settings, _n_texts(settings), seed, notice)
+    module.train()
+    history, above = [], deque(maxlen=_FLOOR_STEPS)
+    with tqdm(total=n_steps, desc="contrastive steps", leave=False, disable=settings.verbose != 1) as bar:
+        for step in range(n_steps):
+            began = time.perf_counter()
+            for group in stepper.optimizer.param_groups:
+                group["lr"] = rate * factor(step)
+            loss, excess = _gradients(module, Rows(train, source.draw()), source, micro_batches, settings)
+            history.append({"phase": "contrastive", "step": step + 1, "train_loss": loss})
+            try:
+                if not math.isfinite(loss):
+                    raise Diverged
+                stepper.step()
+            except Diverged:
+                return history, True
+            history[-1] |= {"learning_rate": rate * factor(step), "dur": time.perf_counter() - began}
+            bar.update()
+            above.append(excess)
+            if len(above) == _FLOOR_STEPS and max(above) < _FLOOR:
+                break
+    return history, False
+
+
+def _source(train, objective, settings, generator):
+    """Where batches come from, or None, with a warning, if there are no two texts of one class."""
+    # A row of weight 0 is not there.
+    present = train.weight > 0
+    groups = objective.groups(train.target)
+    counts = groups[present].unique(return_counts=True)[1]
+    if counts.max() < 2 or len(counts) < 2:
+        warn(
+            "contrastive_steps are left out: they need a class with two texts and a second class. "
+            f"The training texts have {len(counts)} classes of at most {int(counts.max())} texts."
+        )
+        return None
+    rows, size = present.nonzero()[:, 0].numpy(), settings.contrastive_batch_size
+    groups, weight = groups[present], train.weight[present]
+    if settings.contrastive_pairs == "setfit":
+        return _Present(DrawnPairs(groups, weight, size, generator), rows)
+    loss, temperature = settings.contrastive_loss, settings.contrastive_temperature
+    return _Present(BalancedBatches(groups, weight, size, loss, temperature, generator), rows)
+
+
+class _Present:
+    """Batches of the rows that are there, by their places among all rows."""
+
+    def __init__(self, source, rows):
+        self._source, self._rows = source, rows
+
+    def draw(self):
+        """Rows of the next batch."""
+        self._drawn = self._source.draw()
+        return self._rows[self._drawn]
+
+    def loss_of(self, unit):
+        """Loss of the unit vectors of the batch that was drawn last, and how far it is above its floor."""
+        return self._source.loss_of(unit, self._drawn)
+
+
+def _n_texts(settings):
+    """Largest number of texts that a step encodes."""
+    return settings.contrastive_batch_size * (2 if settings.contrastive_pairs == "setfit" else 1)
+
+
+def _n_steps(train, settings):
+    if settings.contrastive_steps is not None:
+        return settings.contrastive_steps
+    return math.ceil(2 * _SETFIT_ROUNDS * len(train) / settings.contrastive_batch_size)
+
+
+def _gradients(module, rows, source, micro_batches, settings):
+    """Compute the gradients of one step; return the loss and how far it is above its floor."""
+    excess = math.inf
+
+    def forward(part):
+        with autocast(settings.device, settings.precision):
+            return module.pool(part.tokens(settings.device), part.prefix(settings.device)), None
+
+    def loss_of_all(pooled):
+        nonlocal excess
+        loss, excess = source.loss_of(unit_vectors(pooled))
+        return loss
+
+    loss, _ = micro_batches.backward(rows, forward, loss_of_all=loss_of_all)
+    return loss, excess
