@@ -108,17 +108,17 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     contrastive_steps : int or None, default=0
         Number of steps before fine-tuning in which only encoder and poolings are trained, so that texts of one
         class get vectors of similar direction. They end early when the loss is at its smallest possible value.
-        None, only with ``contrastive_pairs="setfit"``, takes as many steps as there are pairs in 20 rounds.
+        None, only with ``contrastive_pairs="setfit"``, takes 40 pairs per training text.
     contrastive_loss : {"cosine", "supcon"}, default="cosine"
         ``"cosine"``: squared error of the cosine of all pairs of a batch, to 1 for texts of one class
         and to 0 for others; the mean of each kind counts one half. ``"supcon"``: supervised contrastive loss [5]_.
     contrastive_pairs : {"batch", "setfit"}, default="batch"
         ``"batch"``: all pairs of a batch with equally many texts per class; classes take turns if there
-        are more than fit, and no class is there with fewer than two texts if it has two. ``"setfit"``: pairs are
-        drawn, and both texts of each pair are encoded, as in [6]_.
+        are more than fit, and no class is there with fewer than two texts if it has two. ``"setfit"``: alike and
+        different pairs in turn, and both texts of each pair are encoded, as in [6]_.
     contrastive_learning_rate : float, default=None
-        Highest learning rate of the contrastive steps, for all layers; warm-up and linear decay are their own.
-        None means `learning_rate`.
+        Highest learning rate of the encoder in the contrastive steps, with warm-up and linear decay of their own. None
+        means `learning_rate`. `layer_decay` applies, and the poolings have `head_learning_rate` if it is given.
     contrastive_batch_size : int, default=32
         Number of texts (or of drawn pairs) per contrastive step. If memory runs out, a batch is computed in
         parts, twice, and the step stays the same.

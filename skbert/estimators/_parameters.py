@@ -199,9 +199,11 @@ def model_asked(estimator):
 def fine_tune_settings(checked, device, precision):
     """`FineTuneSettings` from checked parameters, a torch device and a resolved precision."""
     given = {**checked, "device": device, "precision": precision}
-    if given["head_learning_rate"] is None:
-        given["head_learning_rate"] = given["learning_rate"]
-    if given.get("contrastive_learning_rate") is None:
-        given["contrastive_learning_rate"] = given["learning_rate"]
+    rate, contrastive_rate = given["learning_rate"], given["contrastive_learning_rate"]
+    contrastive_rate = rate if contrastive_rate is None else contrastive_rate
+    for_new = given["head_learning_rate"]
+    given["contrastive_learning_rate"] = contrastive_rate
+    given["contrastive_pooling_rate"] = contrastive_rate if for_new is None else for_new
+    given["head_learning_rate"] = rate if for_new is None else for_new
     given["patience"] = given["n_iter_no_change"] if given["early_stopping"] else None
     return FineTuneSettings(**{field.name: given[field.name] for field in fields(FineTuneSettings)})

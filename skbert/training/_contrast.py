@@ -18,8 +18,8 @@ from skbert.training._optimizers import linear_schedule
 from skbert.training._pair_batches import BalancedBatches, DrawnPairs
 from skbert.training._stepper import Diverged, Stepper
 
-# Number of rounds in which SetFit (2022) draws its pairs.
-_SETFIT_ROUNDS = 20
+# SetFit (2022) takes this many alike and as many different pairs per text.
+_SETFIT_ITERATIONS = 20
 
 # The phase ends when the loss of each of this many steps in a row is less than this above its smallest possible value.
 _FLOOR_STEPS, _FLOOR = 5, 0.01
@@ -57,18 +57,25 @@ def contrast(module, train, objective, settings, seed, notice, *, targets, note_
         return [], False
     rate = settings.contrastive_learning_rate
     stepper = Stepper(
-        module, settings, targets, note_step, learning_rate=rate, head_learning_rate=rate, layer_decay=1.0
+        module,
+        settings,
+        targets,
+        note_step,
+        learning_rate=rate,
+        head_learning_rate=settings.contrastive_pooling_rate,
+        layer_decay=settings.layer_decay,
     )
     n_steps = _n_steps(train, settings)
     factor = linear_schedule(n_steps, settings.warmup_ratio)
+    highest = [group["lr"] for group in stepper.optimizer.param_groups]
     micro_batches = MicroBatches(module, settings, _n_texts(settings), seed, notice)
     module.train()
     history, above = [], deque(maxlen=_FLOOR_STEPS)
     with tqdm(total=n_steps, desc="contrastive steps", leave=False, disable=settings.verbose != 1) as bar:
         for step in range(n_steps):
             began = time.perf_counter()
-            for group in stepper.optimizer.param_groups:
-                group["lr"] = rate * factor(step)
+            for group, base in zip(stepper.optimizer.param_groups, highest, strict=True):
+                group["lr"] = base * factor(step)
             loss, excess = _gradients(module, Rows(train, source.draw()), source, micro_batches, settings)
             history.append({"phase": "contrastive", "step": step + 1, "train_loss": loss})
             try:
@@ -129,7 +136,7 @@ def _n_texts(settings):
 def _n_steps(train, settings):
     if settings.contrastive_steps is not None:
         return settings.contrastive_steps
-    return math.ceil(2 * _SETFIT_ROUNDS * len(train) / settings.contrastive_batch_size)
+    return math.ceil(2 * _SETFIT_ITERATIONS * len(train) / settings.contrastive_batch_size)
 
 
 def _gradients(module, rows, source, micro_batches, settings):

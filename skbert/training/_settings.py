@@ -13,7 +13,8 @@ class FineTuneSettings:
 
     Each field is the constructor parameter of the same name, after its check, with these exceptions: `patience` is
     `n_iter_no_change`, or None without early stopping; `device` and `precision` are the values that were chosen for
-    "auto"; and `head_learning_rate` and `contrastive_learning_rate` are never None.
+    "auto"; `head_learning_rate` and `contrastive_learning_rate` are never None; and `contrastive_pooling_rate` is
+    `head_learning_rate`, or `contrastive_learning_rate` if that was None.
     """
 
     max_epochs: int
@@ -37,6 +38,7 @@ class FineTuneSettings:
     contrastive_loss: str
     contrastive_pairs: str
     contrastive_learning_rate: float
+    contrastive_pooling_rate: float
     contrastive_batch_size: int
     contrastive_weight: float
     contrastive_temperature: float

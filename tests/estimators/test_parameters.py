@@ -39,8 +39,8 @@ def test_docstring__names_every_parameter_with_its_default(cls):
         assert ast.literal_eval(said[name]) == parameter.default, name
 
 
-def test_settings__are_parameters_and_what_early_stopping_makes_of_one():
-    assert {field.name for field in fields(FineTuneSettings)} - set(NAMES) == {"patience"}
+def test_settings__are_parameters_and_what_is_made_of_two_of_them():
+    assert {field.name for field in fields(FineTuneSettings)} - set(NAMES) == {"patience", "contrastive_pooling_rate"}
 
 
 @pytest.mark.parametrize("name", recipes.names())

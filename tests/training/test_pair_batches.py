@@ -60,13 +60,16 @@ def test_draws__follow_the_generator():
     assert batches[0] == batches[1] != batches[2]
 
 
-def test_drawn_pairs__each_text_meets_one_of_its_class_and_one_of_another_per_round():
-    labels = np.repeat([0, 1, 2], [5, 3, 1])
-    source = DrawnPairs(torch.tensor(labels), torch.ones(9), 6, np.random.default_rng(0))
-    drawn = [source.draw().reshape(2, 6) for _ in range(3)]
-    first, second = np.concatenate(drawn, axis=1)
-    alike = labels[first] == labels[second]
-    assert sorted(first[alike]) == sorted(first[~alike]) == list(range(9))
+def test_drawn_pairs__go_through_all_pairs_of_each_kind_in_turn():
+    labels = np.repeat([0, 1, 2], [4, 3, 1])
+    source = DrawnPairs(torch.tensor(labels), torch.ones(8), 6, np.random.default_rng(0))
+    first, second = np.concatenate([source.draw().reshape(2, 6) for _ in range(40)], axis=1)
+    assert ((labels[first] == labels[second]) == (np.arange(240) % 2 == 0)).all()
+    # 10 + 6 + 1 pairs are alike, a text with itself among them, and 4 * 3 + 4 * 1 + 3 * 1 are not.
+    for kind, n_pairs in ((0, 17), (1, 19)):
+        met = Counter(zip(first[kind::2].tolist(), second[kind::2].tolist(), strict=True))
+        assert len(met) == n_pairs
+        assert max(met.values()) - min(met.values()) <= 1
 
 
 def test_drawn_pairs__loss_is_the_mean_squared_error_of_their_cosines():
