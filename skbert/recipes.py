@@ -202,19 +202,19 @@ _RECIPES = {
     ),
     "setfit2022": _Recipe(
         paper=(
-            "Tunstall, Reimers, Jo, Bates, Korat, Wasserblat, Pereg (2022). Efficient Few-Shot Learning Without Prompts. "
-            "arXiv:2209.11055."
+            "Tunstall, Reimers, Jo, Bates, Korat, Wasserblat, Pereg (2022). Efficient Few-Shot Learning Without "
+            "Prompts. arXiv:2209.11055."
         ),
         reproduced=(
             "Forty pairs per training text, alike and different in turn, in batches of 16; both texts of a pair are "
-            "encoded, and the squared error of their cosine to 1 or 0 is minimised in one pass (AdamW, rate 2e-5, warm-up "
-            "over a tenth, linear decay). Then a logistic regression on vectors of length 1. This is the package setfit "
-            "1.2 with num_iterations=20; read the encoder as it does: layers=1, token_pooling='mean'."
+            "encoded, and the squared error of their cosine to 1 or 0 is minimised in one pass (AdamW, rate 2e-5, "
+            "warm-up over a tenth, linear decay). Then a logistic regression on vectors of length 1. This is the "
+            "package setfit 1.2 with num_iterations=20; read the encoder as it does: layers=1, token_pooling='mean'."
         ),
         not_reproduced=(
             "The default of the package, which takes all pairs and repeats the rarer kind. The order of pairs follows "
-            "`random_state`; in the package it is always the same. The optimizer's epsilon is 1e-6 (theirs 1e-8), and the "
-            "vectors of the head always have length 1 (theirs only if the sentence encoder makes them so). With "
+            "`random_state`; in the package it is always the same. The optimizer's epsilon is 1e-6 (theirs 1e-8), and "
+            "the vectors of the head always have length 1 (theirs only if the sentence encoder makes them so). With "
             "multi-label targets, texts are alike if all labels are equal (theirs: if any is)."
         ),
         parameters={
