@@ -1,4 +1,4 @@
-"""A classifier with contrastive steps and a head from logistic regression, inside everything that takes a classifier."""
+"""A classifier with contrastive steps and a logistic head, inside everything that takes a classifier."""
 
 import numpy as np
 import pytest

@@ -145,7 +145,12 @@ _PARAMETERS = {
 }
 
 # Contrastive steps, a head from logistic regression, and fine-tuning with the joint loss.
-_PHASES = {"contrastive_steps": 3, "contrastive_learning_rate": 1e-3, "head_init": "logistic", "contrastive_weight": 0.1}
+_PHASES = {
+    "contrastive_steps": 3,
+    "contrastive_learning_rate": 1e-3,
+    "head_init": "logistic",
+    "contrastive_weight": 0.1,
+}
 
 # These ask for good predictions, which take more epochs; all others are content with any.
 _ASK_FOR_SCORES = (
