@@ -20,6 +20,7 @@ from skbert.estimators._parameters import (
     fine_tune_settings,
     head_of_unit_vectors,
     model_asked,
+    warn_of_defaults,
 )
 from skbert.estimators._tasks import CallbackSupportMixin, EpochTasks, with_callbacks
 from skbert.estimators._validation_split import validation_split
@@ -223,6 +224,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
             module = PooledEncoder(encoder, **arguments)
             # After the head, so that runs with and without re-initialised layers start from the same head.
             module.reinitialise(checked["reinit_layers"])
+        warn_of_defaults(self, module.runner.width, len(texts))
         return self._fitted_model(loaded, module, arguments, texts, asked=model_asked(self), own_path=path)
 
     def _model_to_go_on_with(self, texts, checked):

@@ -20,6 +20,7 @@ from skbert._shared import (
     check_real,
     check_verbose,
     to_json,
+    warn,
 )
 from skbert.networks import TEXT_HEADS
 from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
@@ -140,6 +141,27 @@ def checked_parameters(estimator, names=None):
     }
     _check_phases(checked)
     return checked
+
+
+def warn_of_defaults(estimator, width, n_texts):
+    """Warn if a small encoder is trained on few texts with nothing but the defaults, which were made for large ones."""
+    signature = inspect.signature(type(estimator)).parameters
+    is_default = all(getattr(estimator, name) == signature[name].default for name in RECIPE_PARAMETERS)
+    if width >= _WIDTH_OF_BASE or n_texts > _MOST_TEXTS or not is_default:
+        return
+    name = type(estimator).__name__
+    reading, more = "layers=1, token_pooling='mean', ", ""
+    if name.endswith("Regressor"):
+        reading, more = "", ", regression=True"
+    warn(
+        f"The default training was made for BERT-large; an encoder of width {width} learns little from it on {n_texts} "
+        f"texts. With few texts, use {name}(model, {reading}**recipes.get('few_data'{more})), or set the parameters of "
+        "the training yourself. See skbert.recipes."
+    )
+
+
+# The hidden size of BERT-base, and the number of texts up to which recipes for few data were measured.
+_WIDTH_OF_BASE, _MOST_TEXTS = 768, 500
 
 
 def refuse_class_parameters(estimator):

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import warnings
 from dataclasses import fields
 
 import pytest
@@ -62,3 +63,19 @@ def test_model_asked__tells_models_apart_and_not_ways_of_training():
     assert asked == model_asked(MaxPoolBERTClassifier(layers=(1, 2), mixout=0.5, max_epochs=3, learning_rate=1.0))
     for changed in ({"layers": 2}, {"head": "pooler"}, {"mixout": 0.0}, {"model": "another"}, {"dropout": 0.1}):
         assert model_asked(MaxPoolBERTClassifier(**{"layers": [1, 2], "mixout": 0.3, **changed})) != asked
+
+
+@pytest.mark.parametrize("kind", [MaxPoolBERTClassifier, MaxPoolBERTRegressor])
+def test_defaults__on_a_small_encoder_and_few_texts_name_the_recipe(tiny, texts, kind):
+    y = [0, 1] * 12
+    with pytest.warns(UserWarning, match=r"made for BERT-large.*width 32.*24 texts") as caught:
+        kind(tiny(), device="cpu", random_state=0).fit(texts, y)
+    said = next(str(item.message) for item in caught if "BERT-large" in str(item.message))
+    # What it says to write can be written.
+    call = re.search(rf"use {kind.__name__}\(model, (.*?\))\), or", said).group(1)
+    parameters = eval(f"dict({call})", {"recipes": recipes})
+    estimator = kind(tiny(), device="cpu", random_state=0, **parameters)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimator.fit(texts, y)
+    assert not any("BERT-large" in str(item.message) for item in caught)
