@@ -7,38 +7,44 @@ METRICS = {"cola": "mcc", "tweet_emotion": "f1_macro"}
 
 
 def markdown(runs, reference):
-    """One Markdown table per combination of model, kind of device, evaluation rows and epoch limit in `runs`."""
-    settings = sorted({_settings(run) for run in runs}, key=str)
+    """One Markdown table per combination of settings in `runs`."""
     tables = []
-    for chosen in settings:
-        model, device, test_rows, max_epochs = chosen
-        limit = "" if max_epochs is None else f", at most {max_epochs} epochs"
-        tables.append(f"{model} on {device}, at most {test_rows} evaluation rows{limit}\n")
-        # If a recipe has changed since its first runs, only runs with its present parameters are used.
-        latest = {run["method"]: run["parameters"] for run in runs if _settings(run) == chosen}
-        current = [run for run in runs if _settings(run) == chosen and run["parameters"] == latest[run["method"]]]
-        tables += [_overview(current), _contrasts(current), _table(current, reference)]
+    for heading, current in by_settings(runs):
+        tables += [heading, _overview(current), _contrasts(current), _table(current, reference)]
     return "\n".join(tables) if tables else "no runs yet"
 
 
+def by_settings(runs):
+    """Runs that may be compared: a heading and the runs for each model, device, test rows, epoch limit and threads."""
+    for chosen in sorted({_settings(run) for run in runs}, key=str):
+        model, device, test_rows, max_epochs, threads = chosen
+        limit = "" if max_epochs is None else f", at most {max_epochs} epochs"
+        limit += "" if threads is None else f", {threads} thread{'s' if threads > 1 else ''}"
+        # If a recipe has changed since its first runs, only runs with its present parameters are used.
+        latest = {run["method"]: run["parameters"] for run in runs if _settings(run) == chosen}
+        current = [run for run in runs if _settings(run) == chosen and run["parameters"] == latest[run["method"]]]
+        yield f"{model} on {device}, at most {test_rows} evaluation rows{limit}\n", current
+
+
 def _settings(run):
-    return run["model"], run["device"], run["test_rows"], run["max_epochs"]
+    # Runs of earlier versions do not say their number of threads.
+    return run["model"], run["device"], run["test_rows"], run["max_epochs"], run.get("threads")
 
 
-def _cells(runs):
+def cells(runs):
     """Runs by dataset and size, in the order in which the datasets were first run, then by method."""
-    cells = {}
+    found = {}
     for run in runs:
-        cells.setdefault((run["set"], run["size"]), {}).setdefault(run["method"], []).append(run)
+        found.setdefault((run["set"], run["size"]), {}).setdefault(run["method"], []).append(run)
     order = {name: place for place, name in enumerate(dict.fromkeys(run["set"] for run in runs))}
-    return dict(sorted(cells.items(), key=lambda cell: (order[cell[0][0]], cell[0][1])))
+    return dict(sorted(found.items(), key=lambda cell: (order[cell[0][0]], cell[0][1])))
 
 
 def _overview(runs):
     """One row per dataset and size, one column per method: mean ± standard deviation over runs, best mean in bold."""
     methods = list(dict.fromkeys(run["method"] for run in runs))
     lines = ["| set (metric) | per class | " + " | ".join(methods) + " |", "|---|---:|" + "---:|" * len(methods)]
-    for (name, size), done in _cells(runs).items():
+    for (name, size), done in cells(runs).items():
         metric = METRICS.get(name, "accuracy")
         scores = {method: np.array([run[metric] for run in done[method]]) for method in methods if method in done}
         best = max(values.mean() for values in scores.values())
@@ -86,7 +92,7 @@ def _differences(runs, contrasts, key):
     The training sets of a draw are nested over sizes, so a draw is one independent unit.
     """
     found = {}
-    for cell, done in _cells(runs).items():
+    for cell, done in cells(runs).items():
         metric = METRICS.get(cell[0], "accuracy")
         row = found.setdefault(key(cell), [{} for _ in contrasts])
         for by_draw, (first, second) in zip(row, contrasts, strict=True):
@@ -118,7 +124,7 @@ def _table(runs, reference):
         f"| minus {reference} by draw: mean ± std (draws) |",
         "|---|---:|---|---:|---:|---:|---:|---:|",
     ]
-    for (name, size), methods in _cells(runs).items():
+    for (name, size), methods in cells(runs).items():
         metric = METRICS.get(name, "accuracy")
         for method, done in methods.items():
             scores = np.array([run[metric] for run in done])

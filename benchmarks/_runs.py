@@ -3,6 +3,8 @@
 import json
 import os
 
+import numpy as np
+
 
 class RunFile:
     """A file to which finished runs are appended; an incomplete line of an interrupted process is removed.
@@ -38,3 +40,13 @@ class RunFile:
             file.flush()
             os.fsync(file.fileno())
         self.runs.append(json.loads(line))
+
+
+def pack(right):
+    """Which test rows were right, four rows per hexadecimal digit."""
+    return np.packbits(np.asarray(right, dtype=bool)).tobytes().hex()
+
+
+def unpack(text, n_rows):
+    """The array of bool that `pack` has made into `text`."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(text), dtype=np.uint8), count=n_rows).astype(bool)
