@@ -36,6 +36,11 @@ def load_set(folder, name, n_test=1000):
     return TextSet(name, [texts[i] for i in kept], labels[kept], test_texts, test_labels)
 
 
+def largest_size(text_set):
+    """The number of texts of the rarest class: no draw can have more per class."""
+    return int(np.unique(text_set.pool_labels, return_counts=True)[1].min())
+
+
 def draw(text_set, size, number):
     """Rows of the pool for one draw: `size` rows of each class, ascending by class.
 

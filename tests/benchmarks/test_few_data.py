@@ -1,14 +1,17 @@
 """The benchmark on few data: fair draws, nothing lost or done twice, and a table that adds up."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from benchmarks import few_data
+from benchmarks._few_data_methods import READINGS, missing, parameters_of
 from benchmarks._few_data_table import markdown
-from benchmarks._runs import RunFile
-from benchmarks._sets import draw, load_set
+from benchmarks._runs import RunFile, pack, unpack
+from benchmarks._sets import draw, largest_size, load_set
+from skbert import MaxPoolBERTClassifier
 
 
 @pytest.fixture
@@ -47,6 +50,7 @@ def test_draw__is_balanced_nested_and_reproducible(data):
     assert set(small) != set(draw(text_set, 3, 1))
     with pytest.raises(ValueError, match="fewer than 11"):
         draw(text_set, 11, 0)
+    assert largest_size(text_set) == 10
 
 
 def test_run_file__a_torn_last_line_is_cut_off_and_the_rest_kept(tmp_path):
@@ -69,7 +73,7 @@ def test_run_file__a_torn_last_line_is_cut_off_and_the_rest_kept(tmp_path):
 
 def test_main__goes_on_where_it_stopped(data, tiny, tmp_path, capsys, monkeypatch):
     output = tmp_path / "runs.jsonl"
-    arguments = ["--data", str(data), "--sets", "single", "pairs", "--sizes", "2", "--draws", "2", "--seeds", "2"]
+    arguments = ["--data", str(data), "--sets", "single", "pairs", "--sizes", "2", "11", "--draws", "2", "--seeds", "2"]
     arguments += [
         "--methods",
         "a",
@@ -78,6 +82,7 @@ def test_main__goes_on_where_it_stopped(data, tiny, tmp_path, capsys, monkeypatc
         "e",
         "maxpool:zhang2021_llrd:learning_rate=1e-3",
         "maxpool:no_such_recipe",
+        "setfit:20",
     ]
     arguments += ["--max-epochs", "1", "--model", tiny(), "--device", "cpu", "--output", str(output)]
     predict, n_done = few_data.predict, 0
@@ -103,6 +108,12 @@ def test_main__goes_on_where_it_stopped(data, tiny, tmp_path, capsys, monkeypatc
     assert "27 runs to do, 5 in" in printed
     assert "maxpool:no_such_recipe is left out" in printed
     assert "maxpool:few_data is left out" not in printed
+    assert "setfit:20 is left out: it needs --setfit-python" in printed
+    assert "pairs is left out at 11: its rarest class has 10 texts" in printed
+    for run in runs:
+        assert unpack(run["right"], run["n_rows"]).mean() == pytest.approx(run["accuracy"])
+        assert run["cpu_seconds"] >= 0
+        assert run["threads"] == 1
     few_data.main(arguments)
     assert "0 runs to do" in capsys.readouterr().out
     learning_rates = {json.loads(run["parameters"]).get("learning_rate") for run in runs}
@@ -124,6 +135,10 @@ def test_markdown__means_spreads_and_paired_differences_add_up():
     assert f"| 0.100 | 1/3 | {differences.mean():+.3f} ± {differences.std(ddof=1):.3f} (2) |" in table
     overview = "| mr (accuracy) | 8 | **{:.3f}** ± {:.3f} | 0.500 ± 0.346 |"
     assert overview.format(scores.mean(), scores.std(ddof=1)) in table
+    # Runs that say their number of threads are apart from those of earlier versions, which do not.
+    both = markdown([*runs, {**run("base", 0, 0, 0.4), "threads": 1}], "base")
+    assert "m on cpu, at most 10 evaluation rows, 1 thread\n" in both
+    assert both.count(f"| base | {scores.mean():.3f} |") == both.count("| base | 0.400 |") == 1
     # A recipe that changed: its old runs no longer count.
     changed = {**run("ours", 0, 0, 0.9), "parameters": '{"max_epochs": 1}'}
     assert "| ours | 0.900 | - | 0.900 | 0/1 | +0.300 (1) |" in markdown([*runs, changed], "base")
@@ -154,3 +169,57 @@ def test_parse__quick_is_smaller_and_gives_way_to_what_is_asked_for():
     assert quick.seeds == 3
     assert full.methods[:3] == ["tfidf", "features", "cls:devlin2019"]
     assert full.reference == "cls:devlin2019"
+    assert (full.threads, full.setfit_python, full.compare) == (1, None, [])
+
+
+def test_parse__compare_takes_letters_and_may_be_repeated(capsys):
+    asked = few_data.parse(["--summary", "--compare", "e", "h", "i", "--compare", "mean:few_data", "b"])
+    assert asked.compare == [["maxpool:few_data", "setfit", "setfit:20"], ["mean:few_data", "features"]]
+    for wrong in (["e"], ["e", "maxpool:few_data"]):
+        with pytest.raises(SystemExit):
+            few_data.parse(["--summary", "--compare", *wrong])
+        assert "at least one rival, all different" in capsys.readouterr().err
+
+
+def test_parameters_of__a_name_says_reading_recipe_and_parameters(tiny):
+    def of(method, *more):
+        return parameters_of(method, few_data.parse(["--data", "d", "--model", tiny(), *more]))
+
+    mean = of("mean3:few_data:learning_rate=2e-4,layers=(0, 1),token_pooling=max")
+    assert mean["layer_pooling"] == "mean"
+    assert (mean["learning_rate"], mean["layers"], mean["token_pooling"]) == (2e-4, (0, 1), "max")
+    assert of("maxpool:defaults") == {}
+    assert of("cls:defaults") == {"layers": 1, "token_pooling": "cls"}
+    default = MaxPoolBERTClassifier().max_epochs
+    assert of("maxpool:defaults", "--max-epochs", "2") == {"max_epochs": 2}
+    assert of("maxpool:defaults", "--max-epochs", "999") == {"max_epochs": default}
+    assert (of("setfit"), of("setfit:20"), of("tfidf")) == ({}, {"num_iterations": 20}, {})
+
+
+def test_readings__are_parameters_of_the_classifier():
+    for parameters in READINGS.values():
+        assert parameters.items() <= MaxPoolBERTClassifier(**parameters).get_params().items()
+
+
+def test_missing__gives_a_reason_for_what_cannot_run():
+    options = few_data.parse(["--data", "d"])
+    assert missing("mean:few_data", options) is None
+    assert missing("mean:defaults:layers=2", options) is None
+    assert "no recipe ''" in missing("mean", options)
+    assert "no method 'median'" in missing("median:few_data", options)
+    assert "--setfit-python" in missing("setfit", options)
+    for python, method, reason in (
+        (sys.executable, "setfit:many", "whole number"),
+        ("/no/such/python", "setfit", "cannot be started"),
+        (sys.executable, "setfit", "not installed"),
+    ):
+        assert reason in missing(method, few_data.parse(["--data", "d", "--setfit-python", python]))
+
+
+@pytest.mark.parametrize("n_rows", [1, 4, 8, 277])
+def test_unpack__gives_back_what_was_packed(n_rows):
+    right = np.random.default_rng(n_rows).random(n_rows) < 0.6
+    np.testing.assert_array_equal(unpack(pack(right), n_rows), right)
+    assert len(pack(right)) == 2 * -(-n_rows // 8)
+    # The first row is the highest bit, as in the binary number 0b10110000.
+    assert pack([True, False, True, True]) == f"{0b10110000:x}"
