@@ -105,9 +105,10 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         How the linear layer starts. ``"logistic"`` is logistic regression (C = 1) on the pooled vectors of
         the training texts [4]_, after the contrastive steps if there are any; then the head reads
         vectors of length 1. With ``max_epochs=0``, this is the model.
-    contrastive_steps : int or None, default=0
+    contrastive_steps : int, "auto" or None, default=0
         Number of steps before fine-tuning in which only encoder and poolings are trained, so that texts of one
         class get vectors of similar direction. They end early when the loss is at its smallest possible value.
+        ``"auto"`` takes 30 steps, or as many as five passes over the texts if that is more.
         None, only with ``contrastive_pairs="setfit"``, takes 40 pairs per training text.
     contrastive_loss : {"cosine", "supcon"}, default="cosine"
         ``"cosine"``: squared error of the cosine of all pairs of a batch, to 1 for texts of one class
@@ -245,7 +246,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         max_grad_norm: float | None = 1.0,
         dropout: float | None = None,
         head_init: str = "random",
-        contrastive_steps: int | None = 0,
+        contrastive_steps: int | str | None = 0,
         contrastive_loss: str = "cosine",
         contrastive_pairs: str = "batch",
         contrastive_learning_rate: float | None = None,

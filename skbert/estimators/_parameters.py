@@ -61,6 +61,15 @@ def _check_revision(name, value):
     return value
 
 
+def _check_steps(name, value):
+    if value is None or (isinstance(value, str) and value == "auto"):
+        return value
+    try:
+        return check_int(name, value, low=0)
+    except ValueError as error:
+        raise ValueError(f'{error}; or "auto", or None with contrastive_pairs="setfit"') from None
+
+
 _at_least_0, _at_least_1 = partial(check_int, low=0), partial(check_int, low=1)
 _not_negative = partial(check_real, low=0)
 
@@ -90,7 +99,7 @@ PARAMETERS = (
     Parameter("max_grad_norm", _or_none(partial(check_real, low=0, open_low=True)), recipe=True),
     Parameter("dropout", _or_none(partial(check_real, low=0, high=1, open_high=True)), shape=to_json, recipe=True),
     Parameter("head_init", partial(check_choice, choices=("random", "logistic")), recipe=True),
-    Parameter("contrastive_steps", _or_none(_at_least_0), recipe=True),
+    Parameter("contrastive_steps", _check_steps, recipe=True),
     Parameter("contrastive_loss", partial(check_choice, choices=tuple(CONTRASTIVE_LOSSES)), recipe=True),
     Parameter("contrastive_pairs", partial(check_choice, choices=("batch", "setfit")), recipe=True),
     Parameter("contrastive_learning_rate", _or_none(_not_negative), recipe=True),

@@ -21,6 +21,9 @@ from skbert.training._stepper import Diverged, Stepper
 # SetFit (2022) takes this many alike and as many different pairs per text.
 _SETFIT_ITERATIONS = 20
 
+# With "auto", as many steps as this many passes over the texts, and never fewer than these.
+_PASSES, _LEAST_STEPS = 5, 30
+
 # The phase ends when the loss of each of this many steps in a row is less than this above its smallest possible value.
 _FLOOR_STEPS, _FLOOR = 5, 0.01
 
@@ -65,7 +68,7 @@ def contrast(module, train, objective, settings, seed, notice, *, targets, note_
         head_learning_rate=settings.contrastive_pooling_rate,
         layer_decay=settings.layer_decay,
     )
-    n_steps = _n_steps(train, settings)
+    n_steps = _n_steps(len(train), settings)
     factor = linear_schedule(n_steps, settings.warmup_ratio)
     highest = [group["lr"] for group in stepper.optimizer.param_groups]
     micro_batches = MicroBatches(module, settings, _n_texts(settings), seed, notice)
@@ -133,10 +136,13 @@ def _n_texts(settings):
     return settings.contrastive_batch_size * (2 if settings.contrastive_pairs == "setfit" else 1)
 
 
-def _n_steps(train, settings):
-    if settings.contrastive_steps is not None:
-        return settings.contrastive_steps
-    return math.ceil(2 * _SETFIT_ITERATIONS * len(train) / settings.contrastive_batch_size)
+def _n_steps(n_texts, settings):
+    """Number of steps for `n_texts` training texts."""
+    if settings.contrastive_steps == "auto":
+        return max(_LEAST_STEPS, math.ceil(_PASSES * n_texts / settings.contrastive_batch_size))
+    if settings.contrastive_steps is None:
+        return math.ceil(2 * _SETFIT_ITERATIONS * n_texts / settings.contrastive_batch_size)
+    return settings.contrastive_steps
 
 
 def _gradients(module, rows, source, micro_batches, settings):

@@ -142,6 +142,14 @@ def test_steps__of_setfit_take_twenty_rounds(texts, labels, classifier):
     assert len(rows_of(clf, "contrastive")) == 40 * len(texts) / 16
 
 
+@pytest.mark.parametrize(("size", "steps"), [(32, 30), (2, 60)])
+def test_steps__auto_are_five_passes_and_at_least_thirty(texts, labels, classifier, size, steps):
+    # At a rate of 0 the loss never comes to its floor.
+    phase = {"contrastive_steps": "auto", "contrastive_batch_size": size, "contrastive_learning_rate": 0.0}
+    clf = classifier(**phase, **HEAD_ONLY).fit(texts, labels)
+    assert len(rows_of(clf, "contrastive")) == steps
+
+
 @pytest.mark.parametrize(
     ("y", "steps"),
     [(["a"] * 8 + ["b"], 6), (["a", "b", "c"], 0)],
@@ -301,6 +309,7 @@ def test_progress__has_a_bar_of_its_own(texts, labels, classifier, capfd):
         ({"max_epochs": 0}, "max_epochs must be at least 1, got 0.*head_init='logistic'"),
         ({"head_init": "other"}, "head_init must be one of"),
         ({"contrastive_steps": -1}, "contrastive_steps must be"),
+        ({"contrastive_steps": "many"}, r'contrastive_steps must be.*or "auto"'),
         ({"contrastive_steps": None}, "only for contrastive_pairs='setfit'"),
         ({"contrastive_loss": "triplet"}, "contrastive_loss must be one of"),
         ({"contrastive_loss": "supcon", "contrastive_pairs": "setfit"}, "has the loss 'cosine'"),
