@@ -13,23 +13,27 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
+from skbert import recipes
 from skbert.datasets import load_helpdesk
 
 NULL_MODEL = "TF-IDF + logistic regression"
 
-# The points of the pooling plane that the MaxPoolBERT paper names, and the same points with a mean.
-POINTS = {
-    "baseline [CLS]": {"layers": 1, "token_pooling": "cls"},
-    "MaxCLS": {"layers": 3, "layer_pooling": "max", "token_pooling": "cls"},
-    "MeanCLS": {"layers": 3, "layer_pooling": "mean", "token_pooling": "cls"},
-    "MHA": {"layers": 1, "token_pooling": "mha"},
-    "MaxSeq+MHA (MaxPoolBERT)": {"layers": 3, "layer_pooling": "max", "token_pooling": "mha"},
-    "MeanSeq+MHA": {"layers": 3, "layer_pooling": "mean", "token_pooling": "mha"},
-}
-_QUICK_POINTS = ("baseline [CLS]", "MaxSeq+MHA (MaxPoolBERT)")
-
 # MiniLM is small and distilled, so it needs a higher learning rate than BERT-base.
 _TRAINING = {"max_epochs": 6, "learning_rate": 2e-4}
+_FEW_DATA = "mean, recipe few_data"
+
+_COMPARED = ("baseline [CLS]", "MaxSeq+MHA (MaxPoolBERT)", _FEW_DATA)
+
+
+def _methods():
+    """The points of the pooling plane that the paper names, trained alike, and what we advise for few texts."""
+    return {
+        "baseline [CLS]": {"layers": 1, "token_pooling": "cls", **_TRAINING},
+        "MaxCLS": {"layers": 3, "layer_pooling": "max", "token_pooling": "cls", **_TRAINING},
+        "MHA": {"layers": 1, "token_pooling": "mha", **_TRAINING},
+        "MaxSeq+MHA (MaxPoolBERT)": {"layers": 3, "layer_pooling": "max", "token_pooling": "mha", **_TRAINING},
+        _FEW_DATA: {"layers": 1, "token_pooling": "mean", **recipes.get("few_data", n_layers=6)},
+    }
 
 
 def draw(X, y, n_per_class, seed):
@@ -41,7 +45,7 @@ def draw(X, y, n_per_class, seed):
 
 
 def run_demo(output, quick=False, random_state=0, say=print):
-    """Cross-validate the pooling plane on a small draw from the helpdesk dataset, then study two of its points.
+    """Cross-validate ways of reading and training on a small draw from the helpdesk dataset, then study three of them.
 
     Parameters
     ----------
@@ -49,7 +53,7 @@ def run_demo(output, quick=False, random_state=0, say=print):
         Folder for the scores, the figure, and the store and report of the study. Runs of the study that are already
         there are not done again.
     quick : bool
-        Two points, 12 texts per class and 3 folds instead of all points, 20 texts and 5 folds, and a smaller study.
+        Three ways, 12 texts per class and 3 folds instead of all ways, 20 texts and 5 folds, and a smaller study.
     random_state : int
         Seed of the draw, of the folds, of every fit and of the study.
     say : callable
@@ -70,15 +74,17 @@ def run_demo(output, quick=False, random_state=0, say=print):
     all_texts, all_labels = load_helpdesk(return_X_y=True)
     n_per_class, n_folds = (12, 3) if quick else (20, 5)
     X, y = draw(all_texts, all_labels, n_per_class, random_state)
-    points = {name: POINTS[name] for name in _QUICK_POINTS} if quick else POINTS
+    methods = _methods()
+    if quick:
+        methods = {name: methods[name] for name in _COMPARED}
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
     estimators = {NULL_MODEL: make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000))}
-    for name, point in points.items():
-        estimators[name] = MaxPoolBERTClassifier("minilm", random_state=random_state, **_TRAINING, **point)
+    for name, parameters in methods.items():
+        estimators[name] = MaxPoolBERTClassifier("minilm", random_state=random_state, **parameters)
     say(
         f"helpdesk, English: {len(X)} texts ({n_per_class} per class, {len(np.unique(y.astype(str)))} classes), "
         f"{folds.get_n_splits()} stratified folds, encoder all-MiniLM-L6-v2, "
-        f"{_TRAINING['max_epochs']} epochs at {_TRAINING['learning_rate']:g}"
+        f"{_TRAINING['max_epochs']} epochs at {_TRAINING['learning_rate']:g} except with a recipe"
     )
     scores, seconds = {}, {}
     with tqdm(total=len(estimators) * folds.get_n_splits(), unit="fit", smoothing=0) as bar:
@@ -95,7 +101,7 @@ def run_demo(output, quick=False, random_state=0, say=print):
     table = _write_scores(output / "scores.csv", scores, seconds)
     _report(scores, seconds, say)
     say(f"Scores of every fold: {table}")
-    title = f"Reading MiniLM in different ways: helpdesk, {len(X)} texts, {n_folds}-fold cross-validation"
+    title = f"Ways to read and train MiniLM: helpdesk, {len(X)} texts, {n_folds}-fold cross-validation"
     say(_figure(output / "pooling_plane.png", scores, title))
     _study(output, all_texts, all_labels, quick, random_state, say)
     return scores
@@ -112,18 +118,18 @@ def _report(scores, seconds, say):
 
 
 def _study(output, X, y, quick, random_state, say):
-    """Check whether MaxPoolBERT is better than [CLS] on these texts, or was lucky."""
+    """Check whether one of the compared ways is better than another on these texts, or was lucky."""
     from skbert.errors import RunStoreError
     from skbert.estimators import MaxPoolBERTClassifier
     from skbert.stability import StabilityStudy
 
-    sizes, seeds = ([24], 3) if quick else ([24, 72], 8)
+    sizes, seeds = ([24], 3) if quick else ([24, 72], 6)
     say("")
     say(f"Was it luck? {seeds} draws and seeds, {' and '.join(map(str, sizes))} training texts, 120 test texts:")
     try:
         study = StabilityStudy(
-            MaxPoolBERTClassifier("minilm", **_TRAINING),
-            {name: POINTS[name] for name in _QUICK_POINTS},
+            MaxPoolBERTClassifier("minilm"),
+            {name: parameters for name, parameters in _methods().items() if name in _COMPARED},
             seeds=seeds,
             train_sizes=sizes,
             test_size=120,
@@ -141,9 +147,8 @@ def _study(output, X, y, quick, random_state, say):
     for size in sizes:
         say("\n".join(study.conclusions(size=size)))
     try:
-        say(
-            f"Report: {study.report(output / 'report.html', title='Reading MiniLM: is MaxPoolBERT better than [CLS]?')}"
-        )
+        title = "MiniLM on few texts: which way of reading and training is better?"
+        say(f"Report: {study.report(output / 'report.html', title=title)}")
     except ImportError as error:
         say(f"No report: {error}")
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import skbert
+from skbert import recipes
 from skbert.cli import _commands as cli
 from skbert.cli import _demo
 from skbert.stability import read_runs
@@ -74,15 +75,17 @@ def test_draw__is_balanced_and_seeded():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_demo__prints_a_table_and_saves_scores_and_figure(monkeypatch, capsys, tmp_path, minilm):
-    # One epoch is enough to see that everything is there; what the scores are is for `make demo` to show.
+    # One epoch or step is enough to see that everything is there; what the scores are is for `make demo` to show.
     monkeypatch.setattr(_demo, "_TRAINING", {"max_epochs": 1, "learning_rate": 2e-4})
+    recipe = {**recipes.get("few_data"), "contrastive_steps": 1}
+    monkeypatch.setattr(recipes, "get", lambda name, n_layers: recipe)
     assert run(monkeypatch, "demo", "--quick", "--output", str(tmp_path / "out")) == 0
     out = capsys.readouterr().out
     with open(tmp_path / "out" / "scores.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    names = ["TF-IDF + logistic regression", "baseline [CLS]", "MaxSeq+MHA (MaxPoolBERT)"]
+    names = ["TF-IDF + logistic regression", "baseline [CLS]", "MaxSeq+MHA (MaxPoolBERT)", "mean, recipe few_data"]
     assert list(dict.fromkeys(row["estimator"] for row in rows)) == names
-    assert len(rows) == 9
+    assert len(rows) == 12
     for name in names:
         accuracy = np.mean([float(row["accuracy"]) for row in rows if row["estimator"] == name])
         line = next(line for line in out.splitlines() if line.startswith(name))
@@ -92,4 +95,4 @@ def test_demo__prints_a_table_and_saves_scores_and_figure(monkeypatch, capsys, t
     # And the study, whose runs are kept.
     assert str(tmp_path / "out" / "report.html") in out
     assert "between MaxSeq+MHA (MaxPoolBERT) and baseline [CLS]" in out
-    assert len(read_runs(tmp_path / "out" / "study.sqlite")) == 12
+    assert len(read_runs(tmp_path / "out" / "study.sqlite")) == 15
