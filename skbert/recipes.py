@@ -243,8 +243,8 @@ _RECIPES = {
         ),
         reproduced=(
             "Contrastive steps on balanced batches of 32 texts at a rate of 1e-4, 30 of them or five passes over the "
-            "texts, then a logistic regression on vectors of length 1. Read the encoder by the mean of the tokens of its "
-            "last layer: layers=1, token_pooling='mean'. For any other reading, take few_data_joint."
+            "texts, then a logistic regression on vectors of length 1. Read the encoder by the mean over the tokens of "
+            "its last layer: layers=1, token_pooling='mean'. For any other reading, take few_data_joint."
         ),
         not_reproduced=(
             "Chosen with one encoder, MiniLM, which is itself trained by contrast, and mostly on one dataset. For a "
@@ -265,9 +265,9 @@ _RECIPES = {
         paper="None; chosen by measurement (docs/reports/few_data.md, benchmarks/few_data.py).",
         reproduced=(
             "mosbach2021 with fifteen times the learning rate, rates that are multiplied by 0.7 at each layer from top "
-            "to bottom, and the supervised contrastive loss of each batch beside the cross-entropy, with the same weight. "
-            "It suits every reading, [CLS] and MaxPoolBERT included. If you read by the mean of the last layer, few_data "
-            "is better."
+            "to bottom, and the supervised contrastive loss of each batch beside the cross-entropy, with the same "
+            "weight. It suits every reading, [CLS] and MaxPoolBERT included. If you read by the mean of the last layer, "
+            "few_data is better."
         ),
         not_reproduced=(
             "Chosen with one encoder, MiniLM, and mostly on one dataset. For an encoder of the size of BERT-large, start "

@@ -22,7 +22,7 @@ from skbert.datasets import load_helpdesk
 X, y = load_helpdesk(return_X_y=True)
 X, y = X[:72], y[:72]
 
-clf = MaxPoolBERTClassifier("minilm", **recipes.get("few_data", n_layers=6), random_state=0)
+clf = MaxPoolBERTClassifier("minilm", **recipes.get("few_data_joint", n_layers=6), random_state=0)
 clf.set_params(max_epochs=5)
 grid = [
     {"layers": [1], "token_pooling": ["cls", "mha"]},

@@ -14,7 +14,7 @@ from skbert.datasets import load_helpdesk
 
 X, y = load_helpdesk(return_X_y=True)
 clf = MaxPoolBERTClassifier(
-    "minilm", layers=1, token_pooling="cls", **recipes.get("few_data", n_layers=6), random_state=0
+    "minilm", layers=1, token_pooling="cls", **recipes.get("few_data_joint", n_layers=6), random_state=0
 )
 clf.set_params(max_epochs=10).fit(X[:180], y[:180])
 

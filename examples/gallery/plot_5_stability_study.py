@@ -25,7 +25,7 @@ from skbert.datasets import load_helpdesk
 X, y = load_helpdesk(return_X_y=True)
 folder = Path(tempfile.mkdtemp())
 
-clf = MaxPoolBERTClassifier("minilm", **recipes.get("few_data", n_layers=6))
+clf = MaxPoolBERTClassifier("minilm", **recipes.get("few_data_joint", n_layers=6))
 clf.set_params(max_epochs=5)
 features = make_pipeline(
     LayerPoolFeaturizer("minilm", store="memory"), StandardScaler(), LogisticRegression(max_iter=1000)

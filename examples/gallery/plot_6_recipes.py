@@ -39,7 +39,7 @@ from skbert.datasets import load_helpdesk
 from skbert.plots import StabilityDisplay
 
 X, y = load_helpdesk(return_X_y=True)
-names = ("devlin2019", "mosbach2021", "few_data")
+names = ("devlin2019", "mosbach2021", "few_data_joint")
 variants = {
     name: recipes.get(name, n_layers=6) | {"max_epochs": min(6, recipes.get(name)["max_epochs"])} for name in names
 }

@@ -52,7 +52,12 @@ Separator = Annotated[
     typer.Option(help="Character between fields of .csv, .tsv and .txt files, such as '|'. [default: from the header]"),
 ]
 Model = Annotated[str, typer.Option(help="Hub id or local folder of an encoder, or minilm.")]
-Recipe = Annotated[str, typer.Option(help="How to train; `skbert recipes` lists them.")]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="How to train; `skbert recipes` lists them. [default: few_data for the reading mean, else few_data_joint]"
+    ),
+]
 Set = Annotated[
     list[str], typer.Option("--set", metavar="NAME=VALUE", help="Another parameter of the estimator; can be repeated.")
 ]
@@ -81,7 +86,7 @@ def study(
             help="Variants to compare: baseline, maxcls, mha, maxpool, meancls, meanpool, mean or features; a variant "
             "can have its own recipe, as in maxpool:mosbach2021."
         ),
-    ] = "baseline,maxpool",
+    ] = "baseline,maxpool,mean",
     sizes: Annotated[str, typer.Option(help="Numbers of training texts, as in 16,32,64. [default: all but test]")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant and size, each with its own draw.")] = 10,
     test_size: Annotated[float, typer.Option(help="Share or number of test texts.")] = 0.25,
@@ -94,7 +99,7 @@ def study(
     results: Annotated[Path | None, typer.Option(help="File to write all runs to, as .csv or .parquet.")] = None,
     title: Annotated[str, typer.Option(help="Title of the report.")] = "Stability study",
     model: Model = "minilm",
-    recipe: Recipe = "few_data",
+    recipe: Recipe = None,
     set_: Set = (),
     n_jobs: Annotated[int, typer.Option(help="Number of runs at once, each on one core; -1 uses all cores.")] = -1,
     retry_failed: Annotated[
@@ -183,11 +188,9 @@ def fit(
     output: Annotated[Path, typer.Option(help="Folder to save the fitted estimator in.")],
     text: Text = ("text",),
     label: Label = ("label",),
-    reading: Annotated[
-        str, typer.Option(help="baseline, maxcls, mha, maxpool, meancls, meanpool or mean.")
-    ] = "maxpool",
+    reading: Annotated[str, typer.Option(help="baseline, maxcls, mha, maxpool, meancls, meanpool or mean.")] = "mean",
     model: Model = "minilm",
-    recipe: Recipe = "few_data",
+    recipe: Recipe = None,
     set_: Set = (),
     seed: Seed = 0,
     regression: Regression = False,
@@ -336,7 +339,7 @@ def probe(
     folds: Annotated[int, typer.Option(min=2, help="Without --folder: number of folds of the cross-validation.")] = 5,
     reading: Annotated[str, typer.Option(help="Without --folder: how to read the encoder.")] = "baseline",
     model: Model = "minilm",
-    recipe: Recipe = "few_data",
+    recipe: Recipe = None,
     set_: Set = (),
     seed: Seed = 0,
     encoding: Encoding = "utf-8",

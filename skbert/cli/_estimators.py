@@ -24,6 +24,11 @@ READINGS = {
 FEATURES = "features"
 
 
+def recipe_for(reading):
+    """The recipe that suits a reading if none is given; see the recipes themselves."""
+    return "few_data" if reading == "mean" else "few_data_joint"
+
+
 def read_settings(settings):
     """Parameters from ``name=value`` words; values are Python literals or plain words."""
     found = {}
@@ -52,6 +57,7 @@ def tuned(reading, recipe, model, settings=(), *, regression=False, **others):
     if reading not in READINGS:
         raise ValueError(f"There is no reading {reading!r}; the readings are {', '.join(READINGS)}.")
     kind = MaxPoolBERTRegressor if regression else MaxPoolBERTClassifier
+    recipe = recipe_for(reading) if recipe is None else recipe
     # Some recipes depend on the number of layers.
     n_layers = make_runner(load_encoder(model).model).n_layers
     parameters = recipes.get(recipe, n_layers=n_layers, regression=regression)
@@ -87,7 +93,8 @@ def variants(names, recipe, model, settings, *, regression=False):
 
     if settings and not set(names) - {FEATURES}:
         raise ValueError("--set changes how encoders are fine-tuned, but no variant in --variants is fine-tuned.")
-    recipes.get(recipe)
+    if recipe is not None:
+        recipes.get(recipe)
     load_encoder(model)  # now, because a missing encoder would fail in every run
     found = {}
     for name in names:

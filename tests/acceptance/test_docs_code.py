@@ -25,8 +25,8 @@ PAGES = sorted(
 # What is made smaller, by pattern; {encoder} is the folder of the small one.
 SMALLER = {
     r'"(minilm|tohoku-nlp/bert-base-japanese-v3)"': '"{encoder}"',
-    r"\bmax_epochs=\d+": "max_epochs=1",
     r"\*\*recipes\.get\(([^()]*)\)": r'**{{**recipes.get(\1), "max_epochs": 1}}',
+    r"\brecipes\.get\(\"few_data\"([^()]*)\)": r'{{**recipes.get("few_data"\1), "contrastive_steps": 2}}',
     r"\bseeds=\d+": "seeds=2",
     r"\bcv=\d+": "cv=2",
     r"\[:(90|120)\]": "[:48]",
