@@ -266,12 +266,12 @@ _RECIPES = {
         reproduced=(
             "mosbach2021 with fifteen times the learning rate, rates that are multiplied by 0.7 at each layer from top "
             "to bottom, and the supervised contrastive loss of each batch beside the cross-entropy, with the same "
-            "weight. It suits every reading, [CLS] and MaxPoolBERT included. If you read by the mean of the last layer, "
-            "few_data is better."
+            "weight. It suits every reading, [CLS] and MaxPoolBERT included. If you read by the mean of the last "
+            "layer, few_data is better."
         ),
         not_reproduced=(
-            "Chosen with one encoder, MiniLM, and mostly on one dataset. For an encoder of the size of BERT-large, start "
-            "from mosbach2021. A regressor has no contrastive loss (regression=True)."
+            "Chosen with one encoder, MiniLM, and mostly on one dataset. For an encoder of the size of BERT-large, "
+            "start from mosbach2021. A regressor has no contrastive loss (regression=True)."
         ),
         parameters={**_FEW_DATA_FINE_TUNING, "contrastive_weight": 1.0},
         for_regression=_FEW_DATA_FINE_TUNING,

@@ -205,8 +205,8 @@ def fit(
         reading, recipe, model, set_, regression=regression, random_state=seed, verbose=1
     ).fit(X, y)
     estimator.save(output)
-    loss = estimator.loss_curve_[-1]
-    say(f"{len(y)} texts, {estimator.n_iter_} epochs, training loss {loss:.3f}: {estimator.training_status_}")
+    trained, loss = _evaluation.describe_training(estimator)
+    say(f"{len(y)} texts, {trained}, training loss {loss:.3f}: {estimator.training_status_}")
     say(f"Saved in {output}")
 
 

@@ -1,9 +1,10 @@
-"""Results that a command prints: scores of an estimator by label, and results of a probe."""
+"""What a command says of an estimator: how it was trained, its scores by label, and results of a probe."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 
 import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
@@ -120,6 +121,14 @@ def _finite(value):
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def describe_training(estimator):
+    """How a fitted estimator was trained, in words, and the last training loss."""
+    counts = Counter(row["phase"] for row in estimator.history_)
+    words = {"contrastive": "{} contrastive steps", "head": "logistic regression", "fine_tuning": "{} epochs"}
+    trained = ", ".join(words[phase].format(n) for phase, n in counts.items())
+    return trained, estimator.history_[-1]["train_loss"]
 
 
 def describe_probe(probe):

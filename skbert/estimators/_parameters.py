@@ -195,8 +195,8 @@ def _check_phases(checked):
     """Raise ValueError if the phases of training do not fit together."""
     if checked.get("max_epochs") == 0 and checked.get("head_init") != "logistic":
         raise ValueError(
-            "max_epochs must be at least 1, got 0: the head would stay random. Only with head_init='logistic' "
-            "(classifiers) it may be 0."
+            "max_epochs must be an int of at least 1, got 0: the head would stay random. It may be 0 only with "
+            "head_init='logistic', in classifiers."
         )
     pairs = checked.get("contrastive_pairs")
     if pairs == "batch" and checked["contrastive_steps"] is None:

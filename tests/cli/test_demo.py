@@ -1,6 +1,7 @@
 """The ``skbert`` command."""
 
 import csv
+import re
 import runpy
 import sys
 
@@ -94,5 +95,5 @@ def test_demo__prints_a_table_and_saves_scores_and_figure(monkeypatch, capsys, t
     assert (tmp_path / "out" / "pooling_plane.png").read_bytes().startswith(b"\x89PNG")
     # And the study, whose runs are kept.
     assert str(tmp_path / "out" / "report.html") in out
-    assert "between MaxSeq+MHA (MaxPoolBERT) and baseline [CLS]" in out
+    assert re.search(r"(No difference|beats) .*mean, recipe few_data", out.replace("\n", " "))
     assert len(read_runs(tmp_path / "out" / "study.sqlite")) == 15

@@ -79,7 +79,7 @@ def test_fit__is_that_of_the_estimator(saved, tiny, texts, labels):
     loaded = MaxPoolBERTClassifier.load(saved)
     quick = {"max_epochs": 10, "batch_size": 8, "learning_rate": 5e-3, "layer_decay": 1.0, "device": "cpu"}
     reading = {"layers": 3, "layer_pooling": "max", "token_pooling": "cls"}
-    parameters = {**recipes.get("few_data", n_layers=4), **reading, **quick}
+    parameters = {**recipes.get("few_data_joint", n_layers=4), **reading, **quick}
     expected = MaxPoolBERTClassifier(tiny(), **parameters, random_state=0).fit(texts, labels)
     np.testing.assert_allclose(loaded.predict_proba(texts), expected.predict_proba(texts), atol=1e-6)
 
@@ -305,7 +305,7 @@ def test_labels__learned_from_csv_are_those_of_parquet(run, tmp_path, tiny, text
         (["fit", "TABLE", "--output", "m", "--recipe", "quick"], "There is no recipe 'quick'"),
         (["fit", "TABLE", "--output", "m", "--set", "epochs=3"], "MaxPoolBERTClassifier has no parameter 'epochs'"),
         (["fit", "TABLE", "--output", "m", "--set", "max_epochs"], "--set needs name=value"),
-        (["fit", "TABLE", "--output", "m", "--set", "max_epochs=0"], "max_epochs must be an int"),
+        (["fit", "TABLE", "--output", "m", "--set", "max_epochs=-1"], "max_epochs must be an int"),
         (
             ["fit", "TABLE", "--output", "m", "--label", "text", "--regression"],
             "row 0 of the column 'text' is no number",

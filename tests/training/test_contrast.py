@@ -306,7 +306,7 @@ def test_progress__has_a_bar_of_its_own(texts, labels, classifier, capfd):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"max_epochs": 0}, "max_epochs must be at least 1, got 0.*head_init='logistic'"),
+        ({"max_epochs": 0}, "max_epochs must be an int of at least 1, got 0.*head_init='logistic'"),
         ({"head_init": "other"}, "head_init must be one of"),
         ({"contrastive_steps": -1}, "contrastive_steps must be"),
         ({"contrastive_steps": "many"}, r'contrastive_steps must be.*or "auto"'),
