@@ -55,6 +55,8 @@ def contrast(module, train, objective, settings, seed, notice, *, targets, note_
     diverged : bool
         Whether a loss or gradient became non-finite; the last row has the step in which it did.
     """
+    # A row of weight 0 is not there.
+    train = train.take(train.weight.nonzero()[:, 0])
     source = _source(train, objective, settings, np.random.default_rng(seed))
     if source is None:
         return [], False
@@ -97,38 +99,19 @@ def contrast(module, train, objective, settings, seed, notice, *, targets, note_
 
 def _source(train, objective, settings, generator):
     """Where batches come from, or None, with a warning, if there are no two texts of one class."""
-    # A row of weight 0 is not there.
-    present = train.weight > 0
     groups = objective.groups(train.target)
-    counts = groups[present].unique(return_counts=True)[1]
+    counts = groups.unique(return_counts=True)[1]
     if counts.max() < 2 or len(counts) < 2:
         warn(
             "contrastive_steps are left out: they need a class with two texts and a second class. "
             f"The training texts have {len(counts)} classes of at most {int(counts.max())} texts."
         )
         return None
-    rows, size = present.nonzero()[:, 0].numpy(), settings.contrastive_batch_size
-    groups, weight = groups[present], train.weight[present]
+    size = settings.contrastive_batch_size
     if settings.contrastive_pairs == "setfit":
-        return _Present(DrawnPairs(groups, weight, size, generator), rows)
+        return DrawnPairs(groups, train.weight, size, generator)
     loss, temperature = settings.contrastive_loss, settings.contrastive_temperature
-    return _Present(BalancedBatches(groups, weight, size, loss, temperature, generator), rows)
-
-
-class _Present:
-    """Batches of the rows that are there, by their places among all rows."""
-
-    def __init__(self, source, rows):
-        self._source, self._rows = source, rows
-
-    def draw(self):
-        """Rows of the next batch."""
-        self._drawn = self._source.draw()
-        return self._rows[self._drawn]
-
-    def loss_of(self, unit):
-        """Loss of the unit vectors of the batch that was drawn last, and how far it is above its floor."""
-        return self._source.loss_of(unit, self._drawn)
+    return BalancedBatches(groups, train.weight, size, loss, temperature, generator)
 
 
 def _n_texts(settings):
@@ -155,7 +138,7 @@ def _gradients(module, rows, source, micro_batches, settings):
 
     def loss_of_all(pooled):
         nonlocal excess
-        loss, excess = source.loss_of(unit_vectors(pooled))
+        loss, excess = source.loss_of(unit_vectors(pooled), rows.indices)
         return loss
 
     loss, _ = micro_batches.backward(rows, forward, loss_of_all=loss_of_all)

@@ -32,6 +32,11 @@ class TextDataset(torch.utils.data.Dataset):
         self.prefixes = prefixes
         self.mean_weight = mean_weight
 
+    def take(self, rows):
+        """The texts in `rows`, an int tensor."""
+        tokens = self.tokens.take(rows.numpy())
+        return TextDataset(tokens, self.target[rows], self.weight[rows], self.prefixes, self.mean_weight)
+
     def with_prefixes(self, prefixes):
         """The same texts with hidden states of their frozen layers (a `PrefixCache`) or without them (None)."""
         return TextDataset(self.tokens, self.target, self.weight, prefixes, self.mean_weight)

@@ -339,3 +339,12 @@ def test_minilm__learns_a_new_distinction_from_eight_texts_per_class(minilm, los
     phase = {"contrastive_steps": 15, "contrastive_loss": loss, "contrastive_learning_rate": 1e-4}
     clf = MaxPoolBERTClassifier(minilm, **MEAN, **phase, **HEAD_ONLY, random_state=0).fit(texts, y)
     assert clf.predict(["lost bicycle", "the bicycle"]).tolist() == ["fault", "fine"]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_class_weight__of_zero_leaves_a_class_out_of_all_pairs(texts, labels, classifier):
+    X, y = [text for text, label in zip(texts, labels, strict=True) if label != "login"], labels[labels != "login"]
+    without = classifier(**PHASE, **HEAD_ONLY, dropout=0.0).fit(X, y)
+    weights = {"login": 0.0, "order": 1.0, "refund": 1.0}
+    ignored = classifier(**PHASE, **HEAD_ONLY, dropout=0.0, class_weight=weights).fit(texts, labels)
+    np.testing.assert_allclose(losses_of(ignored, "contrastive"), losses_of(without, "contrastive"), atol=1e-5)
