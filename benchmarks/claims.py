@@ -30,7 +30,7 @@ def parse(arguments=None):
     parser.add_argument("--data", type=Path, help=f"folder of text sets; of them {', '.join(_SETS)} are taken")
     parser.add_argument("--output", type=Path, default=Path("benchmark-results"), help="folder for the table")
     parser.add_argument("--only", nargs="+", choices=_PARTS, default=list(_PARTS), help="parts of the table")
-    parser.add_argument("--pools", type=int, default=20, help="pools on which MiniLM is fine-tuned")
+    parser.add_argument("--pools", type=int, default=10, help="pools on which MiniLM is fine-tuned")
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 takes all cores")
     parser.add_argument("--effort", type=float, default=1.0, help="share of the repetitions; errors grow with less")
     parser.add_argument("--quick", action="store_true", help="few repetitions: does it run? Quote no figure")

@@ -61,7 +61,7 @@ clf.fit(X_train, y_train)
 print(f"accuracy: {clf.score(X_test, y_test):.3f}")
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.plot(range(1, clf.n_iter_ + 1), clf.loss_curve_, "o-")
-ax.set(xlabel="epoch", ylabel="cross-entropy + contrastive loss (nats)", ylim=(0, None))
+ax.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
 
 # %%
 # Which layers give the maximum?
