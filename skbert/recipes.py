@@ -224,7 +224,7 @@ _RECIPES = {
         parameters={
             "max_epochs": 0,
             "head_init": "logistic",
-            "contrastive_steps": None,
+            "contrastive_steps": "auto",
             "contrastive_pairs": "setfit",
             "contrastive_loss": "cosine",
             "contrastive_learning_rate": 2e-5,

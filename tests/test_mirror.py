@@ -90,7 +90,6 @@ ELSEWHERE = {
     "training/_verdict": "training/test_net",
     # A phase is what its batches, its parts and its head do together.
     "training/_logistic_head": "training/test_contrast",
-    "training/_micro_batches": "training/test_contrast",
 }
 
 # Tests of a room that belong to no single file of it.

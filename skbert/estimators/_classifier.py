@@ -103,25 +103,24 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         values of the encoder, or uses 0 with `mixout`.
     head_init : {"random", "logistic"}, default="random"
         How the linear layer starts. ``"logistic"`` is logistic regression (C = 1) on the pooled vectors of
-        the training texts [4]_, after the contrastive steps if there are any; then the head reads
-        vectors of length 1. With ``max_epochs=0``, this is the model.
-    contrastive_steps : int, "auto" or None, default=0
+        the training texts [4]_ (with ``head="pooler"``, on what the pooler makes of them), after the contrastive steps
+        if there are any; then the head scales its vectors to length 1. With ``max_epochs=0``, this is the model.
+    contrastive_steps : int or "auto", default=0
         Number of steps before fine-tuning in which only encoder and poolings are trained, so that texts of one
-        class get vectors of similar direction. They end early when the loss is at its smallest possible value.
-        ``"auto"`` takes 30 steps, or as many as five passes over the texts if that is more.
-        None, only with ``contrastive_pairs="setfit"``, takes 40 pairs per training text.
+        class get vectors of similar direction. ``"auto"`` takes 30 steps, or as many as five passes over the texts if
+        that is more. The steps end early when the loss was within 0.01 of its smallest possible value for five steps.
     contrastive_loss : {"cosine", "supcon"}, default="cosine"
         ``"cosine"``: squared error of the cosine of all pairs of a batch, to 1 for texts of one class
         and to 0 for others; the mean of each kind counts one half. ``"supcon"``: supervised contrastive loss [5]_.
     contrastive_pairs : {"batch", "setfit"}, default="batch"
-        ``"batch"``: all pairs of a batch with equally many texts per class; classes take turns if there
-        are more than fit, and no class is there with fewer than two texts if it has two. ``"setfit"``: alike and
-        different pairs in turn, and both texts of each pair are encoded, as in [6]_.
+        ``"batch"``: all pairs of a batch with equally many texts per class, at least two of each; classes take turns
+        if there are more than fit. Classes with one text share a place. ``"setfit"``: alike and different pairs in
+        turn, of which both texts are encoded, as in [6]_; ``contrastive_steps="auto"`` then takes 40 pairs per text.
     contrastive_learning_rate : float, default=None
         Highest learning rate of the encoder in the contrastive steps, with warm-up and linear decay of their own. None
         means `learning_rate`. `layer_decay` applies, and the poolings have `head_learning_rate` if it is given.
     contrastive_batch_size : int, default=32
-        Number of texts (or of drawn pairs) per contrastive step. If memory runs out, a batch is computed in
+        Number of texts (or of drawn pairs) per contrastive step, at least 4. If memory runs out, a batch is computed in
         parts, twice, and the step stays the same.
     contrastive_weight : float, default=0.0
         Weight of the supervised contrastive loss that is added to the cross-entropy in fine-tuning, on the
@@ -143,7 +142,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last fit, with a new learning-rate schedule.
     callbacks : list of skorch callbacks, default=None
-        Passed to the skorch net that runs the training.
+        Passed to the skorch net that runs the epochs of fine-tuning; without epochs they are not called.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random in a fit. The global random generators are not changed.
     init_seed, order_seed : int, default=None
@@ -155,7 +154,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         Number format of matrix products. ``"auto"`` is bf16 on CUDA and fp32 elsewhere. On a
         CPU without bf16 instructions, bf16 is much slower than fp32.
     verbose : int, default=0
-        1 shows a progress bar, 2 shows skorch's table of epochs.
+        1 shows progress bars, 2 shows skorch's table of epochs.
 
     Attributes
     ----------
@@ -174,11 +173,12 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         ``learning_rate``, ``dur``), and one for a head from logistic regression (``phase`` "head", ``train_loss``,
         ``valid_loss``, ``dur``).
     loss_curve_ : list of float
-        Training loss of each epoch, in nats, with dropout.
+        Training loss of each epoch, in nats, with dropout; empty without epochs.
     best_epoch_ : int
         Number (1-based) of the epoch of the last fit that has the lowest validation loss, or
         of the last epoch without validation data. Early stopping keeps the weights of this
-        epoch. Without early stopping, the weights are always those of the last epoch.
+        epoch. Without early stopping, the weights are always those of the last epoch. Without epochs, or if early
+        stopping came back to a head from logistic regression, it is the number of epochs of earlier fits, 0 at first.
     training_status_ : {"converged", "constant", "diverged", "underfit"}
         ``"constant"``: the same class is predicted for all training texts; ``"diverged"``:
         the loss became non-finite; ``"underfit"``: the training loss is not below the
@@ -246,7 +246,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         max_grad_norm: float | None = 1.0,
         dropout: float | None = None,
         head_init: str = "random",
-        contrastive_steps: int | str | None = 0,
+        contrastive_steps: int | str = 0,
         contrastive_loss: str = "cosine",
         contrastive_pairs: str = "batch",
         contrastive_learning_rate: float | None = None,

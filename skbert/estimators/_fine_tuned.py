@@ -175,7 +175,13 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         if len(kept) < len(texts):
             texts, y, weight = texts.take(kept), y[kept], weight[kept]
         task = self._make_task(y, weight, checked, warm)
-        return LabelledTexts(texts, task.encode(y, "y"), weight), task, y
+        train = LabelledTexts(texts, task.encode(y, "y"), weight)
+        if checked.get("head_init") == "logistic" and train.n_classes() == 1:
+            raise ValueError(
+                "head_init='logistic' needs texts of at least two classes, but all training texts that have a weight "
+                "are of one class."
+            )
+        return train, task, y
 
     def _split(self, train, task, X_val, y_val, sample_weight_val, checked, seeds):
         """Training texts and validation texts; the validation texts may be None."""
@@ -286,8 +292,9 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
             check_own_family(module.runner, "layer_decay")
         if settings.contrastive_steps != 0 and not module.trains_vectors:
             raise ValueError(
-                f"contrastive_steps train the encoder, but freeze_layers={checked['freeze_layers']} freezes all of it. "
-                "Lower freeze_layers, or set contrastive_steps=0."
+                "contrastive_steps train what the pooled vectors depend on, but "
+                f"freeze_layers={checked['freeze_layers']} freezes all of it: the highest hidden state that is read is "
+                f"{max(module.layers)}. Lower freeze_layers, read higher layers, or set contrastive_steps=0."
             )
         train_set, valid_set = self._tokenized(train, valid, fitted)
         # The weights of a warm start belong to this estimator alone, so no other fit can use their states.

@@ -37,6 +37,12 @@ class LabelledTexts:
         """The texts in `rows`, with their targets and weights."""
         return LabelledTexts(self.texts.take(rows), self.target.take(rows), self.weight[rows])
 
+    def n_classes(self):
+        """Number of classes with a weight above zero; None for targets that are not single classes."""
+        if self.target.strata is None:
+            return None
+        return len(np.unique(self.target.strata[(self.weight * self.target.weight) > 0]))
+
     def tokenized(self, tokenizer, max_length):
         """The `TextDataset` of these texts; the products of sample weight and class weight have mean 1.
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 
+from sklearn.base import is_regressor
+
 from skbert._shared import (
     as_list,
     check_bool,
@@ -43,12 +45,15 @@ class Parameter:
         of the last fit. None if the parameter does not affect the structure of the model.
     recipe : bool
         Whether a recipe may set it.
+    of_classes : bool
+        Whether it needs classes; a regressor takes only the default, so that recipes can be passed to it.
     """
 
     name: str
     check: Callable | None = None
     shape: Callable | None = None
     recipe: bool = False
+    of_classes: bool = False
 
 
 def _or_none(check):
@@ -62,12 +67,12 @@ def _check_revision(name, value):
 
 
 def _check_steps(name, value):
-    if value is None or (isinstance(value, str) and value == "auto"):
+    if isinstance(value, str) and value == "auto":
         return value
     try:
         return check_int(name, value, low=0)
     except ValueError as error:
-        raise ValueError(f'{error}; or "auto", or None with contrastive_pairs="setfit"') from None
+        raise ValueError(f'{error}; or "auto"') from None
 
 
 _at_least_0, _at_least_1 = partial(check_int, low=0), partial(check_int, low=1)
@@ -98,14 +103,17 @@ PARAMETERS = (
     Parameter("bias_correction", check_bool, recipe=True),
     Parameter("max_grad_norm", _or_none(partial(check_real, low=0, open_low=True)), recipe=True),
     Parameter("dropout", _or_none(partial(check_real, low=0, high=1, open_high=True)), shape=to_json, recipe=True),
-    Parameter("head_init", partial(check_choice, choices=("random", "logistic")), recipe=True),
-    Parameter("contrastive_steps", _check_steps, recipe=True),
-    Parameter("contrastive_loss", partial(check_choice, choices=tuple(CONTRASTIVE_LOSSES)), recipe=True),
-    Parameter("contrastive_pairs", partial(check_choice, choices=("batch", "setfit")), recipe=True),
-    Parameter("contrastive_learning_rate", _or_none(_not_negative), recipe=True),
-    Parameter("contrastive_batch_size", partial(check_int, low=2), recipe=True),
-    Parameter("contrastive_weight", _not_negative, recipe=True),
-    Parameter("contrastive_temperature", partial(check_real, low=0, open_low=True), recipe=True),
+    Parameter("head_init", partial(check_choice, choices=("random", "logistic")), recipe=True, of_classes=True),
+    Parameter("contrastive_steps", _check_steps, recipe=True, of_classes=True),
+    Parameter(
+        "contrastive_loss", partial(check_choice, choices=tuple(CONTRASTIVE_LOSSES)), recipe=True, of_classes=True
+    ),
+    Parameter("contrastive_pairs", partial(check_choice, choices=("batch", "setfit")), recipe=True, of_classes=True),
+    Parameter("contrastive_learning_rate", _or_none(_not_negative), recipe=True, of_classes=True),
+    # With fewer texts, a batch would have one class.
+    Parameter("contrastive_batch_size", partial(check_int, low=4), recipe=True, of_classes=True),
+    Parameter("contrastive_weight", _not_negative, recipe=True, of_classes=True),
+    Parameter("contrastive_temperature", partial(check_real, low=0, open_low=True), recipe=True, of_classes=True),
     Parameter("label_smoothing", partial(check_real, low=0, high=1, open_high=True)),
     Parameter("class_weight"),
     Parameter("early_stopping", check_bool),
@@ -154,41 +162,46 @@ def checked_parameters(estimator, names=None):
 
 def warn_of_defaults(estimator, width, n_texts):
     """Warn if a small encoder is trained on few texts with nothing but the defaults, which were made for large ones."""
-    signature = inspect.signature(type(estimator)).parameters
-    is_default = all(getattr(estimator, name) == signature[name].default for name in RECIPE_PARAMETERS)
-    if width >= _WIDTH_OF_BASE or n_texts > _MOST_TEXTS or not is_default:
+    if (
+        width >= _WIDTH_OF_BASE
+        or n_texts > _MOST_TEXTS
+        or not all(_is_default(estimator, n) for n in RECIPE_PARAMETERS)
+    ):
         return
-    name = type(estimator).__name__
-    reading, more = "layers=1, token_pooling='mean', ", ""
-    if name.endswith("Regressor"):
-        reading, more = "", ", regression=True"
+    name, reading, recipe = type(estimator).__name__, "", "'few_data_joint'"
+    if is_regressor(estimator):
+        recipe = "'few_data', regression=True"
+    elif all(_is_default(estimator, parameter) for parameter in _READING):
+        reading, recipe = "layers=1, token_pooling='mean', ", "'few_data'"
+    elif estimator.token_pooling == "mean" and as_list(estimator.layers) in (1, [-1]):
+        recipe = "'few_data'"
     warn(
         f"The default training was made for BERT-large; an encoder of width {width} learns little from it on {n_texts} "
-        f"texts. With few texts, use {name}(model, {reading}**recipes.get('few_data'{more})), or set the parameters of "
+        f"texts. With few texts, use {name}(model, {reading}**recipes.get({recipe})), or set the parameters of "
         "the training yourself. See skbert.recipes."
     )
 
 
 # The hidden size of BERT-base, and the number of texts up to which recipes for few data were measured.
 _WIDTH_OF_BASE, _MOST_TEXTS = 768, 500
+_READING = ("layers", "layer_pooling", "token_pooling")
 
 
 def refuse_class_parameters(estimator):
     """Raise ValueError if `estimator`, a regressor, was given a value for what only classifiers can do."""
-    signature = inspect.signature(type(estimator)).parameters
-    for name in _OF_CLASSES:
-        value, default = getattr(estimator, name), signature[name].default
-        if value != default:
+    for name in (parameter.name for parameter in PARAMETERS if parameter.of_classes):
+        if not _is_default(estimator, name):
+            default = inspect.signature(type(estimator)).parameters[name].default
             raise ValueError(
-                f"{name}={value!r} needs classes, and {type(estimator).__name__} has none: leave {name}={default!r}. "
-                "For the parameters of a recipe, use recipes.get(name, regression=True)."
+                f"{name}={getattr(estimator, name)!r} needs classes, and {type(estimator).__name__} has none: leave "
+                f"{name}={default!r}. For the parameters of a recipe, use recipes.get(name, regression=True)."
             )
 
 
-# A regressor has these only to take the defaults that are part of every recipe.
-_OF_CLASSES = tuple(
-    parameter.name for parameter in PARAMETERS if parameter.name.startswith(("head_init", "contrastive_"))
-)
+def _is_default(estimator, name):
+    value, default = getattr(estimator, name), inspect.signature(type(estimator)).parameters[name].default
+    # A sequence may be an array, whose comparison is another one.
+    return value is default or (isinstance(value, (bool, int, float, str)) and value == default)
 
 
 def _check_phases(checked):
@@ -198,10 +211,7 @@ def _check_phases(checked):
             "max_epochs must be an int of at least 1, got 0: the head would stay random. It may be 0 only with "
             "head_init='logistic', in classifiers."
         )
-    pairs = checked.get("contrastive_pairs")
-    if pairs == "batch" and checked["contrastive_steps"] is None:
-        raise ValueError("contrastive_steps=None is only for contrastive_pairs='setfit'; give a number of steps.")
-    if pairs == "setfit" and checked["contrastive_loss"] != "cosine":
+    if checked.get("contrastive_pairs") == "setfit" and checked["contrastive_loss"] != "cosine":
         raise ValueError(
             f"contrastive_pairs='setfit' has the loss 'cosine', got contrastive_loss={checked['contrastive_loss']!r}."
         )

@@ -152,9 +152,9 @@ class PooledEncoder(nn.Module):
 
     @property
     def trains_vectors(self):
-        """Whether anything below the head is trained."""
-        own = {id(parameter) for parameter in self.head.parameters()}
-        return any(p.requires_grad for p in self.parameters() if id(p) not in own)
+        """Whether the pooled vectors depend on anything that is trained."""
+        poolings = [*self.layer_pooling.parameters(), *self.token_pooling.parameters()]
+        return bool(poolings) or self.n_frozen == 0 or max(self.layers) > self.n_frozen
 
     def train(self, mode=True):
         """Set training mode; the frozen part stays in eval mode."""

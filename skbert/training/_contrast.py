@@ -24,6 +24,9 @@ _SETFIT_ITERATIONS = 20
 # With "auto", as many steps as this many passes over the texts, and never fewer than these.
 _PASSES, _LEAST_STEPS = 5, 30
 
+# All pairs of so many texts take about 200 MB.
+_MOST_TEXTS_IN_PAIRS = 5000
+
 # The phase ends when the loss of each of this many steps in a row is less than this above its smallest possible value.
 _FLOOR_STEPS, _FLOOR = 5, 0.01
 
@@ -61,37 +64,33 @@ def contrast(module, train, objective, settings, seed, notice, *, targets, note_
     if source is None:
         return [], False
     rate = settings.contrastive_learning_rate
-    stepper = Stepper(
-        module,
-        settings,
-        targets,
-        note_step,
-        learning_rate=rate,
-        head_learning_rate=settings.contrastive_pooling_rate,
-        layer_decay=settings.layer_decay,
-    )
+    pooling_rate = settings.contrastive_pooling_rate
+    stepper = Stepper(module, settings, targets, note_step, learning_rate=rate, head_learning_rate=pooling_rate)
     n_steps = _n_steps(len(train), settings)
     factor = linear_schedule(n_steps, settings.warmup_ratio)
     highest = [group["lr"] for group in stepper.optimizer.param_groups]
-    micro_batches = MicroBatches(module, settings, _n_texts(settings), seed, notice)
+    micro_batches = MicroBatches(module, settings, "contrastive_batch_size", seed, notice)
     module.train()
     history, above = [], deque(maxlen=_FLOOR_STEPS)
-    with tqdm(total=n_steps, desc="contrastive steps", leave=False, disable=settings.verbose != 1) as bar:
+    with tqdm(total=n_steps, desc="contrastive steps", leave=False, disable=settings.verbose < 1) as bar:
         for step in range(n_steps):
             began = time.perf_counter()
             for group, base in zip(stepper.optimizer.param_groups, highest, strict=True):
                 group["lr"] = base * factor(step)
-            loss, excess = _gradients(module, Rows(train, source.draw()), source, micro_batches, settings)
-            history.append({"phase": "contrastive", "step": step + 1, "train_loss": loss})
+            rows = Rows(train, source.draw())
+            loss = _gradients(module, rows, source, micro_batches, settings)
+            row = {"phase": "contrastive", "step": step + 1, "train_loss": loss, "learning_rate": rate * factor(step)}
+            history.append(row)
             try:
                 if not math.isfinite(loss):
                     raise Diverged
                 stepper.step()
             except Diverged:
                 return history, True
-            history[-1] |= {"learning_rate": rate * factor(step), "dur": time.perf_counter() - began}
+            finally:
+                row["dur"] = time.perf_counter() - began
             bar.update()
-            above.append(excess)
+            above.append(loss - source.floor(rows.indices))
             if len(above) == _FLOOR_STEPS and max(above) < _FLOOR:
                 break
     return history, False
@@ -108,38 +107,34 @@ def _source(train, objective, settings, generator):
         )
         return None
     size = settings.contrastive_batch_size
+    if settings.contrastive_pairs == "setfit" and len(train) > _MOST_TEXTS_IN_PAIRS:
+        raise ValueError(
+            f"contrastive_pairs='setfit' lists all pairs of texts, too many for {len(train)} texts; it takes up to "
+            f"{_MOST_TEXTS_IN_PAIRS}. Use contrastive_pairs='batch'."
+        )
     if settings.contrastive_pairs == "setfit":
         return DrawnPairs(groups, train.weight, size, generator)
     loss, temperature = settings.contrastive_loss, settings.contrastive_temperature
     return BalancedBatches(groups, train.weight, size, loss, temperature, generator)
 
 
-def _n_texts(settings):
-    """Largest number of texts that a step encodes."""
-    return settings.contrastive_batch_size * (2 if settings.contrastive_pairs == "setfit" else 1)
-
-
 def _n_steps(n_texts, settings):
     """Number of steps for `n_texts` training texts."""
-    if settings.contrastive_steps == "auto":
-        return max(_LEAST_STEPS, math.ceil(_PASSES * n_texts / settings.contrastive_batch_size))
-    if settings.contrastive_steps is None:
+    if settings.contrastive_steps != "auto":
+        return settings.contrastive_steps
+    if settings.contrastive_pairs == "setfit":
         return math.ceil(2 * _SETFIT_ITERATIONS * n_texts / settings.contrastive_batch_size)
-    return settings.contrastive_steps
+    return max(_LEAST_STEPS, math.ceil(_PASSES * n_texts / settings.contrastive_batch_size))
 
 
 def _gradients(module, rows, source, micro_batches, settings):
-    """Compute the gradients of one step; return the loss and how far it is above its floor."""
-    excess = math.inf
+    """Compute the gradients of one step; return the loss."""
 
     def forward(part):
         with autocast(settings.device, settings.precision):
             return module.pool(part.tokens(settings.device), part.prefix(settings.device)), None
 
     def loss_of_all(pooled):
-        nonlocal excess
-        loss, excess = source.loss_of(unit_vectors(pooled), rows.indices)
-        return loss
+        return source.loss_of(unit_vectors(pooled), rows.indices)
 
-    loss, _ = micro_batches.backward(rows, forward, loss_of_all=loss_of_all)
-    return loss, excess
+    return micro_batches.backward(rows, forward, loss_of_all=loss_of_all)[0]

@@ -33,14 +33,14 @@ class CosineLoss:
 
     def __call__(self, unit, groups, weight):
         """The loss of unit vectors (n, width) with labels `groups` (n,) and weights (n,); 0 if there is no pair."""
-        first, second = torch.triu_indices(len(unit), len(unit), offset=1, device=unit.device)
-        alike = groups[first] == groups[second]
-        errors = ((unit @ unit.T)[first, second] - alike.to(unit.dtype)).square()
-        pairs = weight[first] * weight[second]
+        alike = groups[:, None] == groups[None, :]
+        errors = (unit @ unit.T - alike.to(unit.dtype)).square()
+        # Each pair once.
+        pairs = torch.outer(weight, weight).triu(1)
         means = [
-            (errors[kind] * pairs[kind]).sum() / pairs[kind].sum() for kind in (alike, ~alike) if pairs[kind].sum() > 0
+            (errors * of_kind).sum() / of_kind.sum() for of_kind in (pairs * alike, pairs * ~alike) if of_kind.any()
         ]
-        return torch.stack(means).mean() if means else errors.sum()
+        return torch.stack(means).mean() if means else unit.sum() * 0.0
 
     def floor(self, groups, weight):
         """The smallest possible loss."""
@@ -90,7 +90,7 @@ class SupConLoss:
         return ((among_all - of_partners) * anchors).sum() / anchors.sum().clamp_min(torch.finfo(unit.dtype).tiny)
 
     def floor(self, groups, weight):
-        """The loss if each label has one direction, and the directions are as far apart as those of a simplex."""
+        """About the smallest loss: each label has one direction, as far from the others as the corners of a simplex."""
         alike = groups[:, None] == groups[None, :]
         _, anchors = _partners(groups, weight)
         if not anchors.any():
@@ -116,9 +116,11 @@ def _partners(groups, weight):
 CONTRASTIVE_LOSSES = {loss.name: loss for loss in (CosineLoss, SupConLoss)}
 
 
-def pair_loss(unit, targets, weight):
-    """Mean squared error of the cosines of the first half of the rows to those of the second, as SetFit has it."""
+def pair_loss(unit, groups, weight):
+    """Mean squared error of the cosines of pairs to 1 or 0; the rows are the first texts, then the second ones."""
     first, second = unit.chunk(2)
+    groups_first, groups_second = groups.chunk(2)
+    targets = (groups_first == groups_second).to(unit.dtype)
     weights = torch.mul(*weight.chunk(2))
     return (((first * second).sum(dim=1) - targets).square() * weights).sum() / weights.sum()
 

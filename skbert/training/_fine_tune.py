@@ -29,7 +29,7 @@ class FineTuneResult:
     history : list of dict
         One row per contrastive step, one for the head, and one per epoch, with their ``phase``.
     best_epoch : int
-        Number of the best epoch, 1-based; 0 without epochs.
+        Number of the best epoch, 1-based; 0 without epochs, or if the head from logistic regression was better.
     diverged : bool
         Whether training stopped because of a non-finite loss or gradient.
     prefixes : PrefixCache or None
@@ -93,18 +93,15 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
         valid = None if valid is None else valid.with_prefixes(prefixes)
         found, diverged, best_epoch = [], False, 0
         if settings.contrastive_steps != 0:
+            seed, note_step = seeds.contrast, vocabulary.note_step
             found, diverged = contrast(
-                module,
-                train,
-                objective,
-                settings,
-                seeds.contrast,
-                notice,
-                targets=targets,
-                note_step=vocabulary.note_step,
+                module, train, objective, settings, seed, notice, targets=targets, note_step=note_step
             )
         if settings.head_init == "logistic" and not diverged:
-            found.append(start_head(module, train, valid, objective, settings, notice, prefixes))
+            try:
+                found.append(start_head(module, train, valid, objective, settings, notice, prefixes))
+            except Diverged:
+                diverged = True
         if settings.max_epochs and not diverged:
             net = FineTuneNet(
                 module,
@@ -118,11 +115,35 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
                 note_step=vocabulary.note_step,
                 weights=lambda: _weights_by_now(module, table_name, vocabulary.table),
             )
+            start = _Start(module, found) if settings.patience is not None else None
             epochs, diverged = _run_epochs(net, train)
-            found += epochs
             best_epoch = _best_epoch(net, epochs)
+            if start is not None and start.is_better(epochs):
+                start.restore(module)
+                best_epoch = 0
+            found += epochs
     module.eval()
     return FineTuneResult(found, best_epoch, diverged, prefixes)
+
+
+class _Start:
+    """The weights from which fine-tuning starts, if early stopping may have to come back to them.
+
+    A head from logistic regression can be better than all that follows, a random one cannot.
+    """
+
+    def __init__(self, module, history):
+        self.loss = history[-1].get("valid_loss", math.inf) if history else math.inf
+        if math.isfinite(self.loss):
+            self._state = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+    def is_better(self, epochs):
+        """Whether the validation loss was lower than after every epoch."""
+        return self.loss < min((row.get("valid_loss", math.inf) for row in epochs), default=math.inf)
+
+    def restore(self, module):
+        """Return to these weights."""
+        module.load_state_dict(self._state)
 
 
 def _run_epochs(net, train):

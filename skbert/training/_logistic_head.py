@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from skbert.compute import run_batches
+from skbert.training._stepper import Diverged
 
 
 def start_head(module, train, valid, objective, settings, notice, prefixes=None):
@@ -40,8 +41,8 @@ def start_head(module, train, valid, objective, settings, notice, prefixes=None)
 
     Raises
     ------
-    ValueError
-        All training texts have the same class.
+    Diverged
+        The vectors are not finite.
 
     References
     ----------
@@ -65,6 +66,8 @@ def start_head(module, train, valid, objective, settings, notice, prefixes=None)
         return vectors
 
     vectors = vectors_of(train)
+    if not np.isfinite(vectors).all():
+        raise Diverged
     # Weights as they were given: a row of weight 2 counts like two rows, also against the penalty.
     weight = train.weight.double().numpy() * train.mean_weight
     fit = _of_labels if train.target.ndim == 2 else _of_classes
@@ -87,11 +90,6 @@ def _loss(vectors, weights, bias, dataset, objective):
 def _of_classes(vectors, target, weight, n_classes):
     """Weights (n_classes, width) and biases (n_classes,) for class indices (n,)."""
     present = np.unique(target[weight > 0])
-    if len(present) < 2:
-        raise ValueError(
-            "head_init='logistic' needs texts of at least two classes, but all training texts that have a weight are "
-            "of one class."
-        )
     model = _fitted(vectors, target, weight)
     coefficients, intercepts = model.coef_, model.intercept_
     if len(present) == 2:

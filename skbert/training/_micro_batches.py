@@ -28,8 +28,8 @@ class MicroBatches:
         The module to train.
     settings : FineTuneSettings
         How to train.
-    size : int
-        Number of texts per step, and of the first parts.
+    size : str
+        Name of the setting that holds the number of texts (or pairs) per step.
     seed : int
         Seed of dropout.
     notice : MemoryNotice
@@ -38,7 +38,9 @@ class MicroBatches:
 
     def __init__(self, module, settings, size, seed, notice):
         self.module, self.settings, self.notice = module, settings, notice
-        self.whole = self.size = size
+        self.name_of_size = size
+        # At first, a batch is one part, even one of pairs, which has two texts for each.
+        self.size = 2 * getattr(settings, size)
         self.stream = TorchStream(seed, settings.device)
 
     def backward(self, rows, forward, loss_of_part=None, loss_of_all=None):
@@ -68,7 +70,6 @@ class MicroBatches:
             start = self.stream.state()
             while True:
                 self.module.zero_grad(set_to_none=True)
-                failed = False
                 try:
                     return self._accumulate(list(rows.parts(self.size)), forward, loss_of_part, loss_of_all)
                 except Exception as error:
@@ -76,11 +77,9 @@ class MicroBatches:
                         raise
                     if self.size == 1 or len(rows) == 1:
                         raise self._give_up(rows) from error
-                    failed = True
                 # Outside the except block, because inside it the traceback would keep the graph in memory.
-                if failed:
-                    self._halve(len(rows))
-                    self.stream.set_state(start)
+                self._halve(len(rows))
+                self.stream.set_state(start)
 
     def _accumulate(self, parts, forward, loss_of_part, loss_of_all):
         total, outputs, cached = 0.0, [], None
@@ -116,7 +115,7 @@ class MicroBatches:
         self.size = max(1, min(self.size, n_rows) // 2)
         self.notice(
             f"Out of memory on {self.settings.device}: training continues in smaller micro-batches (now "
-            f"{self.size}); the effective batch_size stays {self.whole}."
+            f"{self.size}); the effective {self.name_of_size} stays {getattr(self.settings, self.name_of_size)}."
         )
 
     def _give_up(self, rows):

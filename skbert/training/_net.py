@@ -84,20 +84,13 @@ class FineTuneNet(NeuralNet):
         self.joint_loss = SupConLoss(settings.contrastive_temperature) if settings.contrastive_weight else None
         self.n_steps = settings.max_epochs * -(-n_train // settings.batch_size)
         self.order = np.random.default_rng(seeds.order)
-        self.micro_batches = MicroBatches(module, settings, settings.batch_size, seeds.dropout, notice)
+        self.micro_batches = MicroBatches(module, settings, "batch_size", seeds.dropout, notice)
 
     def initialize_optimizer(self, triggered_directly=None):
         """Create the optimizer with our own parameter groups."""
         settings = self.settings
-        self.stepper = Stepper(
-            self.module_,
-            settings,
-            self.targets,
-            self.note_step,
-            learning_rate=settings.learning_rate,
-            head_learning_rate=settings.head_learning_rate,
-            layer_decay=settings.layer_decay,
-        )
+        rates = {"learning_rate": settings.learning_rate, "head_learning_rate": settings.head_learning_rate}
+        self.stepper = Stepper(self.module_, settings, self.targets, self.note_step, **rates)
         self.optimizer_ = self.stepper.optimizer
         return self
 

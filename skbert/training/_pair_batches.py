@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from skbert.training._contrastive_losses import CONTRASTIVE_LOSSES, pair_loss
 
@@ -12,17 +11,17 @@ class BalancedBatches:
     """Batches with equally many texts of each class, of which all pairs are compared.
 
     A batch has at least two texts of each of its classes. If there are more classes than fit, they take turns. A class
-    with fewer texts than its share gives all its texts once, so a class with a single text has no partner and is
-    only what others are kept apart from.
+    with fewer texts than its share gives all its texts once. Classes with a single text have no pair; together they
+    have the share of one class, so that others are kept apart from them.
 
     Parameters
     ----------
     groups : int tensor (n,)
-        Class of each text.
+        Class of each text; there are two, and one of them has two texts.
     weight : float tensor (n,)
         Weight of each text.
     batch_size : int
-        Largest number of texts of a batch.
+        Largest number of texts of a batch, at least 4.
     loss : {"cosine", "supcon"}
         The loss of a batch.
     temperature : float
@@ -34,10 +33,14 @@ class BalancedBatches:
     def __init__(self, groups, weight, batch_size, loss, temperature, generator):
         self.groups, self.weight = groups, weight
         self.loss = CONTRASTIVE_LOSSES[loss](temperature)
-        labels = groups.cpu().numpy()
-        self._texts = [_Turns(np.flatnonzero(labels == label), generator) for label in np.unique(labels)]
-        self._classes = _Turns(np.arange(len(self._texts)), generator)
-        self._n_classes = max(1, min(len(self._texts), batch_size // 2))
+        _, codes, counts = np.unique(groups.cpu().numpy(), return_inverse=True, return_counts=True)
+        kinds = [np.flatnonzero(codes == code) for code in np.flatnonzero(counts > 1)]
+        alone = np.flatnonzero(counts[codes] == 1)
+        if len(alone):
+            kinds.append(alone)
+        self._texts = [_Turns(rows, generator) for rows in kinds]
+        self._classes = _Turns(np.arange(len(kinds)), generator)
+        self._n_classes = min(len(kinds), batch_size // 2)
         self._share, self._rest = divmod(batch_size, self._n_classes)
 
     def draw(self):
@@ -47,10 +50,12 @@ class BalancedBatches:
         return np.concatenate([self._texts[k].next(size) for k, size in zip(classes, sizes, strict=True)])
 
     def loss_of(self, unit, rows):
-        """The loss of the unit vectors of `rows`, and how far it is above its smallest possible value."""
-        groups, weight = self.groups[rows].to(unit.device), self.weight[rows].to(unit.device)
-        loss = self.loss(unit, groups, weight)
-        return loss, float(loss.detach()) - self.loss.floor(groups, weight)
+        """The loss of the unit vectors of `rows`."""
+        return self.loss(unit, self.groups[rows].to(unit.device), self.weight[rows].to(unit.device))
+
+    def floor(self, rows):
+        """The smallest possible loss of `rows`."""
+        return self.loss.floor(self.groups[rows], self.weight[rows])
 
 
 class _Turns:
@@ -97,7 +102,7 @@ class DrawnPairs:
     """
 
     def __init__(self, groups, weight, batch_size, generator):
-        self.weight, self.batch_size = weight, batch_size
+        self.groups, self.weight, self.batch_size = groups, weight, batch_size
         labels = groups.cpu().numpy()
         self._pairs = np.column_stack(np.triu_indices(len(labels)))
         alike = labels[self._pairs[:, 0]] == labels[self._pairs[:, 1]]
@@ -108,12 +113,14 @@ class DrawnPairs:
         """Rows of the next batch: the first texts of all pairs, then the second ones."""
         turns = np.arange(self._n_drawn, self._n_drawn + self.batch_size)
         self._n_drawn += self.batch_size
-        self._alike = torch.from_numpy(turns % 2 == 0).float()
         orders = (self._orders[turn % 2] for turn in turns)
         pairs = [order[turn // 2 % len(order)] for turn, order in zip(turns, orders, strict=True)]
         return self._pairs[pairs].T.ravel()
 
     def loss_of(self, unit, rows):
-        """The loss of the unit vectors of `rows`, and how far it is above its smallest possible value."""
-        loss = pair_loss(unit, self._alike.to(unit.device), self.weight[rows].to(unit.device))
-        return loss, float(loss.detach())
+        """The loss of the unit vectors of `rows`."""
+        return pair_loss(unit, self.groups[rows].to(unit.device), self.weight[rows].to(unit.device))
+
+    def floor(self, rows):
+        """Minus infinity: SetFit goes through all its pairs, however small their loss is."""
+        return -np.inf

@@ -34,7 +34,7 @@ class FineTuneSettings:
     precision: str
     verbose: int
     head_init: str
-    contrastive_steps: int | str | None
+    contrastive_steps: int | str
     contrastive_loss: str
     contrastive_pairs: str
     contrastive_learning_rate: float

@@ -32,13 +32,15 @@ class Stepper:
         Pretrained weights, for `pretrained_decay`.
     note_step : callable
         Called at every step that trains the table of token embeddings; see `Vocabulary`.
-    learning_rate, head_learning_rate, layer_decay : float
-        Learning rates of this phase.
+    learning_rate, head_learning_rate : float
+        Learning rates of this phase, of the encoder and of new parameters.
     """
 
-    def __init__(self, module, settings, targets, note_step, *, learning_rate, head_learning_rate, layer_decay):
+    def __init__(self, module, settings, targets, note_step, *, learning_rate, head_learning_rate):
         self.module, self.settings, self.note_step = module, settings, note_step
-        groups = parameter_groups(module, learning_rate, head_learning_rate, settings.weight_decay, layer_decay)
+        groups = parameter_groups(
+            module, learning_rate, head_learning_rate, settings.weight_decay, settings.layer_decay
+        )
         if settings.bias_correction:
             fused = settings.device.type in ("cpu", "cuda")
             self.optimizer = torch.optim.AdamW(groups, betas=_BETAS, eps=_EPS, fused=fused)

@@ -25,6 +25,22 @@ _ADVICE = {
     ),
 }
 
+# Where there was no epoch of fine-tuning, epochs are no remedy.
+_ADVICE_WITHOUT_EPOCHS = {
+    "diverged": (
+        "loss or gradient became non-finite in {moment} and training stopped. Do not use the predictions. Try a "
+        "lower contrastive_learning_rate, a longer warm-up (warmup_ratio), or precision='fp32'."
+    ),
+    "constant": (
+        "the model gives the same prediction for every training text. Try class_weight='balanced', more "
+        "contrastive_steps, or epochs of fine-tuning (max_epochs)."
+    ),
+    "underfit": (
+        "the training loss {loss:.3f} is not below {reference:.3f}, that of a model that ignores the text. Try more "
+        "contrastive_steps, or epochs of fine-tuning (max_epochs)."
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -75,16 +91,21 @@ def judge(module, train, objective, settings, notice, result):
         outputs[indices] = output.float().cpu()
         shares += of_batch.cpu().double()
     status, loss, reference = training_status(objective, outputs, train.target, train.weight, result.diverged)
-    advice = _ADVICE.get(status, "").format(loss=loss, reference=reference, moment=_moment(result.history))
+    is_tuned = any(row["phase"] == "fine_tuning" for row in result.history)
+    advice = (
+        (_ADVICE if is_tuned else _ADVICE_WITHOUT_EPOCHS)
+        .get(status, "")
+        .format(loss=loss, reference=reference, moment=_moment(result.history))
+    )
     return Verdict(status, (shares / shares.sum()).numpy(), advice)
 
 
 def _moment(history):
     """When the last row of a history was recorded."""
-    last = history[-1] if history else {}
-    if last.get("phase") == "contrastive":
-        return f"contrastive step {last['step']}"
-    return f"epoch {last.get('epoch')}"
+    steps = [row for row in history if row["phase"] != "head"]
+    if not steps:
+        return "the vectors of the encoder"
+    return f"epoch {steps[-1]['epoch']}" if "epoch" in steps[-1] else f"contrastive step {steps[-1]['step']}"
 
 
 def training_status(objective, output, target, weight, diverged):

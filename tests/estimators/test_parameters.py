@@ -6,6 +6,7 @@ import re
 import warnings
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, recipes
@@ -79,3 +80,21 @@ def test_defaults__on_a_small_encoder_and_few_texts_name_the_recipe(tiny, texts,
         warnings.simplefilter("always")
         estimator.fit(texts, y)
     assert not any("BERT-large" in str(item.message) for item in caught)
+
+
+@pytest.mark.parametrize(
+    ("reading", "said"),
+    [
+        ({"token_pooling": "cls", "layers": 1}, r"Classifier\(model, \*\*recipes.get\('few_data_joint'\)\)"),
+        ({"token_pooling": "mean", "layers": 1}, r"Classifier\(model, \*\*recipes.get\('few_data'\)\)"),
+        ({"layer_path": np.array([0, 1, 2])}, None),
+    ],
+)
+def test_defaults__the_recipe_that_is_named_follows_the_reading(tiny, texts, reading, said):
+    clf = MaxPoolBERTClassifier(tiny(), device="cpu", random_state=0, **reading)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clf.fit(texts, [0, 1] * 12)
+    named = [str(item.message) for item in caught if "BERT-large" in str(item.message)]
+    assert bool(named) == (said is not None)
+    assert said is None or re.search(said, named[0])

@@ -137,16 +137,17 @@ def test_steps__end_when_the_loss_is_at_its_floor(texts, labels, classifier):
 
 
 def test_steps__of_setfit_take_twenty_rounds(texts, labels, classifier):
-    setfit = {"contrastive_pairs": "setfit", "contrastive_steps": None, "contrastive_batch_size": 16}
+    setfit = {"contrastive_pairs": "setfit", "contrastive_steps": "auto", "contrastive_batch_size": 16}
     clf = classifier(**setfit, **HEAD_ONLY, contrastive_learning_rate=1e-4).fit(texts, labels)
     assert len(rows_of(clf, "contrastive")) == 40 * len(texts) / 16
 
 
-@pytest.mark.parametrize(("size", "steps"), [(32, 30), (2, 60)])
+@pytest.mark.parametrize(("size", "steps"), [(32, 30), (4, 60)])
 def test_steps__auto_are_five_passes_and_at_least_thirty(texts, labels, classifier, size, steps):
     # At a rate of 0 the loss never comes to its floor.
     phase = {"contrastive_steps": "auto", "contrastive_batch_size": size, "contrastive_learning_rate": 0.0}
-    clf = classifier(**phase, **HEAD_ONLY).fit(texts, labels)
+    X, y = [f"{text} {k}" for k in range(2) for text in texts], np.tile(labels, 2)
+    clf = classifier(**phase, **HEAD_ONLY).fit(X, y)
     assert len(rows_of(clf, "contrastive")) == steps
 
 
@@ -163,6 +164,29 @@ def test_small_classes__have_a_meaning(texts, classifier, y, steps):
         clf.fit(texts[: len(y)], y)
     assert len(rows_of(clf, "contrastive")) == steps
     assert any("contrastive_steps are left out" in str(item.message) for item in caught) == (steps == 0)
+
+
+@pytest.mark.parametrize("loss", CONTRASTIVE_LOSSES)
+def test_floor__is_not_seen_where_most_classes_have_one_text(classifier, loss):
+    X, y = [f"text {k}" for k in range(24)], [0, 0, 1, 1, *range(2, 22)]
+    phase = {**PHASE, "contrastive_steps": 30, "contrastive_learning_rate": 0.0, "contrastive_batch_size": 8}
+    clf = classifier(**phase, **HEAD_ONLY, contrastive_loss=loss).fit(X, y)
+    assert len(rows_of(clf, "contrastive")) == 30
+
+
+def test_setfit__goes_through_all_pairs_even_at_the_floor(classifier):
+    X, y = ["a parcel"] * 4 + ["money back"] * 4, [0] * 4 + [1] * 4
+    setfit = {"contrastive_pairs": "setfit", "contrastive_steps": "auto", "contrastive_batch_size": 4}
+    clf = classifier(**setfit, **HEAD_ONLY, contrastive_learning_rate=1e-2, dropout=0.0).fit(X, y)
+    assert len(rows_of(clf, "contrastive")) == 80
+    assert min(losses_of(clf, "contrastive")) < 0.01
+
+
+def test_setfit__refuses_too_many_texts_for_a_list_of_pairs(texts, labels, classifier, monkeypatch):
+    monkeypatch.setattr("skbert.training._contrast._MOST_TEXTS_IN_PAIRS", 20)
+    setfit = {"contrastive_pairs": "setfit", "contrastive_steps": 1}
+    with pytest.raises(ValueError, match="too many for 24 texts"):
+        classifier(**setfit, **HEAD_ONLY).fit(texts, labels)
 
 
 def test_identical_texts__train(classifier):
@@ -190,6 +214,39 @@ def test_status__a_phase_that_diverges_is_caught(texts, labels, classifier):
     with pytest.warns(ConvergenceWarning, match=r"non-finite in contrastive step \d"):
         clf.fit(texts, labels)
     assert clf.training_status_ == "diverged"
+
+
+@pytest.mark.parametrize("after", [HEAD_ONLY, {"head_init": "logistic"}])
+def test_status__a_last_step_that_diverges_is_caught(texts, labels, classifier, after):
+    wild = {"contrastive_steps": 1, "contrastive_learning_rate": 1e38, "warmup_ratio": 0.0, "max_grad_norm": None}
+    with pytest.warns(ConvergenceWarning, match="non-finite in contrastive step 1.*contrastive_learning_rate"):
+        clf = classifier(**wild, **after).fit(texts, labels)
+    assert clf.training_status_ == "diverged"
+    assert {"learning_rate", "dur"} < set(clf.history_[0])
+
+
+def test_status__advice_without_epochs_is_about_the_phases(texts, classifier):
+    y = ["order"] * 22 + ["refund"] * 2
+    with pytest.warns(ConvergenceWarning, match="same prediction.*class_weight='balanced'"):
+        classifier(**HEAD_ONLY).fit(["the same"] * 24, y)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"mixout": 0.3}, {"pretrained_decay": 0.1}, {"early_stopping": True}, {"bias_correction": False}],
+    ids=lambda more: next(iter(more)),
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_phases__run_with_other_ways_of_training(texts, labels, classifier, more):
+    clf = classifier(**PHASE, head_init="logistic", contrastive_weight=0.5, **more).fit(texts, labels)
+    assert {row["phase"] for row in clf.history_} == {"contrastive", "head", "fine_tuning"}
+    assert np.isfinite(clf.predict_proba(texts)).all()
+
+
+def test_phases__read_pairs_of_texts(texts, labels, classifier):
+    pairs = list(zip(texts, texts[::-1], strict=True))
+    clf = classifier(**PHASE, **HEAD_ONLY).fit(pairs, labels)
+    assert clf.predict(pairs).shape == (24,)
 
 
 # ------------------------------------------------------------- the joint loss
@@ -259,6 +316,24 @@ def test_logistic_head__records_the_validation_loss(texts, labels, classifier):
     assert rows_of(clf, "head")[0]["valid_loss"] == pytest.approx(-np.log(proba).mean(), abs=1e-5)
 
 
+def test_early_stopping__may_keep_the_logistic_head(texts, labels, classifier):
+    wild = {"learning_rate": 0.5, "max_epochs": 4, "early_stopping": True, "n_iter_no_change": 2}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf = classifier(head_init="logistic", **wild).fit(texts, labels, X_val=texts, y_val=labels)
+    alone = classifier(**HEAD_ONLY).fit(texts, labels)
+    assert clf.n_iter_ > clf.best_epoch_ == 0
+    np.testing.assert_allclose(clf.predict_proba(texts), alone.predict_proba(texts), atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [{"class_weight": {"login": 1, "order": 0, "refund": 0}}, {}])
+def test_one_class_with_weight__is_refused_before_the_encoder_is_loaded(texts, labels, classifier, weights):
+    clf = classifier(**HEAD_ONLY, **weights).set_params(model="nowhere")
+    sample_weight = None if weights else (labels == "login").astype(float)
+    with pytest.raises(ValueError, match="at least two classes|at least 2 classes"):
+        clf.fit(texts, labels, sample_weight=sample_weight)
+
+
 # ------------------------------------------------------------- as an estimator
 
 
@@ -310,13 +385,15 @@ def test_progress__has_a_bar_of_its_own(texts, labels, classifier, capfd):
         ({"head_init": "other"}, "head_init must be one of"),
         ({"contrastive_steps": -1}, "contrastive_steps must be"),
         ({"contrastive_steps": "many"}, r'contrastive_steps must be.*or "auto"'),
-        ({"contrastive_steps": None}, "only for contrastive_pairs='setfit'"),
+        ({"contrastive_steps": None}, "contrastive_steps must be"),
         ({"contrastive_loss": "triplet"}, "contrastive_loss must be one of"),
         ({"contrastive_loss": "supcon", "contrastive_pairs": "setfit"}, "has the loss 'cosine'"),
-        ({"contrastive_batch_size": 1}, "contrastive_batch_size must be"),
+        ({"contrastive_batch_size": 3}, "contrastive_batch_size must be"),
         ({"contrastive_weight": -0.5}, "contrastive_weight must be"),
         ({"contrastive_temperature": 0.0}, "contrastive_temperature must be"),
         ({"contrastive_steps": 3, "freeze_layers": 4}, "freeze_layers=4 freezes all of it"),
+        ({"contrastive_steps": 3, "freeze_layers": 2, "layers": (1,)}, "freeze_layers=2 freezes .* is read is 1"),
+        ({"contrastive_steps": 3, "freeze_layers": 4, "head": "pooler"}, "freeze_layers=4 freezes all of it"),
     ],
 )
 def test_wrong_parameters__are_named(texts, labels, classifier, parameters, message):

@@ -77,8 +77,16 @@ def test_drawn_pairs__loss_is_the_mean_squared_error_of_their_cosines():
     source = DrawnPairs(labels, torch.ones(4), 5, np.random.default_rng(0))
     rows = source.draw()
     vectors = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
-    loss, excess = source.loss_of(unit_vectors(vectors), rows)
     cosines = torch.nn.functional.cosine_similarity(vectors[:5], vectors[5:])
     expected = torch.nn.functional.mse_loss(cosines, (labels[rows[:5]] == labels[rows[5:]]).float())
-    assert float(loss) == pytest.approx(float(expected), abs=1e-6)
-    assert excess == pytest.approx(float(expected), abs=1e-6)
+    assert float(source.loss_of(unit_vectors(vectors), rows)) == pytest.approx(float(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [4, 5, 8])
+def test_smallest_batch__has_two_classes_and_a_pair(size):
+    for labels in (np.repeat(np.arange(9), 3), np.array([0, 0, 0, *range(1, 12)]), np.array([0] * 9 + [1])):
+        source = balanced(labels, size)
+        for _ in range(30):
+            counts = Counter(labels[source.draw()])
+            assert len(counts) > 1
+            assert max(counts.values()) > 1
