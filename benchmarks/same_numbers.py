@@ -44,7 +44,7 @@ FITS = {
     "path": {"layer_path": (0, 1, 3, 3, 5), "layers": 2},
     "mixout": {"mixout": 0.3, "pretrained_decay": 0.1},
     "early stopping": {"early_stopping": True, "validation_fraction": 0.25, "max_epochs": 3},
-    "few_data": recipes.get("few_data") | {"max_epochs": 2},
+    "few_data": recipes.get("few_data", regression=True) | {"max_epochs": 2},
     "bf16": {"precision": "bf16"},
     "short": {"max_length": 8, "head_learning_rate": 1e-3, "max_grad_norm": None},
 }
