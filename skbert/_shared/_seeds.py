@@ -49,17 +49,23 @@ def derive_seeds(random_state=None, init_seed=None, order_seed=None):
             f"random_state must be None, an int in 0..2**32-1 or a numpy RandomState, got {random_state!r}"
         )
     # A new source is added at the end, so that the seeds of the others stay what they were.
-    init, order, dropout, split, contrast = (int(child.generate_state(1, np.uint64)[0] >> 1) for child in root.spawn(5))
+    init, order, dropout, split, contrast = (_seed_of(child) for child in root.spawn(5))
     for name, seed in (("init_seed", init_seed), ("order_seed", order_seed)):
         if seed is not None and not _is_seed(seed):
             raise ValueError(f"{name} must be None or an int in 0..2**32-1, got {seed!r}")
     # The tag keeps the streams of init_seed=1 and order_seed=1 different.
     if init_seed is not None:
-        init = int(np.random.SeedSequence([int(init_seed), 1]).generate_state(1, np.uint64)[0] >> 1)
+        init = _seed_of(np.random.SeedSequence([int(init_seed), 1]))
     if order_seed is not None:
-        order = int(np.random.SeedSequence([int(order_seed), 2]).generate_state(1, np.uint64)[0] >> 1)
+        order = _seed_of(np.random.SeedSequence([int(order_seed), 2]))
     return Seeds(init, order, dropout, split, contrast)
 
 
 def _is_seed(value):
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value < 2**32
+
+
+def _seed_of(sequence):
+    """Return the first 63 bits of a SeedSequence."""
+    # Shifted as a Python int: numpy 1 cannot shift a uint64 by one.
+    return int(sequence.generate_state(1, np.uint64)[0]) >> 1
