@@ -329,7 +329,16 @@ def _read_model(name, folder):
             f"The weights of {name!r} in {folder} are incomplete: {len(needed)} tensors are missing, "
             f"the first is {needed[0]}. Download it again or check the folder."
         )
+    _copy_into_memory(model)
     return model.eval(), missing
+
+
+def _copy_into_memory(model):
+    """Make the weights of `model` independent of the file that they were read from."""
+    # transformers maps the file into memory: a file overwritten in place would change a model in use, and a file
+    # that gets shorter would end the process.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
 
 
 def _refuse_code(name, folder):

@@ -195,6 +195,15 @@ def test_load_encoder__file_changed__loaded_again(folder, empty_cache, name):
     assert load_encoder(folder) is second
 
 
+def test_load_encoder__weights_overwritten_in_place__do_not_change_in_a_loaded_model(folder, empty_cache, tmp_path):
+    other = Path(write_tiny(tmp_path / "other", seed=1))
+    model = load_encoder(folder).model
+    before = copy.deepcopy(model)
+    with open(folder / "model.safetensors", "r+b") as file:
+        file.write((other / "model.safetensors").read_bytes())  # as cp does; save_pretrained may write a new file
+    assert same_weights(model, before)
+
+
 def test_load_encoder__cache_full__keeps_the_last_one_only(tiny, monkeypatch, empty_cache):
     bert, electra = load_encoder(tiny("bert")), load_encoder(tiny("electra"))
     assert load_encoder(tiny("bert")) is bert
