@@ -46,7 +46,7 @@ def column(*cells):
         ([2**63, 1], np.array([2**63, 1], dtype=np.uint64)),
         ([date(2024, 1, 2), date(1999, 12, 31)], np.array(["2024-01-02", "1999-12-31"], dtype="M8[D]")),
         ([datetime(2024, 1, 2, 3, 4)], np.array(["2024-01-02T03:04"], dtype="M8[us]")),
-        ([pd.Timestamp("2024-01-02T03:04")], np.array(["2024-01-02T03:04"], dtype="M8[us]")),
+        ([pd.Timestamp("2024-01-02T03:04").as_unit("us")], np.array(["2024-01-02T03:04"], dtype="M8[us]")),
     ],
 )
 def test_labels_of__every_kind__keeps_its_values_apart(cells, expected):
