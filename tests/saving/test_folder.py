@@ -584,8 +584,11 @@ while True:
         def start(frame, event, argument):
             if frame.f_code.co_filename != _folder.__file__:
                 return None
+            frame.f_trace = local  # Python 3.13 takes the next line only for a frame that is traced already
             frame.f_trace_opcodes = True
             return local
+        # Python 3.12 reports instructions only if a frame has asked for them before settrace.
+        sys._getframe().f_trace_opcodes = True
         sys.settrace(start)
         write_folder(folder, {KIND!r}, *content(2, 500))
         os._exit(0)
