@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 import torch
 from sklearn.base import is_classifier
 from sklearn.calibration import CalibratedClassifierCV
@@ -14,6 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.fixes import parse_version
 from skorch.callbacks import Callback
 
 from skbert import MaxPoolBERTClassifier
@@ -296,6 +298,7 @@ def test_set_output__gives_a_data_frame(tiny, texts, labels, quick):
     assert list(frame.index) == list(range(50, 74))
 
 
+@pytest.mark.skipif(parse_version(sklearn.__version__) < parse_version("1.8"), reason="scikit-learn has it since 1.8")
 def test_calibration__by_temperature_works_on_the_decision_function(tiny, texts, labels, quick):
     clf = MaxPoolBERTClassifier(tiny(), **quick).fit(texts, labels)
     calibrated = CalibratedClassifierCV(FrozenEstimator(clf), method="temperature").fit(texts, labels)
