@@ -102,6 +102,8 @@ def test_quick_run__of_every_part_that_needs_no_encoder(tmp_path, capsys, monkey
         ["claims", "--quick", "--jobs", "1", "--output", str(tmp_path), "--only", "components", "same"],
     )
     monkeypatch.setattr(claims, "_times", lambda options, n: 4)
+    # It would silence transformers for all later tests of this process.
+    monkeypatch.setattr(claims, "quiet", lambda: None)
     claims.main()
     assert "A quick run: quote no figure of it." in (tmp_path / "claims.md").read_text(encoding="utf-8")
     assert "saved in" in capsys.readouterr().out
