@@ -336,7 +336,7 @@ def test_labels__learned_from_csv_are_those_of_parquet(run, tmp_path, tiny, text
             "but no variant in --variants is fine-tuned",
         ),
         (["probe", "TABLE", "--output", "TABLE"], "is a file; --output needs a folder"),
-        (["study", "TABLE", "--seeds", "0"], "greater than or equal to 1"),
+        (["study", "TABLE", "--seeds", "0"], "Invalid value for '--seeds'"),
     ],
 )
 def test_wrong_input__exits_with_one_and_says_why(run, table, tmp_path, monkeypatch, tiny, words, message):
