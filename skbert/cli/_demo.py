@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from skbert import recipes
+import skbert.recipes as recipes
 from skbert.datasets import load_helpdesk
 
 NULL_MODEL = "TF-IDF + logistic regression"
