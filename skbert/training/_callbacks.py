@@ -11,25 +11,19 @@ class Schedule(Callback):
     """Warm-up and linear decay, step by step; records the `learning_rate` of the last step of each epoch."""
 
     def on_train_begin(self, net, **kwargs):
-        self._base = [group["lr"] for group in net.optimizer_.param_groups]
         self._factor = linear_schedule(net.n_steps, net.settings.warmup_ratio)
         self._step = 0
-        self._apply(net)
+        net.stepper.scale_rates(self._factor(self._step))
 
     def on_batch_end(self, net, training=False, **kwargs):
         if training:
             # Not the rate of one group: with layer_decay, or with a separate rate for the head, the groups differ.
             self._used = net.settings.learning_rate * self._factor(self._step)
             self._step += 1
-            self._apply(net)
+            net.stepper.scale_rates(self._factor(self._step))
 
     def on_epoch_end(self, net, **kwargs):
         net.history.record("learning_rate", self._used)
-
-    def _apply(self, net):
-        factor = self._factor(self._step)
-        for group, base in zip(net.optimizer_.param_groups, self._base, strict=True):
-            group["lr"] = base * factor
 
 
 class Progress(Callback):

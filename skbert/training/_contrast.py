@@ -68,15 +68,13 @@ def contrast(module, train, objective, settings, seed, notice, *, targets, note_
     stepper = Stepper(module, settings, targets, note_step, learning_rate=rate, head_learning_rate=pooling_rate)
     n_steps = _n_steps(len(train), settings)
     factor = linear_schedule(n_steps, settings.warmup_ratio)
-    highest = [group["lr"] for group in stepper.optimizer.param_groups]
     micro_batches = MicroBatches(module, settings, "contrastive_batch_size", seed, notice)
     module.train()
     history, above = [], deque(maxlen=_FLOOR_STEPS)
     with tqdm(total=n_steps, desc="contrastive steps", leave=False, disable=settings.verbose < 1) as bar:
         for step in range(n_steps):
             began = time.perf_counter()
-            for group, base in zip(stepper.optimizer.param_groups, highest, strict=True):
-                group["lr"] = base * factor(step)
+            stepper.scale_rates(factor(step))
             rows = Rows(train, source.draw())
             loss = _gradients(module, rows, source, micro_batches, settings)
             row = {"phase": "contrastive", "step": step + 1, "train_loss": loss, "learning_rate": rate * factor(step)}

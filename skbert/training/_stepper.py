@@ -46,11 +46,17 @@ class Stepper:
             self.optimizer = torch.optim.AdamW(groups, betas=_BETAS, eps=_EPS, fused=fused)
         else:
             self.optimizer = BertAdam(groups, betas=_BETAS, eps=_EPS)
+        self._highest = [group["lr"] for group in self.optimizer.param_groups]
         table = module.encoder.get_input_embeddings().weight
         # None if the table is frozen.
         holders = (group for group in self.optimizer.param_groups if any(p is table for p in group["params"]))
         self._table_group = next(holders, None)
         self._pretrained_decay = PretrainedDecay(self.optimizer, targets, settings.pretrained_decay)
+
+    def scale_rates(self, factor):
+        """Set all learning rates to `factor` times their highest value."""
+        for group, highest in zip(self.optimizer.param_groups, self._highest, strict=True):
+            group["lr"] = highest * factor
 
     def step(self):
         """Apply the gradients; Diverged if they are not finite."""

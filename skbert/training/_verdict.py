@@ -13,7 +13,7 @@ from skbert.compute import run_batches
 _ADVICE = {
     "diverged": (
         "loss or gradient became non-finite in {moment} and training stopped. Do not use the predictions. Try a "
-        "lower learning_rate, a longer warm-up (warmup_ratio), or precision='fp32'."
+        "lower {rate}, a longer warm-up (warmup_ratio), or precision='fp32'."
     ),
     "constant": (
         "the model gives the same prediction for every training text. Try a lower learning_rate, warmup_ratio=0.1, "
@@ -27,10 +27,7 @@ _ADVICE = {
 
 # Where there was no epoch of fine-tuning, epochs are no remedy.
 _ADVICE_WITHOUT_EPOCHS = {
-    "diverged": (
-        "loss or gradient became non-finite in {moment} and training stopped. Do not use the predictions. Try a "
-        "lower contrastive_learning_rate, a longer warm-up (warmup_ratio), or precision='fp32'."
-    ),
+    **_ADVICE,
     "constant": (
         "the model gives the same prediction for every training text. Try class_weight='balanced', more "
         "contrastive_steps, or epochs of fine-tuning (max_epochs)."
@@ -92,11 +89,9 @@ def judge(module, train, objective, settings, notice, result):
         shares += of_batch.cpu().double()
     status, loss, reference = training_status(objective, outputs, train.target, train.weight, result.diverged)
     is_tuned = any(row["phase"] == "fine_tuning" for row in result.history)
-    advice = (
-        (_ADVICE if is_tuned else _ADVICE_WITHOUT_EPOCHS)
-        .get(status, "")
-        .format(loss=loss, reference=reference, moment=_moment(result.history))
-    )
+    advice, rate = (_ADVICE, "learning_rate") if is_tuned else (_ADVICE_WITHOUT_EPOCHS, "contrastive_learning_rate")
+    facts = {"loss": loss, "reference": reference, "rate": rate, "moment": _moment(result.history)}
+    advice = advice.get(status, "").format(**facts)
     return Verdict(status, (shares / shares.sum()).numpy(), advice)
 
 
