@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 import skbert.recipes as recipes
+from skbert.cli._estimators import READINGS
 from skbert.datasets import load_helpdesk
 
 NULL_MODEL = "TF-IDF + logistic regression"
@@ -28,11 +29,11 @@ _COMPARED = ("baseline [CLS]", "MaxSeq+MHA (MaxPoolBERT)", _FEW_DATA)
 def _methods():
     """The points of the pooling plane that the paper names, trained alike, and what we advise for few texts."""
     return {
-        "baseline [CLS]": {"layers": 1, "token_pooling": "cls", **_TRAINING},
-        "MaxCLS": {"layers": 3, "layer_pooling": "max", "token_pooling": "cls", **_TRAINING},
-        "MHA": {"layers": 1, "token_pooling": "mha", **_TRAINING},
-        "MaxSeq+MHA (MaxPoolBERT)": {"layers": 3, "layer_pooling": "max", "token_pooling": "mha", **_TRAINING},
-        _FEW_DATA: {"layers": 1, "token_pooling": "mean", **recipes.get("few_data", n_layers=6)},
+        "baseline [CLS]": {**READINGS["baseline"], **_TRAINING},
+        "MaxCLS": {**READINGS["maxcls"], **_TRAINING},
+        "MHA": {**READINGS["mha"], **_TRAINING},
+        "MaxSeq+MHA (MaxPoolBERT)": {**READINGS["maxpool"], **_TRAINING},
+        _FEW_DATA: {**READINGS["mean"], **recipes.get("few_data", n_layers=6)},
     }
 
 
@@ -75,8 +76,9 @@ def run_demo(output, quick=False, random_state=0, say=print):
     n_per_class, n_folds = (12, 3) if quick else (20, 5)
     X, y = draw(all_texts, all_labels, n_per_class, random_state)
     methods = _methods()
+    compared = {name: methods[name] for name in _COMPARED}
     if quick:
-        methods = {name: methods[name] for name in _COMPARED}
+        methods = compared
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
     estimators = {NULL_MODEL: make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000))}
     for name, parameters in methods.items():
@@ -103,7 +105,7 @@ def run_demo(output, quick=False, random_state=0, say=print):
     say(f"Scores of every fold: {table}")
     title = f"Ways to read and train MiniLM: helpdesk, {len(X)} texts, {n_folds}-fold cross-validation"
     say(_figure(output / "pooling_plane.png", scores, title))
-    _study(output, all_texts, all_labels, quick, random_state, say)
+    _study(output, all_texts, all_labels, compared, quick, random_state, say)
     return scores
 
 
@@ -117,7 +119,7 @@ def _report(scores, seconds, say):
     say("One draw of texts and one seed: differences smaller than the standard deviation mean little.")
 
 
-def _study(output, X, y, quick, random_state, say):
+def _study(output, X, y, compared, quick, random_state, say):
     """Check whether one of the compared ways is better than another on these texts, or was lucky."""
     from skbert.errors import RunStoreError
     from skbert.estimators import MaxPoolBERTClassifier
@@ -129,7 +131,7 @@ def _study(output, X, y, quick, random_state, say):
     try:
         study = StabilityStudy(
             MaxPoolBERTClassifier("minilm"),
-            {name: parameters for name, parameters in _methods().items() if name in _COMPARED},
+            compared,
             seeds=seeds,
             train_sizes=sizes,
             test_size=120,
