@@ -18,12 +18,12 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.semi_supervised import SelfTrainingClassifier
 from skorch.callbacks import Callback
 
+from benchmarks._few_data_methods import READINGS
 from benchmarks._runs import RunFile
 from benchmarks._sets import draw, load_set
 from skbert import MaxPoolBERTClassifier, recipes
 
 SETS = ("trec6", "mr", "cola")
-_MEAN = {"layers": 1, "layer_pooling": "mean", "token_pooling": "mean"}
 # Number of texts without labels for self-training, and the probability from which their predicted label is taken.
 _N_UNLABELLED, _SURE = 200, 0.8
 
@@ -47,12 +47,17 @@ class AveragedWeights(Callback):
         net.module_.load_state_dict(means)
 
 
+def classifier(recipe, seed, **changes):
+    """A classifier that reads by the mean of the last layer, unless `changes` say otherwise."""
+    parameters = {**READINGS["mean"], **recipes.get(recipe, n_layers=6), **changes}
+    return MaxPoolBERTClassifier("minilm", **parameters, random_state=seed)
+
+
 def one(recipe, **changes):
     """One classifier with a recipe, of which some parameters are changed."""
 
     def fit(texts, labels, unlabelled, seed):
-        parameters = {**_MEAN, **recipes.get(recipe, n_layers=6), **changes}
-        return MaxPoolBERTClassifier("minilm", **parameters, random_state=seed).fit(texts, labels).predict
+        return classifier(recipe, seed, **changes).fit(texts, labels).predict
 
     return fit
 
@@ -61,11 +66,7 @@ def several(recipe, n_seeds=5):
     """The mean of the probabilities of several seeds."""
 
     def fit(texts, labels, unlabelled, seed):
-        parameters = {**_MEAN, **recipes.get(recipe, n_layers=6)}
-        models = [
-            MaxPoolBERTClassifier("minilm", **parameters, random_state=100_000 * k + seed).fit(texts, labels)
-            for k in range(n_seeds)
-        ]
+        models = [classifier(recipe, 100_000 * k + seed).fit(texts, labels) for k in range(n_seeds)]
         classes = models[0].classes_
         return lambda new: classes[sum(model.predict_proba(new) for model in models).argmax(axis=1)]
 
@@ -79,8 +80,7 @@ def self_training(recipe):
         classes, codes = np.unique(labels, return_inverse=True)
         all_texts = np.array([*texts, *unlabelled], dtype=object)
         look_up = FunctionTransformer(lambda rows: all_texts[np.asarray(rows)[:, 0].astype(int)].tolist())
-        parameters = {**_MEAN, **recipes.get(recipe, n_layers=6)}
-        model = make_pipeline(look_up, MaxPoolBERTClassifier("minilm", **parameters, random_state=seed))
+        model = make_pipeline(look_up, classifier(recipe, seed))
         search = SelfTrainingClassifier(model, threshold=_SURE, max_iter=1)
         known = np.concatenate([codes, np.full(len(unlabelled), -1)])
         search.fit(np.arange(len(all_texts))[:, None], known)
