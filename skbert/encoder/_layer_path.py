@@ -180,7 +180,9 @@ def top_parts(runner, n_layers):
 
 @torch.no_grad()
 def reinitialise(parts, std):
-    """Re-initialise modules: weights of linear layers and convolutions from N(0, std²), biases 0, LayerNorm 1 and 0.
+    """Re-initialise modules: linear layers, convolutions and embeddings from N(0, std²), biases 0, LayerNorm 1 and 0.
+
+    The embedding of the padding token becomes 0, as in transformers.
 
     Parameters
     ----------
@@ -190,8 +192,10 @@ def reinitialise(parts, std):
         Standard deviation of the new weights, the encoder's ``initializer_range``.
     """
     for module in dict.fromkeys(module for part in parts for module in part.modules()):
-        if isinstance(module, (nn.Linear, nn.Conv1d)):
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Embedding)):
             module.weight.normal_(std=std)
+            if getattr(module, "padding_idx", None) is not None:
+                module.weight[module.padding_idx].zero_()
         elif isinstance(module, nn.LayerNorm):
             module.weight.fill_(1.0)
         if getattr(module, "bias", None) is not None:

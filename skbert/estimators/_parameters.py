@@ -66,13 +66,18 @@ def _check_revision(name, value):
     return value
 
 
-def _check_steps(name, value):
-    if isinstance(value, str) and value == "auto":
-        return value
-    try:
-        return check_int(name, value, low=0)
-    except ValueError as error:
-        raise ValueError(f'{error}; or "auto"') from None
+def _int_or(word):
+    """A check for an int from 0, or `word`."""
+
+    def check(name, value):
+        if isinstance(value, str) and value == word:
+            return value
+        try:
+            return check_int(name, value, low=0)
+        except ValueError as error:
+            raise ValueError(f'{error}; or "{word}"') from None
+
+    return check
 
 
 _at_least_0, _at_least_1 = partial(check_int, low=0), partial(check_int, low=1)
@@ -88,7 +93,7 @@ PARAMETERS = (
     Parameter("head", partial(check_choice, choices=tuple(TEXT_HEADS)), shape=to_json),
     Parameter("layer_path", shape=as_list, recipe=True),
     Parameter("freeze_layers", _at_least_0, recipe=True),
-    Parameter("reinit_layers", _at_least_0, shape=to_json, recipe=True),
+    Parameter("reinit_layers", _int_or("all"), shape=to_json, recipe=True),
     Parameter("max_length", _or_none(partial(check_int, low=3)), shape=to_json),
     Parameter("max_epochs", _at_least_0, recipe=True),
     Parameter("batch_size", _at_least_1, recipe=True),
@@ -104,7 +109,7 @@ PARAMETERS = (
     Parameter("max_grad_norm", _or_none(partial(check_real, low=0, open_low=True)), recipe=True),
     Parameter("dropout", _or_none(partial(check_real, low=0, high=1, open_high=True)), shape=to_json, recipe=True),
     Parameter("head_init", partial(check_choice, choices=("random", "logistic")), recipe=True, of_classes=True),
-    Parameter("contrastive_steps", _check_steps, recipe=True, of_classes=True),
+    Parameter("contrastive_steps", _int_or("auto"), recipe=True, of_classes=True),
     Parameter(
         "contrastive_loss", partial(check_choice, choices=tuple(CONTRASTIVE_LOSSES)), recipe=True, of_classes=True
     ),

@@ -62,9 +62,10 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         runs without dropout, once per text. Its states are used again in every epoch, and
         (from the memory store, see `FeatureStore`) in later fits of this process. With 0,
         the embeddings are trained too.
-    reinit_layers : int, default=0
+    reinit_layers : int or "all", default=0
         Re-initialise this many of the top layers, and also the pooler with ``head="pooler"``:
-        weights from N(0, initializer_range²), biases 0, LayerNorm 1 and 0.
+        weights from N(0, initializer_range²), biases 0, LayerNorm 1 and 0. ``"all"``: the whole encoder with its
+        embeddings, so that nothing of the pretraining is left.
     max_length : int, default=None
         Maximum number of tokens of a text; None is the limit of the encoder. Longer texts are cut.
     max_epochs : int, default=20
@@ -208,7 +209,7 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         head: str = "linear",
         layer_path: Sequence[int] | None = None,
         freeze_layers: int = 0,
-        reinit_layers: int = 0,
+        reinit_layers: int | str = 0,
         max_length: int | None = None,
         max_epochs: int = 20,
         batch_size: int = 16,

@@ -8,6 +8,7 @@ from torch import nn
 from skbert.encoder import (
     SkipPlan,
     check_boundary,
+    check_own_family,
     make_runner,
     reinitialise,
     resolve_path,
@@ -117,13 +118,17 @@ class PooledEncoder(nn.Module):
     # ------------------------------------------------------------- what is trained
 
     def fresh_parts(self, n_layers):
-        """The modules to re-initialise: the top `n_layers` layers, and the pooler if the head uses it."""
+        """The modules to re-initialise: the top `n_layers` layers or "all", and the pooler if the head uses it."""
         if not n_layers:
             return []
+        if n_layers == "all":
+            return [self.encoder]
         return top_parts(self.runner, n_layers) + ([self.runner.pooler_dense] if self.head.reads_pooler else [])
 
     def reinitialise(self, n_layers):
         """Re-initialise the top `n_layers` layers, and the pooler if the head uses it (Zhang et al. 2021).
+
+        With ``"all"``, the whole encoder is re-initialised, with its embeddings.
 
         Raises
         ------
@@ -133,7 +138,10 @@ class PooledEncoder(nn.Module):
             skbert does not run this family itself.
         """
         if n_layers:
-            check_boundary(self.runner, "reinit_layers", n_layers, self.runner.n_layers - n_layers)
+            if n_layers == "all":
+                check_own_family(self.runner, "reinit_layers")
+            else:
+                check_boundary(self.runner, "reinit_layers", n_layers, self.runner.n_layers - n_layers)
             reinitialise(self.fresh_parts(n_layers), self.runner.initializer_range)
 
     def freeze(self, n_layers):

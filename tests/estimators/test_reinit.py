@@ -68,7 +68,21 @@ def test_reinit__counts_along_the_path(tiny, texts, labels):
     assert all(name.startswith("encoder.encoder.layer.1.") for name in changed(plain, fresh))
 
 
-@pytest.mark.parametrize("bad", [-1, 1.5, True, None, "all"])
+@pytest.mark.parametrize("family", ["bert", "albert", "modernbert"])
+def test_reinit__of_all_leaves_nothing_of_the_pretraining(tiny, texts, labels, family):
+    plain, fresh = (start_of(tiny, texts, labels, family, reinit_layers=n) for n in (0, "all"))
+    names = changed(plain, fresh)
+    matrices = {name for name in plain if name.startswith("encoder.") and plain[name].ndim > 1}
+    assert names >= matrices
+    # The head is the same as without.
+    assert not {name for name in names if name.startswith("head.")}
+    (table,) = (name for name in plain if name.endswith(("word_embeddings.weight", "tok_embeddings.weight")))
+    # Its size is that of the encoder's config, and the padding token has no direction.
+    assert float(fresh[table].std()) == pytest.approx(0.2, rel=0.1)
+    assert not fresh[table][0].any()
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, True, None, "some"])
 @pytest.mark.parametrize("estimator", [MaxPoolBERTClassifier, MaxPoolBERTRegressor])
 def test_reinit__wrong_values_are_refused(tiny, texts, estimator, bad):
     with pytest.raises(ValueError, match="reinit_layers must be an int of at least 0"):
@@ -81,6 +95,7 @@ def test_reinit__wrong_values_are_refused(tiny, texts, estimator, bad):
         ("bert", {"reinit_layers": 5}, "reinit_layers=5, but the encoder runs 4 layers"),
         ("bert", {"layer_path": (0, 1), "reinit_layers": 3}, "reinit_layers=3, but the encoder runs 2 layers"),
         ("bert", {"reinit_layers": 2, "freeze_layers": 3}, "freeze_layers=3 and reinit_layers=2 overlap"),
+        ("bert", {"reinit_layers": "all", "freeze_layers": 1}, "freeze_layers=1 and reinit_layers='all' overlap"),
         ("albert", {"reinit_layers": 1}, "share their weights"),
     ],
 )
