@@ -15,6 +15,8 @@ _HOME = {
     "LayerPoolFeaturizer": "skbert.estimators",
     "MaxPoolBERTClassifier": "skbert.estimators",
     "MaxPoolBERTRegressor": "skbert.estimators",
+    "LossLandscape": "skbert.landscape",
+    "LossLandscapeDisplay": "skbert.plots",
     "ModelNotFoundError": "skbert.errors",
     "OutOfMemoryError": "skbert.errors",
     "RunStoreError": "skbert.errors",
@@ -26,7 +28,19 @@ _HOME = {
     "StabilityStudy": "skbert.stability",
 }
 _SUBPACKAGES = (
-    *("compute", "datasets", "encoder", "errors", "estimators", "networks", "plots", "pooling", "probing", "recipes"),
+    *(
+        "compute",
+        "datasets",
+        "encoder",
+        "errors",
+        "estimators",
+        "landscape",
+        "networks",
+        "plots",
+        "pooling",
+        "probing",
+        "recipes",
+    ),
     *("saving", "stability", "store", "text", "training"),
 )
 
@@ -41,7 +55,9 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.estimators import LayerPoolFeaturizer as LayerPoolFeaturizer
     from skbert.estimators import MaxPoolBERTClassifier as MaxPoolBERTClassifier
     from skbert.estimators import MaxPoolBERTRegressor as MaxPoolBERTRegressor
+    from skbert.landscape import LossLandscape as LossLandscape
     from skbert.plots import CVScoresDisplay as CVScoresDisplay
+    from skbert.plots import LossLandscapeDisplay as LossLandscapeDisplay
     from skbert.plots import SkipLayerDisplay as SkipLayerDisplay
     from skbert.plots import StabilityDisplay as StabilityDisplay
     from skbert.probing import SkipLayerProbe as SkipLayerProbe

@@ -50,6 +50,11 @@ ELSEWHERE = {
     "estimators/_persistence": "acceptance/test_persistence",
     "estimators/_through_store": "store/test_feature_store",
     "estimators/_validation_split": "training/test_net",
+    # A survey of a landscape is one machine: what it finds is compared with models that exist.
+    "landscape/_groups": "landscape/test_landscape",
+    "landscape/_loss_meter": "landscape/test_points",
+    "landscape/_survey": "landscape/test_landscape",
+    "landscape/_trajectory": "landscape/test_landscape",
     # A head is the end of the module that it belongs to.
     "networks/_text_heads": "networks/test_pooled_encoder",
     # Reading from stored states must give what the encoder gives, so it is held against it.

@@ -23,6 +23,7 @@ from skbert.estimators._parameters import (
     warn_of_defaults,
 )
 from skbert.estimators._tasks import CallbackSupportMixin, EpochTasks, with_callbacks
+from skbert.estimators._training_access import FitPlan, TrainingAccessMixin
 from skbert.estimators._validation_split import validation_split
 from skbert.networks import PooledEncoder
 from skbert.text import check_texts, warn_of_cuts
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
+class MaxPoolBERTBase(TrainingAccessMixin, CallbackSupportMixin, TextEstimator):
     """Base of `MaxPoolBERTClassifier` and `MaxPoolBERTRegressor`.
 
     A subclass defines its targets: `_as_target` turns them into an array, `_make_task`
@@ -134,6 +135,10 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         >>> sorted(clf.history_[0])
         ['dur', 'epoch', 'learning_rate', 'phase', 'train_loss', 'valid_loss']
         """
+        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, FitPlan())
+
+    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val, plan):
+        """Fit by a `FitPlan`; the other parameters are those of `fit`."""
         device, precision = self._check_encoder_parameters()
         checked = checked_parameters(self)
         settings = fine_tune_settings(checked, device, precision)
@@ -143,15 +148,16 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         given = {"X": train.texts.rows(), "y": labels}
         if sample_weight is not None:
             given["metadata"] = {"sample_weight": train.weight}
-        seeds = derive_seeds(self.random_state, self.init_seed, self.order_seed)
+        seeds = plan.seeds(derive_seeds(self.random_state, self.init_seed, self.order_seed))
         train, valid = self._split(train, task, X_val, y_val, sample_weight_val, checked, seeds)
         if warm:
             fitted = self._model_to_go_on_with(train.texts, checked)
         else:
             fitted = self._new_model(checked, task.n_outputs, train.texts, seeds)
+            plan.set_start(fitted.module(settings.device))
         tasks = self._tasks(given, checked, task, fitted, train.texts)
         settings = replace(settings, callbacks=[*settings.callbacks, ("tasks", tasks)])
-        result, verdict = self._train(fitted, train, valid, task.objective, checked, settings, seeds, warm)
+        result, verdict = self._train(fitted, train, valid, task.objective, checked, settings, seeds, warm, plan.watch)
         self._set_fitted(fitted, train.texts)
         self._adopt(task)
         self._record(result, verdict, warm)
@@ -255,9 +261,12 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         n_frozen, n_fresh, n_layers = checked["freeze_layers"], checked["reinit_layers"], module.runner.n_layers
         if n_frozen:
             check_boundary(module.runner, "freeze_layers", n_frozen, n_frozen)
+        if n_fresh == "all":
+            n_fresh = n_layers
         if n_frozen + n_fresh > n_layers:
             raise ValueError(
-                f"freeze_layers={n_frozen} and reinit_layers={n_fresh} overlap: the encoder has {n_layers} layers, and "
+                f"freeze_layers={n_frozen} and reinit_layers={checked['reinit_layers']!r} overlap: the encoder has "
+                f"{n_layers} layers, and "
                 "a re-initialised layer must be trained. Lower one of them."
             )
         module.freeze(n_frozen)
@@ -270,21 +279,25 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         """
         if not (checked["pretrained_decay"] or checked["mixout"]):
             return {}
+        return self._pretrained_by_name(fitted, module, checked["reinit_layers"], "pretrained_decay and mixout need")
+
+    def _pretrained_by_name(self, fitted, module, n_fresh, needed):
+        """Pretrained weights of the encoder by name, without re-initialised layers; `needed` begins the message."""
         loaded = load_encoder(self.model, self.revision)
         if loaded.weights_sha256 != fitted.blueprint.weights_sha256:
             raise ValueError(
-                f"pretrained_decay and mixout need the weights from which the first fit started, but {self.model!r} "
-                "now contains other weights. Restore them, or set warm_start=False."
+                f"{needed} the weights from which the first fit started, but {self.model!r} now contains other "
+                "weights. Restore them, or fit again with warm_start=False."
             )
         path = fitted.blueprint.own_path
         weights = (loaded.model if path is None else loaded.copy_model(path=path)).state_dict()
-        fresh = {id(p) for part in module.fresh_parts(checked["reinit_layers"]) for p in part.parameters()}
+        fresh = {id(p) for part in module.fresh_parts(n_fresh) for p in part.parameters()}
         names = [name for name, p in module.encoder.named_parameters() if id(p) not in fresh]
         return {f"encoder.{name}": weights[name] for name in names}
 
     # ------------------------------------------------------------- training and its results
 
-    def _train(self, fitted, train, valid, objective, checked, settings, seeds, warm):
+    def _train(self, fitted, train, valid, objective, checked, settings, seeds, warm, watch):
         """Train the module of `fitted` in place; return the `FineTuneResult` and its `Verdict`."""
         module, notice = fitted.module(settings.device), MemoryNotice()
         self._freeze(module, checked)
@@ -301,7 +314,7 @@ class MaxPoolBERTBase(CallbackSupportMixin, TextEstimator):
         encoder = None if warm else fitted.encoder_key(settings.precision)
         pretrained = self._pretrained_weights(fitted, module, checked)
         data = train_set, valid_set, objective
-        result = fine_tune(module, *data, settings, seeds, notice, encoder=encoder, pretrained=pretrained)
+        result = fine_tune(module, *data, settings, seeds, notice, encoder=encoder, pretrained=pretrained, watch=watch)
         return result, judge(module, train_set, objective, settings, notice, result)
 
     @staticmethod

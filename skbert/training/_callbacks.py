@@ -50,5 +50,15 @@ class Progress(Callback):
             self._bar.close()
 
 
+class Watch(Callback):
+    """Shows the weights after each epoch to a function; see `fine_tune`."""
+
+    def __init__(self, watch):
+        self.watch = watch
+
+    def on_epoch_end(self, net, **kwargs):
+        self.watch("epoch", net.weights())
+
+
 def silent(text):
     """Discard a message."""

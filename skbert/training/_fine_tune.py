@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skbert.compute import giving_up
-from skbert.training._callbacks import Progress
+from skbert.training._callbacks import Progress, Watch
 from skbert.training._contrast import contrast
 from skbert.training._frozen_prefix import PrefixCache, cache_prefixes
 from skbert.training._logistic_head import start_head
@@ -42,7 +42,7 @@ class FineTuneResult:
     prefixes: PrefixCache | None = None
 
 
-def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encoder=None, pretrained=None):
+def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encoder=None, pretrained=None, watch=None):
     """Train `module` in place.
 
     Parameters
@@ -67,6 +67,9 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
     pretrained : dict of str to tensor, default=None
         Pretrained weights by the parameter names of `module`, without new parameters; for
         `pretrained_decay` and `mixout`.
+    watch : callable, default=None
+        Called before training, after the contrastive steps, after the head was fitted and after each epoch, with the
+        name of the phase (``"start"`` before training) and all weights as a dict of name to numpy array.
 
     Returns
     -------
@@ -79,6 +82,8 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
         module.to(settings.device)
     table_name = _table_name(module)
     table = pretrained.get(table_name)
+    if watch is not None:
+        watch("start", _weights_by_now(module, table_name, None))
     with ExitStack() as stack:
         # A fitted estimator does not need its last gradients.
         stack.callback(module.zero_grad, set_to_none=True)
@@ -92,17 +97,27 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
         train = train.with_prefixes(prefixes)
         valid = None if valid is None else valid.with_prefixes(prefixes)
         found, diverged, best_epoch = [], False, 0
+
+        def weights():
+            return _weights_by_now(module, table_name, vocabulary.table)
+
         if settings.contrastive_steps != 0:
             seed, note_step = seeds.contrast, vocabulary.note_step
             found, diverged = contrast(
                 module, train, objective, settings, seed, notice, targets=targets, note_step=note_step
             )
+            if watch is not None and found:
+                watch("contrastive", weights())
         if settings.head_init == "logistic" and not diverged:
             try:
                 found.append(start_head(module, train, valid, objective, settings, notice, prefixes))
+                if watch is not None:
+                    watch("head", weights())
             except Diverged:
                 diverged = True
         if settings.max_epochs and not diverged:
+            if watch is not None:
+                settings = replace(settings, callbacks=[("watch", Watch(watch)), *settings.callbacks])
             net = FineTuneNet(
                 module,
                 objective,
@@ -113,7 +128,7 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
                 notice,
                 targets=targets,
                 note_step=vocabulary.note_step,
-                weights=lambda: _weights_by_now(module, table_name, vocabulary.table),
+                weights=weights,
             )
             start = _Start(module, found) if settings.patience is not None else None
             epochs, diverged = _run_epochs(net, train)
