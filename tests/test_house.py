@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 # From the ground up. A room imports doors of lower floors only, never of its own floor or of one above.
 FLOORS = [
     ["_version", "errors", "_shared"],
-    ["text", "store", "plots", "datasets", "saving"],
+    ["text", "store", "plots", "pages", "datasets", "saving"],
     ["compute", "pooling"],
     ["encoder"],
     ["networks", "training"],

@@ -59,6 +59,8 @@ ELSEWHERE = {
     "networks/_text_heads": "networks/test_pooled_encoder",
     # Reading from stored states must give what the encoder gives, so it is held against it.
     "pooling/_from_stored": "store/test_feature_store",
+    # The frame of a page is seen around what it holds.
+    "pages/_page": "stability/test_report",
     # Colours and frames have no behaviour of their own.
     "plots/_style": "plots/test_cv_scores",
     # A probe is one machine: planted layers go in, damage by label comes out.

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from datetime import datetime, timezone
-from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
-
+from skbert.pages import figure_uri, render_page
 from skbert.plots import StabilityDisplay
 from skbert.stability._design import without_addresses
 
@@ -29,15 +24,11 @@ def render(study, title):
     """The page as text; ValueError where there is no run to speak of."""
     if not len(study.results_):
         raise ValueError("No run has finished yet, so there is nothing to report.")
-    from jinja2 import Environment
-
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "pvalue": _pvalue, "share": _share}
-    template = environment.from_string((files(__package__) / "report.html.jinja").read_text(encoding="utf-8"))
-    return template.render(
-        title=title,
+    return render_page(
+        __package__,
+        "report.html.jinja",
+        title,
         planned=study.n_planned_,
-        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         answers=study.conclusions(),
         design=_design(study),
         figures=_figures(study),
@@ -59,29 +50,6 @@ def render(study, title):
         runs=study.results_.to_dict("records"),
         score=study.scores_[0],
     )
-
-
-def _number(value, digits=3):
-    """A number for a cell; nothing where there is none."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return "–"
-    if isinstance(value, (int, np.integer)):
-        return f"{value:,}".replace(",", "\u202f")
-    if np.isinf(value):
-        return "∞" if value > 0 else "\u2212∞"
-    return f"{value:.{digits}f}".replace("-", "\u2212")
-
-
-def _pvalue(value):
-    if np.isnan(value):
-        return _number(value)
-    return "<\u202f0.0001" if value < 0.0001 else _number(value, 4)
-
-
-def _share(value):
-    percent = 100 * value
-    # A single failed run of many is not none.
-    return "<\u202f1\u00a0%" if 0 < percent < 1 else f"{percent:.0f}\u00a0%"
 
 
 def _design(study):
@@ -140,11 +108,4 @@ def _figures(study):
         figures.append(("Paired differences", text, display.plot_differences().figure_))
     best = display.plot_expected_max().figure_
     figures.append(("Best of n", f"Expected best {score} of n runs, chosen in hindsight.", best))
-    return [(name, text, _as_uri(figure)) for name, text, figure in figures]
-
-
-def _as_uri(figure):
-    content = io.BytesIO()
-    # Without a date the same study gives the same picture.
-    figure.savefig(content, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(content.getvalue()).decode()
+    return [(name, text, figure_uri(figure)) for name, text, figure in figures]
