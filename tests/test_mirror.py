@@ -53,6 +53,7 @@ ELSEWHERE = {
     # A survey of a landscape is one machine: what it finds is compared with models that exist.
     "landscape/_groups": "landscape/test_landscape",
     "landscape/_loss_meter": "landscape/test_points",
+    "landscape/_sentences": "landscape/test_report",
     "landscape/_survey": "landscape/test_landscape",
     "landscape/_trajectory": "landscape/test_landscape",
     # A head is the end of the module that it belongs to.
@@ -101,6 +102,8 @@ ELSEWHERE = {
 
 # Tests of a room that belong to no single file of it.
 OF_A_ROOM = {
+    # One command from its arguments to its page.
+    "cli/test_landscape",
     # Tables as others write them, and through every pair of formats.
     "cli/test_round_trip",
     "cli/test_tables",

@@ -365,6 +365,56 @@ def probe(
 
 
 @app.command()
+def landscape(
+    data: Data,
+    report: Annotated[Path, typer.Option(help="HTML page to write.")],
+    text: Text = ("text",),
+    label: OneLabel = ("label",),
+    held_out: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the texts that the training does not see.")
+    ] = 0.25,
+    second: Annotated[str, typer.Option(help="Second direction of the plane: seed, random or none.")] = "seed",
+    points: Annotated[int, typer.Option(min=2, help="Points of the line and of each axis of the plane.")] = 21,
+    groups: Annotated[int, typer.Option(min=0, help="Groups of layers.")] = 3,
+    max_texts: Annotated[int, typer.Option(min=2, help="Texts of each set whose losses are computed.")] = 500,
+    curvature: Annotated[bool, typer.Option(help="Compute eigenvalues and trace, too.")] = True,
+    title: Annotated[str, typer.Option(help="Title of the page.")] = "Loss landscape",
+    reading: Annotated[str, typer.Option(help="How to read the encoder.")] = "baseline",
+    model: Model = "minilm",
+    recipe: Recipe = None,
+    set_: Set = (),
+    seed: Seed = 0,
+    regression: Regression = False,
+    encoding: Encoding = "utf-8",
+    separator: Separator = None,
+):
+    """Look at the loss between and around the start and the end of fine-tuning."""
+    from skbert.landscape import LossLandscape
+
+    _files.check_output(report, (".html", ".htm"), data)
+    _estimators.check_plots()
+    if second not in ("seed", "random", "none"):
+        raise ValueError(f"--second is seed, random or none, got {second!r}.")
+    table = _files.read_table(data, encoding, separator)
+    X, y = _files.texts_of(table, text), _targets(table, _only(label), regression)
+    train, val = _evaluation.held_out(X, y, held_out, seed, stratify=not regression)
+    found = LossLandscape(
+        _estimators.tuned(reading, recipe, model, set_, regression=regression, random_state=seed, verbose=1),
+        second=None if second == "none" else second,
+        n_points=points,
+        n_groups=groups,
+        max_texts=max_texts,
+        random_state=seed,
+        verbose=1,
+    ).fit(*train, X_val=val[0], y_val=val[1])
+    if curvature:
+        found.curvature()
+    for sentence in found.conclusions():
+        say(sentence)
+    say(f"Report: {found.report(report, title=title)}")
+
+
+@app.command()
 def recipes(name: Annotated[str, typer.Argument(help="Of one recipe; without it all are listed.")] = ""):
     """List the fine-tuning recipes, or describe one."""
     import skbert.recipes as known

@@ -8,6 +8,8 @@ from collections import Counter
 
 import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
+from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing
 
 from skbert.cli._cells import as_values
 from skbert.cli._estimators import is_multilabel
@@ -121,6 +123,18 @@ def _finite(value):
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def held_out(X, y, share, seed, *, stratify):
+    """Texts and targets for training, and those that are held out; with a share of 0, (None, None) for the latter."""
+    if not share:
+        return (X, y), (None, None)
+    rows = np.arange(len(y))
+    try:
+        train, val = train_test_split(rows, test_size=share, random_state=seed, stratify=y if stratify else None)
+    except ValueError as error:
+        raise ValueError(f"--held-out {share:g} cannot divide these texts: {error}") from None
+    return (_safe_indexing(X, train), y[train]), (_safe_indexing(X, val), y[val])
 
 
 def describe_training(estimator):

@@ -16,6 +16,13 @@ def depth_groups(n_layers, n_groups):
     return [range(start, stop) for start, stop in zip(starts, stops, strict=True)]
 
 
+def name_of(group):
+    """``embeddings, layers 1–2`` for ``range(0, 3)``."""
+    first, last = max(1, group.start), group.stop - 1
+    layers = f"layer {last}" if first == last else f"layers {first}–{last}"
+    return f"embeddings, {layers}" if group.start == 0 else layers
+
+
 def check_groups(runner, groups):
     """Refuse groups that would divide layers which share their weights."""
     for group in groups[1:]:
@@ -33,7 +40,7 @@ def names_by_depth(module):
 
 def group_bunch(groups, lines):
     """``group_lines_``: the losses of the lines of all groups."""
-    found = Bunch(groups=groups)
+    found = Bunch(groups=groups, names=[name_of(group) for group in groups])
     for part in ("train", "val"):
         for kind in ("loss", "error"):
             values = [line[f"{part}_{kind}"] for line in lines]
@@ -59,7 +66,7 @@ def rollback_bunch(groups, lines, line, at_start, at_end, codes, n_classes):
     n_classes : int or None
         Number of classes; None for numbers, which have no recall.
     """
-    found = Bunch(groups=groups)
+    found = Bunch(groups=groups, names=[name_of(group) for group in groups])
     for part, own in zip(("train", "val"), codes, strict=True):
         for kind in ("loss", "error"):
             key = f"{part}_{kind}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -14,6 +15,7 @@ from skbert.landscape._checks import check_labelled, check_pair, check_parameter
 from skbert.landscape._curvature import curvature_of, sharpness_of
 from skbert.landscape._groups import depth_groups
 from skbert.landscape._points import grid
+from skbert.landscape._sentences import conclusions_of
 from skbert.landscape._survey import Survey
 from skbert.landscape._text_loss import TextLoss
 
@@ -83,9 +85,9 @@ class LossLandscape(BaseEstimator):
     trajectory_phases_ : list of str
         The phase after which each row was taken.
     group_lines_ : Bunch or None
-        ``groups``, ranges of depths (0 is the embeddings, d is layer d); ``train_loss``, ``val_loss``, ``train_error``,
-        ``val_error`` (n_groups, n_points), where only one group moves from its start to its end, and all else is at its
-        end. None if ``n_groups=0``.
+        ``groups``, ranges of depths (0 is the embeddings, d is layer d), and their ``names``; ``train_loss``,
+        ``val_loss``, ``train_error``, ``val_error`` (n_groups, n_points), where only one group moves from its start to
+        its end, and all else is at its end. None if ``n_groups=0``.
     rollback_ : Bunch or None
         Each group set back to its start, all else at its end: ``groups``, ``val_loss``, ``val_error`` (n_groups,),
         ``val_recall`` (n_groups, n_classes), ``whole_val_loss``, ``whole_val_error``, ``whole_val_recall`` of the
@@ -354,6 +356,109 @@ class LossLandscape(BaseEstimator):
         check_is_fitted(self)
         rho = check_real("rho", rho, low=0, open_low=True)
         return sharpness_of(self._loss_at(at), rho, check_bool("adaptive", adaptive))
+
+    def losses_by_label(self, which: str = "line", part: str = "train") -> dict[Any, np.ndarray]:
+        """Return the mean loss of the texts of each label, at every point.
+
+        Parameters
+        ----------
+        which : {"line", "surface"}, default="line"
+            The line, or the plane.
+        part : {"train", "val"}, default="train"
+            The training texts, or the validation texts.
+
+        Returns
+        -------
+        dict of label to float array (n_points,) or (n_points, n_points)
+            NaN for a label without texts.
+
+        Raises
+        ------
+        ValueError
+            The landscape is that of a regressor, or was computed without a plane or without validation texts.
+
+        Examples
+        --------
+        >>> from skbert import LossLandscape, MaxPoolBERTClassifier
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> clf = MaxPoolBERTClassifier("minilm", freeze_layers=5, learning_rate=1e-3, max_epochs=3, random_state=0)
+        >>> land = LossLandscape(clf, second=None, n_points=3, random_state=0).fit(texts, labels)
+        >>> found = land.losses_by_label()
+        >>> sorted(found), found["order"].shape
+        (['order', 'refund'], (3,))
+        """
+        check_is_fitted(self)
+        check_choice("which", which, ("line", "surface"))
+        check_choice("part", part, ("train", "val"))
+        points = {"line": self.line_, "surface": self.surface_}[which]
+        if points is None or points[f"{part}_losses"] is None or not hasattr(self, "classes_"):
+            raise ValueError(f"This landscape has no {part} losses of labels on a {which}.")
+        losses, codes = points[f"{part}_losses"], self._codes[part]
+        counts = np.bincount(codes, minlength=len(self.classes_))
+        sums = losses.astype(float) @ np.eye(len(self.classes_))[codes]
+        means = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+        return {label: means[..., place] for place, label in enumerate(self.classes_.tolist())}
+
+    def conclusions(self) -> list[str]:
+        """Say in plain sentences what the landscape shows.
+
+        Returns
+        -------
+        list of str
+            The loss at start and end, where the held-out loss is lowest, how alike both surfaces are, the barrier, what
+            each group of layers is needed for, and what flatness does not tell.
+
+        Examples
+        --------
+        >>> from skbert import LossLandscape, MaxPoolBERTClassifier
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> clf = MaxPoolBERTClassifier("minilm", freeze_layers=5, learning_rate=1e-3, max_epochs=3, random_state=0)
+        >>> land = LossLandscape(clf, second=None, n_points=3, random_state=0).fit(texts, labels)
+        >>> land.conclusions()[0].partition(" goes")[0]
+        'From start to end, the loss of the training texts'
+        """
+        check_is_fitted(self)
+        return conclusions_of(self)
+
+    def report(self, path: str | Path, *, title: str = "Loss landscape") -> Path:
+        """Write an HTML page with the sentences, pictures and tables of the landscape.
+
+        Curvature is on it if `curvature` was called before.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file to write.
+        title : str, default="Loss landscape"
+            Title of the page.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ImportError
+            matplotlib or jinja2 is not installed.
+
+        Examples
+        --------
+        >>> from skbert import LossLandscape, MaxPoolBERTClassifier
+        >>> texts = ["where is my parcel", "is my parcel lost", "refund my lamp", "I want a refund"]
+        >>> labels = ["order", "order", "refund", "refund"]
+        >>> clf = MaxPoolBERTClassifier("minilm", freeze_layers=5, learning_rate=1e-3, max_epochs=3, random_state=0)
+        >>> land = LossLandscape(clf, second=None, n_points=3, random_state=0).fit(texts, labels)
+        >>> import tempfile
+        >>> land.report(f"{tempfile.mkdtemp()}/landscape.html").name
+        'landscape.html'
+        """
+        check_is_fitted(self)
+        from skbert.landscape._report import write_report
+
+        return write_report(self, path, title)
 
     def _loss_at(self, at):
         check_choice("at", at, ("end", "start"))

@@ -73,6 +73,7 @@ class Survey:
             found |= self._surface()
             found |= self._layers(reader, found["line_"])
             found |= self._trajectory(X, y)
+            found["_codes"] = dict(zip(("train", "val"), self._meter.targets, strict=False))
         return found
 
     # ------------------------------------------------------------- fits

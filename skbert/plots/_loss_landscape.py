@@ -206,10 +206,10 @@ class LossLandscapeDisplay(Picture):
             raise ValueError("This landscape has no groups of layers; fit it with n_groups of at least 1.")
         part, ax = self._parts[-1], axes[0]
         ax.plot(land.alphas_, land.line_[f"{part}_loss"], ":", color=GREY, linewidth=1.6, label="all weights")
-        for place, group in enumerate(land.group_lines_.groups):
+        for place, name in enumerate(land.group_lines_.names):
             values = land.group_lines_[f"{part}_loss"][place]
             style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
-            ax.plot(land.alphas_, values, linewidth=1.6, markersize=4, markevery=2, label=_name_of(group), **style)
+            ax.plot(land.alphas_, values, linewidth=1.6, markersize=4, markevery=2, label=name, **style)
         _mark_ends(axes, "group at its start", "all at the end")
         ax.set_ylabel(f"loss of the {_PARTS[part][0]} ({self._unit})")
         _legend(ax, own)
@@ -218,13 +218,13 @@ class LossLandscapeDisplay(Picture):
         land, ax = self.landscape, axes[0]
         part, names, whole, rolled = self._recalls()
         places = np.arange(len(names))
-        groups = land.rollback_.groups
+        groups = land.rollback_.names
         apart = np.linspace(-0.26, 0.26, len(groups)) if len(groups) > 1 else [0.0]
         for place, group in enumerate(groups):
             style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
             rows = places + apart[place]
             ax.hlines(rows, rolled[place], whole, color=style["color"], linewidth=1.0, alpha=0.5)
-            ax.plot(rolled[place], rows, linestyle="", markersize=6, label=_name_of(group), **style)
+            ax.plot(rolled[place], rows, linestyle="", markersize=6, label=group, **style)
         ax.vlines(whole, places - 0.4, places + 0.4, color="black", linewidth=1.6, label="whole model")
         rows_of_names(ax, names)
         low = min(0.0, float(np.nanmin(rolled)))
@@ -273,13 +273,6 @@ def _axes(ax, shape):
 
 def _ends(values):
     return float(values[0]), float(values[-1])
-
-
-def _name_of(group):
-    """``embeddings, layers 1–2`` for ``range(0, 3)``."""
-    first, last = max(1, group.start), group.stop - 1
-    layers = f"layer {last}" if first == last else f"layers {first}–{last}"
-    return f"embeddings, {layers}" if group.start == 0 else layers
 
 
 def _levels(values):

@@ -25,8 +25,8 @@ class Found(BaseEstimator):
         self.alphas_ = ALPHAS
         self.classes_ = np.array(["_odd", "$price", "plain"])
         self.line_, self.surface_, self.betas_ = Bunch(), None, None
-        self.group_lines_ = Bunch(groups=[range(0, 3), range(3, 5)])
-        self.rollback_ = Bunch(groups=self.group_lines_.groups)
+        self.group_lines_ = Bunch(names=NAMES)
+        self.rollback_ = Bunch(names=NAMES)
         for part in ("train", "val"):
             there = part in parts
             loss = rng.uniform(1, 2, 5) if there else None
