@@ -45,6 +45,8 @@ def measure_line(meter, start, end, alphas, names, progress):
 
 def measure_surface(meter, start, end, second, alphas, betas, names, progress):
     """As `measure_line`, at each point of ``start + alpha (end - start) + beta second``: one list per beta."""
+    # What only the second direction moves must be set anew at every point, too.
+    names = list(dict.fromkeys([*names, *second]))
     start, end = (meter.of_texts({name: weights[name] for name in names}) for weights in (start, end))
     second = meter.of_texts(second)
     meter.keep_below(names)

@@ -178,8 +178,7 @@ class Survey:
     def _surface(self):
         if self._second is None:
             return {"betas_": None, "surface_": None, "consistency_": None}
-        names = list(dict.fromkeys([*self._first, *self._second]))
-        grid = self._alphas, self._alphas
+        grid, names = (self._alphas, self._alphas), list(self._first)
         rows = measure_surface(self._meter, self._start, self._end, self._second, *grid, names, self._progress)
         surface = as_bunch([point for row in rows for point in row], (len(rows), len(rows[0])))
         length = norm(self._first)

@@ -107,3 +107,14 @@ def test_grid__contains_zero_and_one_exactly(span, n_points):
 def test_grid__with_too_few_points_for_both_is_refused(span, n_points):
     with pytest.raises(ValueError, match="too few for span"):
         grid(span, n_points)
+
+
+def test_plane__of_a_second_direction_that_moves_other_weights_does_not_pile_up(three, texts, labels):
+    start, one, _ = three
+    name = "head.classifier.bias"
+    second = {name: torch.ones_like(start[name]) * torch.tensor([1.0, 0.0, -1.0])}
+    with LossMeter(one, [(texts, labels, "X")]) as meter:
+        first = [name for name in start if name.startswith("head.classifier.weight")]
+        rows = measure_surface(meter, start, one.weights(), second, [0.0, 0.0, 0.0], [1.0], first, Silent())
+    losses = [point[0].losses.mean() for point in rows[0]]
+    assert losses[0] == losses[1] == losses[2]
