@@ -105,6 +105,8 @@ OF_A_ROOM = {
     "estimators/test_saved_folders",
     # A study on a cluster, which needs a cluster.
     "stability/test_study_on_dask",
+    # One parameter of a study, from its scorers to its store and its tables.
+    "stability/test_train_scoring",
     # Two processes, and a store between the making of its file and of its tables.
     "stability/test_store_in_the_making",
 }

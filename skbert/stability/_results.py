@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class StudyResults:
     """The statistics of a `StabilityStudy` that has run.
 
-    Uses ``results_``, ``variants_``, ``baselines_``, ``train_sizes_``, ``scores_``, ``splits_`` and ``crossed_``.
+    Uses ``results_``, ``variants_``, ``baselines_``, ``train_sizes_``, ``scores_``, ``train_scores_``,
+    ``splits_`` and ``crossed_``.
     """
 
     def summary(self, score: str | None = None) -> DataFrame:
@@ -469,6 +470,11 @@ class StudyResults:
         check_is_fitted(self)
         if score is None:
             return self.scores_[0]
+        if score in self.train_scores_:
+            raise ValueError(
+                f"score={score!r} is a training score, by which variants are not judged; the scores on test texts are "
+                f"{self.scores_}. `correlate` relates the two."
+            )
         if score not in self.scores_:
             raise ValueError(f"score={score!r} is not one of the scores of the study {self.scores_}.")
         return score
