@@ -74,6 +74,7 @@ ELSEWHERE = {
     "stability/_pairing": "stability/test_comparison",
     # Bounds of a score are what intervals are cut to.
     "stability/_score_scale": "stability/test_intervals",
+    "stability/_variance_results": "stability/test_variance",
     "stability/_variance_table": "stability/test_variance",
     # Either kind of store passes every test of the store.
     "store/_in_folder": "store/test_feature_store",
