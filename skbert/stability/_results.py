@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skbert._shared import pandas
 from skbert.stability._checks import check_size
 from skbert.stability._comparison import compare_pairs
+from skbert.stability._correlation import correlate_runs
 from skbert.stability._expected_max import chance_all_fail, expected_max
 from skbert.stability._intervals import FEWEST_RUNS
 from skbert.stability._multiple_testing import adjusted_here, check_correction, correct_pvalues
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from skbert.stability._comparison import Comparison
+    from skbert.stability._correlation import Correlation
 
 
 class StudyResults(VarianceResults):
@@ -250,6 +252,67 @@ class StudyResults(VarianceResults):
         }
         least = [np.nan if c.unit == "cells" else c.smallest_difference() for c in found]
         return frame.assign(**adjusted, smallest_difference=least)
+
+    def correlate(self, a: str, b: str, size: int | None = None, *, level: float = 0.95) -> Correlation:
+        """Ask whether two scores of a run go together, within variants.
+
+        Differences between variants play no part: a variant that is flatter *and* better than another shows nothing
+        about flatness, because it differs in other things too.
+
+        Parameters
+        ----------
+        a, b : str
+            Two of ``scores_`` and ``train_scores_``, or "n_iter". The ``train_`` of a training score can be left out
+            if no score has this name.
+        size : int, default=None
+            Training size. None pools all sizes, and compares runs only with runs of the same size.
+        level : float, default=0.95
+            Level of the interval.
+
+        Returns
+        -------
+        Correlation
+            If you print it, it gives the conclusion in words. Null models are left out.
+
+        Raises
+        ------
+        ValueError
+            There is no such score or size, or `a` and `b` are the same.
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from skbert.datasets import load_helpdesk
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> X, y = load_helpdesk(return_X_y=True)
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> study = StabilityStudy(model, seeds=8, train_sizes=[15, 30], train_scoring="neg_log_loss", random_state=0)
+        >>> found = study.fit(X[:80], y[:80]).correlate("train_neg_log_loss", "accuracy")
+        >>> found.n_runs  # eight of each size
+        16
+        >>> found.by_variant[["variant", "size", "n"]].values.tolist()
+        [['Pipeline', 15, 8], ['Pipeline', 30, 8]]
+        """
+        a, b = self._any_score(a), self._any_score(b)
+        if a == b:
+            raise ValueError(f"a and b are both {a!r}; name two scores.")
+        runs = self.results_ if size is None else self._runs_of(check_size(size, self.train_sizes_))
+        of_variants = runs[~runs["variant"].isin(self.baselines_)]
+        return correlate_runs(of_variants, a, b, n_texts=self._n_texts, level=level, rng=self._rng(3))
+
+    def _any_score(self, name):
+        """The column of a score, of a training score, or of the number of epochs."""
+        check_is_fitted(self)
+        known = [*self.scores_, *self.train_scores_, "n_iter"]
+        found = [column for column in (name, f"train_{name}") if column in known]
+        if not found:
+            raise ValueError(
+                f"There is no score {name!r}; the scores are {self.scores_}, the training scores {self.train_scores_}, "
+                "and 'n_iter' is the number of epochs."
+            )
+        return found[0]
 
     def _all_compared(self, size, score, reference, level):
         check_is_fitted(self)
