@@ -1,7 +1,7 @@
 """Is a variant better, or was it lucky: `StabilityStudy`, and the statistics of runs for any data frame."""
 
 from skbert.stability._comparison import Comparison, compare_pairs
-from skbert.stability._correlation import Correlation
+from skbert.stability._correlation import Correlation, correlate_runs
 from skbert.stability._draws import make_draw
 from skbert.stability._expected_max import chance_all_fail, expected_max
 from skbert.stability._frames import forget_failed, read_runs
@@ -22,6 +22,7 @@ __all__ = [
     "compare_pairs",
     "component_intervals",
     "correct_pvalues",
+    "correlate_runs",
     "expected_max",
     "flips_needed",
     "forget_failed",

@@ -154,7 +154,7 @@ class Correlation:
         return self.sentence()
 
 
-def correlate_runs(runs, a, b, *, n_texts=None, level=0.95, rng=None):
+def correlate_runs(runs, a, b, *, n_texts=None, level=0.95, rng=None, n_permutations=N_PERMUTATIONS):
     """Make the `Correlation` of two columns of a table of runs.
 
     Parameters
@@ -169,6 +169,8 @@ def correlate_runs(runs, a, b, *, n_texts=None, level=0.95, rng=None):
         Level of the interval.
     rng : numpy Generator
         Source of the permutations.
+    n_permutations : int
+        Number of permutations of the test.
 
     Returns
     -------
@@ -194,7 +196,7 @@ def correlate_runs(runs, a, b, *, n_texts=None, level=0.95, rng=None):
         a=a,
         b=b,
         size=int(sizes[0]) if len(sizes) == 1 else None,
-        **_statistics(ranked, units, level, rng),
+        **_statistics(ranked, units, level, rng, n_permutations),
         level=level,
         n_runs=len(used),
         unit="cells" if len(varied) > 1 else "runs",
@@ -213,7 +215,7 @@ def unit_ranks(values):
     return ranks / length if length > 0 else ranks
 
 
-def _statistics(ranked, units, level, rng):
+def _statistics(ranked, units, level, rng, n_permutations):
     """Estimate, interval and p-value by the names of `Correlation`.
 
     Parameters
@@ -222,7 +224,7 @@ def _statistics(ranked, units, level, rng):
         `unit_ranks` of both scores, of each variant and size.
     units : list of arrays (n_g,), or None
         The draw, or the seed, of each run; None if runs are not independent even within a variant.
-    level, rng
+    level, rng, n_permutations
         See `correlate_runs`.
     """
     found = dict.fromkeys(("rho", "low", "high", "permutation_pvalue", "n_effective"), float("nan"))
@@ -239,7 +241,7 @@ def _statistics(ranked, units, level, rng):
     # What a permutation pairs: row i of x, in all variants at once, with row j of y.
     paired = (x * weights) @ y.T / weights.sum()
     lacking = np.unique(present, axis=0, return_inverse=True)[1].ravel()
-    orders = np.array(list(permutations_within(lacking, N_PERMUTATIONS, rng)))
+    orders = np.array(list(permutations_within(lacking, n_permutations, rng)))
     null = paired[orders, np.arange(len(paired))].sum(axis=1)
     found["permutation_pvalue"] = permutation_pvalue(abs(rho), abs(null))
     return found

@@ -8,8 +8,7 @@ import pytest
 from scipy import stats
 
 from skbert import StabilityStudy
-from skbert.stability import Correlation, _correlation
-from skbert.stability._correlation import correlate_runs
+from skbert.stability import Correlation, correlate_runs
 from tests.helpers.study_models import Constant, Guesser, labelled_texts, study
 
 pytestmark = pytest.mark.filterwarnings("ignore:With seeds=")
@@ -149,12 +148,11 @@ MARGIN = 3.3 * np.sqrt(0.05 * 0.95 / N_STUDIES)
 
 
 @pytest.mark.parametrize(("n_draws", "n_variants", "shared"), [(8, 1, 0.0), (12, 4, 0.0), (12, 4, 0.8)])
-def test_unrelated_scores__are_called_related_as_often_as_the_level_says(n_draws, n_variants, shared, monkeypatch):
-    monkeypatch.setattr(_correlation, "N_PERMUTATIONS", 199)
+def test_unrelated_scores__are_called_related_as_often_as_the_level_says(n_draws, n_variants, shared):
     rng, rejected, said, alone = np.random.default_rng(0), [], [], []
     for _ in range(N_STUDIES):
         x, y = simulated(rng, n_draws, n_variants, 0.0, shared, ties=15)
-        found = correlate(x, y, rng=rng)
+        found = correlate(x, y, rng=rng, n_permutations=199)
         rejected.append(found.permutation_pvalue <= 0.05)
         said.append("goes with a" in str(found))
         # As if the runs of different variants were independent.
@@ -169,11 +167,10 @@ def test_unrelated_scores__are_called_related_as_often_as_the_level_says(n_draws
     ("n_draws", "n_variants", "rho", "shared"),
     [(8, 1, 0.6, 0.0), (20, 1, 0.9, 0.0), (12, 4, 0.5, 0.0), (12, 4, 0.5, 0.8)],
 )
-def test_interval__holds_the_truth(n_draws, n_variants, rho, shared, monkeypatch):
-    monkeypatch.setattr(_correlation, "N_PERMUTATIONS", 1)
+def test_interval__holds_the_truth(n_draws, n_variants, rho, shared):
     # Spearman's correlation of normal scores.
     rng, truth = np.random.default_rng(1), 6 / np.pi * np.arcsin(rho / 2)
-    found = [correlate(*simulated(rng, n_draws, n_variants, rho, shared), rng=rng) for _ in range(N_STUDIES)]
+    found = [correlate(*simulated(rng, n_draws, n_variants, rho, shared), n_permutations=1) for _ in range(N_STUDIES)]
     held = np.mean([each.low <= truth <= each.high for each in found])
     assert 0.95 - MARGIN <= held <= 0.99
 
@@ -269,14 +266,13 @@ def test_runs_without_one_of_the_two__are_left_out_and_counted():
     assert str(found).endswith("2 runs are left out because they lack one of the two.")
 
 
-def test_draws_that_some_variants_lack__are_permuted_among_themselves(monkeypatch):
-    monkeypatch.setattr(_correlation, "N_PERMUTATIONS", 199)
+def test_draws_that_some_variants_lack__are_permuted_among_themselves():
     # Runs fail where a score is extreme; this must not look like a relation.
     rng, rejected = np.random.default_rng(0), []
     for _ in range(N_STUDIES):
         x, y = simulated(rng, 12, 3, 0.0, 0.8)
         y[x > 1.3] = np.nan
-        rejected.append(correlate(x, y, rng=rng).permutation_pvalue <= 0.05)
+        rejected.append(correlate(x, y, rng=rng, n_permutations=199).permutation_pvalue <= 0.05)
     assert np.mean(rejected) <= 0.05 + MARGIN
 
 
