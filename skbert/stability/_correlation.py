@@ -241,9 +241,9 @@ def _statistics(ranked, units, level, rng, n_permutations):
     # What a permutation pairs: row i of x, in all variants at once, with row j of y.
     paired = (x * weights) @ y.T / weights.sum()
     lacking = np.unique(present, axis=0, return_inverse=True)[1].ravel()
-    orders = np.array(list(permutations_within(lacking, n_permutations, rng)))
-    null = paired[orders, np.arange(len(paired))].sum(axis=1)
-    found["permutation_pvalue"] = permutation_pvalue(abs(rho), abs(null))
+    columns = np.arange(len(paired))
+    null = [abs(paired[order, columns].sum()) for order in permutations_within(lacking, n_permutations, rng)]
+    found["permutation_pvalue"] = permutation_pvalue(abs(rho), np.array(null))
     return found
 
 

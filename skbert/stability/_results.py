@@ -16,6 +16,7 @@ from skbert.stability._expected_max import chance_all_fail, expected_max
 from skbert.stability._intervals import FEWEST_RUNS
 from skbert.stability._multiple_testing import adjusted_here, check_correction, correct_pvalues
 from skbert.stability._pairing import FACTORS, means_with_failed, paired_runs, stand_in_for_failed
+from skbert.stability._run import train_name
 from skbert.stability._summaries import summarize
 from skbert.stability._variance_results import VarianceResults
 
@@ -306,7 +307,7 @@ class StudyResults(VarianceResults):
         """The column of a score, of a training score, or of the number of epochs."""
         check_is_fitted(self)
         known = [*self.scores_, *self.train_scores_, "n_iter"]
-        found = [column for column in (name, f"train_{name}") if column in known]
+        found = [column for column in (name, train_name(str(name))) if column in known]
         if not found:
             raise ValueError(
                 f"There is no score {name!r}; the scores are {self.scores_}, the training scores {self.train_scores_}, "
