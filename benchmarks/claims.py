@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks import _claims_correlations as correlations
 from benchmarks import _claims_fine_tuned as fine_tuned
 from benchmarks import _claims_intervals as intervals
 from benchmarks import _claims_probe as probe
@@ -191,6 +192,22 @@ def lines_components(options):
             yield Claim(part, "95 % interval holds the truth", setting, None, kept, _error(kept, repeats), 0.93)
 
 
+def lines_correlations(options):
+    """Rank correlation within variants: its test where there is none, and its interval."""
+    part, repeats = "Correlation within variants, where there is none: p <= 0.05", _times(options, 1000)
+    for n_draws, n_variants, shared in correlations.STUDIES:
+        usual, ours, said = correlations.rejections(n_draws, n_variants, shared, repeats)
+        setting = f"{n_draws} draws, variants: {n_variants}, shared: {shared:.0%}"
+        yield Claim(part, "test", setting, usual, ours, _error(ours, repeats), most=0.06)
+        yield Claim(part, "said to go together", setting, usual, said, _error(said, repeats), most=0.06)
+    part = "95 % intervals of a correlation within variants"
+    for n_draws, n_variants, shared in correlations.STUDIES:
+        for rho in (0.0, 0.5, 0.9):
+            usual, ours = correlations.coverage(n_draws, n_variants, shared, rho, repeats)
+            setting = f"{n_draws} draws, variants: {n_variants}, shared: {shared:.0%}, correlation {rho:g}"
+            yield Claim(part, "holds the truth", setting, usual, ours, _error(ours, repeats), least=0.93)
+
+
 def lines_fine_tuned(options):
     """The same question with MiniLM fine-tuned in every run."""
     part = f"MiniLM fine-tuned on pools of {fine_tuned.N_TEXTS} texts, n = {fine_tuned.N_RUNS}"
@@ -227,6 +244,7 @@ _PARTS = {
     "planning": lines_planning,
     "best": lines_best,
     "components": lines_components,
+    "correlations": lines_correlations,
     "pattern": lines_pattern,
     "same": lines_same,
     "victories": lines_victories,

@@ -25,6 +25,7 @@ NOT_ASKED_FOR = {
 EXCEPT_FOR = {
     # A study makes it; its fields stand among the Attributes.
     "skbert.stability.Comparison": {"PR01"},
+    "skbert.stability.Correlation": {"PR01"},
     # They are raised by skbert, not by its users.
     **{name: {"EX01"} for name in PUBLIC if name.endswith("Error")},
 }

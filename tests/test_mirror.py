@@ -82,6 +82,7 @@ ELSEWHERE = {
     "stability/_pairing": "stability/test_comparison",
     # Bounds of a score are what intervals are cut to.
     "stability/_score_scale": "stability/test_intervals",
+    "stability/_variance_results": "stability/test_variance",
     "stability/_variance_table": "stability/test_variance",
     # Either kind of store passes every test of the store.
     "store/_in_folder": "store/test_feature_store",
@@ -115,6 +116,8 @@ OF_A_ROOM = {
     "estimators/test_saved_folders",
     # A study on a cluster, which needs a cluster.
     "stability/test_study_on_dask",
+    # One parameter of a study, from its scorers to its store and its tables.
+    "stability/test_train_scoring",
     # Two processes, and a store between the making of its file and of its tables.
     "stability/test_store_in_the_making",
 }

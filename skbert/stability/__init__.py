@@ -1,6 +1,7 @@
 """Is a variant better, or was it lucky: `StabilityStudy`, and the statistics of runs for any data frame."""
 
 from skbert.stability._comparison import Comparison, compare_pairs
+from skbert.stability._correlation import Correlation, correlate_runs
 from skbert.stability._draws import make_draw
 from skbert.stability._expected_max import chance_all_fail, expected_max
 from skbert.stability._frames import forget_failed, read_runs
@@ -14,12 +15,14 @@ from skbert.stability._variance import component_intervals, variance_components,
 
 __all__ = [
     "Comparison",
+    "Correlation",
     "StabilityStudy",
     "adjusted_here",
     "chance_all_fail",
     "compare_pairs",
     "component_intervals",
     "correct_pvalues",
+    "correlate_runs",
     "expected_max",
     "flips_needed",
     "forget_failed",

@@ -14,7 +14,7 @@ from sklearn.utils import get_tags, indexable
 from skbert._shared import check_int, check_not_a_string, check_targets_given, pandas
 from skbert.estimators import as_labels, as_numbers
 from skbert.stability import _draws as draws
-from skbert.stability._run import DESIGN, OUTCOME
+from skbert.stability._run import DESIGN, OUTCOME, train_name
 from skbert.text import check_texts
 
 
@@ -22,6 +22,37 @@ def resolve_scoring(scoring, regression=False):
     """A list of names of scorers, or a dict of name to scorer; one callable is named "score", None is the default."""
     if scoring is None:
         scoring = ["r2"] if regression else ["accuracy", "f1_macro"]
+    return _read_scorers("scoring", scoring)
+
+
+def resolve_train_scoring(train_scoring, scores):
+    """A dict of name to scorer, or to the name of one of scikit-learn; read as `scoring` is, and {} for None.
+
+    Parameters
+    ----------
+    train_scoring : None, str, sequence of str, callable, or dict of name to one of these
+    scores : collection of str
+        Names of the scores on the test texts, which stand in the same table.
+
+    Returns
+    -------
+    dict
+        The names begin with "train_", as those of ``cross_validate`` do.
+    """
+    if train_scoring is None:
+        return {}
+    found = _read_scorers("train_scoring", train_scoring)
+    scorers = found if isinstance(found, dict) else dict(zip(found, found, strict=True))
+    named = {train_name(name): scorer for name, scorer in scorers.items()}
+    if len(named) < len(scorers):
+        raise ValueError(f"train_scoring names a scorer twice: {list(scorers)}; names are given train_ in front.")
+    both = sorted(set(named) & set(scores))
+    if both:
+        raise ValueError(f"{both[0]!r} names a score of scoring and a training score; give one of them another name.")
+    return named
+
+
+def _read_scorers(parameter, scoring):
     if callable(scoring):
         scoring = {"score": scoring}
     if isinstance(scoring, Mapping):
@@ -30,30 +61,32 @@ def resolve_scoring(scoring, regression=False):
         found = [scoring] if isinstance(scoring, str) else list(scoring or ())
         for name in found:
             if not isinstance(name, str):
-                raise ValueError(f"scoring must hold names of scorers; give others a name: {{'name': {name!r}}}")
+                raise ValueError(f"{parameter} must hold names of scorers; give others a name: {{'name': {name!r}}}")
             get_scorer(name)
         if len(set(found)) < len(found):
-            raise ValueError(f"scoring names a scorer twice: {found}")
+            raise ValueError(f"{parameter} names a scorer twice: {found}")
     if not found:
-        raise ValueError("scoring is empty; name at least one scorer.")
+        raise ValueError(f"{parameter} is empty; name at least one scorer.")
     taken = set(found) & {*DESIGN, *OUTCOME}
     if taken or not all(isinstance(name, str) for name in found):
         raise ValueError(f"Names of scores must be str and none of {[*DESIGN, *OUTCOME]}, got {list(found)}")
     return found
 
 
-def check_scorers(scoring, y, regression):
+def check_scorers(parameter, scoring, y, regression):
     """Let every named scorer score a null model: one that these targets do not suit would waste every run."""
     numbers = np.zeros((len(y), 1))
     null = (DummyRegressor() if regression else DummyClassifier(strategy="prior")).fit(numbers, y)
-    for name in scoring if not isinstance(scoring, Mapping) else ():
+    for name in scoring.values() if isinstance(scoring, Mapping) else scoring:
+        if not isinstance(name, str):
+            continue
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 get_scorer(name)(null, numbers, y)
         except Exception as error:
             kind = "numbers" if regression else "labels"
-            raise ValueError(f"scoring={name!r} does not suit these {kind}: {error}") from error
+            raise ValueError(f"{parameter}={name!r} does not suit these {kind}: {error}") from error
 
 
 def check_store_name(store):

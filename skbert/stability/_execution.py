@@ -39,6 +39,9 @@ class Job:
         Not fitted, with its seeds.
     train, test : pairs (X, y)
     scoring : list of str, or dict of str to callable
+    train_scoring : dict of str to callable or str
+    is_null : bool
+        Whether the estimator is a null model.
 
     Attributes
     ----------
@@ -46,10 +49,11 @@ class Job:
         The process that made the job.
     """
 
-    __slots__ = ("estimator", "owner", "run", "scoring", "test", "train")
+    __slots__ = ("estimator", "is_null", "owner", "run", "scoring", "test", "train", "train_scoring")
 
-    def __init__(self, run, estimator, train, test, scoring):
+    def __init__(self, run, estimator, train, test, scoring, train_scoring, is_null):
         self.run, self.estimator, self.train, self.test, self.scoring = run, estimator, train, test, scoring
+        self.train_scoring, self.is_null = train_scoring, is_null
         self.owner = os.getpid()
 
 
@@ -60,7 +64,8 @@ def execute(job):
     -------
     run : Run
     outcome : dict
-        ``status`` ("ok" or "failed"), ``reason``, ``seconds``, ``n_iter``, ``scores`` and ``finished`` (UTC).
+        ``status`` ("ok" or "failed"), ``reason``, ``seconds``, ``n_iter``, ``scores`` (training scores too) and
+        ``finished`` (UTC).
     """
     _end_with(job.owner)
     start, scores, n_iter = time.perf_counter(), None, None
@@ -73,7 +78,7 @@ def execute(job):
             warnings.simplefilter("ignore", ConvergenceWarning)
             fitted = job.estimator.fit(*job.train)
             n_iter = _n_iter(fitted)
-            scores, reason = _score(fitted, job)
+            scores, reason = _all_scores(fitted, job)
         reason = _training_failure(fitted) or reason
     except (Exception, SystemExit) as error:
         reason = _last_words(error)
@@ -107,7 +112,7 @@ def _outcome(job, start, reason, scores=None, n_iter=None):
         "reason": reason,
         "seconds": round(time.perf_counter() - start, 3),
         "n_iter": n_iter,
-        "scores": dict.fromkeys(job.scoring) if scores is None else scores,
+        "scores": dict.fromkeys([*job.scoring, *job.train_scoring]) if scores is None else scores,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -160,25 +165,36 @@ def _execute_apart(job):
     return outcome
 
 
-def _score(fitted, job):
-    """Scores by name (None if a score could not be computed), and the reason for the first missing score."""
+def _all_scores(fitted, job):
+    """Scores by name (None if a score could not be computed), and the reasons for missing scores."""
+    scores, reasons = _score(fitted, job.scoring, job.test)
+    # Last, so that a scorer that changes the estimator cannot change a score on the test texts.
+    on_train, more = _score(fitted, job.train_scoring, job.train)
+    # What is asked about a training, such as how sharp its optimum is, need not make sense for a null model.
+    return scores | on_train, "; ".join(reasons if job.is_null else reasons + more)
+
+
+def _score(fitted, scoring, data):
+    """Scores by name on `data`, a pair (X, y), and a reason for each missing score."""
+    if not scoring:
+        return {}, []
     try:
         # All scorers together, so that predictions are computed only once.
-        found = check_scoring(fitted, scoring=job.scoring, raise_exc=True)(fitted, *job.test)
+        found = check_scoring(fitted, scoring=scoring, raise_exc=True)(fitted, *data)
         reasons = {}
     except Exception:
-        found, reasons = _score_one_by_one(fitted, job)
+        found, reasons = _score_one_by_one(fitted, scoring, data)
     scores = {name: float(value) for name, value in found.items() if np.isfinite(value)}
     reasons |= {name: f"{name} is {value}" for name, value in found.items() if name not in scores}
-    return {name: scores.get(name) for name in job.scoring}, "; ".join(reasons.values())
+    return {name: scores.get(name) for name in scoring}, list(reasons.values())
 
 
-def _score_one_by_one(fitted, job):
-    scorers = job.scoring if isinstance(job.scoring, dict) else dict.fromkeys(job.scoring)
+def _score_one_by_one(fitted, scoring, data):
+    scorers = scoring if isinstance(scoring, dict) else dict.fromkeys(scoring)
     found, reasons = {}, {}
     for name, scorer in scorers.items():
         try:
-            found[name] = get_scorer(scorer or name)(fitted, *job.test)
+            found[name] = get_scorer(scorer or name)(fitted, *data)
         except Exception as error:
             reasons[name] = f"{name}: {_last_words(error)}"
     return found, reasons

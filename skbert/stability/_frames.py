@@ -48,9 +48,17 @@ def read_runs(path: str | os.PathLike[str]) -> DataFrame:
     [['DummyClassifier', 9, 'ok'], ['DummyClassifier', 9, 'ok'], ['DummyClassifier', 9, 'ok']]
     """
     facts, runs = read_store(path)
-    scoring = facts["design"]["scoring"] if facts else []
+    names, train_names = _names_of_scores(facts)
+    return as_frame(runs, [*names, *train_names])
+
+
+def _names_of_scores(facts):
+    """Names of the scores, and of the training scores, of the study to which a store belongs."""
+    design = facts.get("design", {})
+    scoring = design.get("scoring", [])
     names = [key for key, _ in scoring["dict"]] if isinstance(scoring, dict) else scoring
-    return as_frame(runs, names)
+    # Stores of studies from before there were training scores say nothing of them.
+    return names, [name for name, _ in design.get("train scoring", [])]
 
 
 def forget_failed(path: str | os.PathLike[str]) -> int:
@@ -91,11 +99,11 @@ def forget_failed(path: str | os.PathLike[str]) -> int:
     ...     forget_failed(store), forget_failed(store)
     (3, 0)
     """
-    _, runs = read_store(path)
+    facts, runs = read_store(path)
     if not runs:  # perhaps a store that another process is just making
         return 0
     with closing(RunStore(path)) as store:
-        return store.drop_failed()
+        return store.drop_failed(_names_of_scores(facts)[0])
 
 
 def as_frame(runs, scores, order=None):

@@ -48,6 +48,7 @@ def render(study, title):
         variants={name: without_addresses(" ".join(repr(model).split())) for name, model in study.variants_.items()},
         facts=study.facts_,
         runs=study.results_.to_dict("records"),
+        columns=[*study.scores_, *study.train_scores_],
         score=study.scores_[0],
     )
 
@@ -68,6 +69,7 @@ def _design(study):
         "Test texts": f"{n_test}, drawn again for each of {len(study.splits_)} draws",
         "Seeds": _seeds(study),
         "Scores": ", ".join(study.scores_),
+        **({"Training scores": ", ".join(study.train_scores_)} if study.train_scores_ else {}),
         "Runs": f"{len(runs)} of {study.n_planned_}, {runs['seconds'].sum() / 60:.1f} minutes of one core",
     }
 

@@ -11,12 +11,14 @@ from sklearn.utils.validation import check_is_fitted
 from skbert._shared import pandas
 from skbert.stability._checks import check_size
 from skbert.stability._comparison import compare_pairs
+from skbert.stability._correlation import correlate_runs
 from skbert.stability._expected_max import chance_all_fail, expected_max
 from skbert.stability._intervals import FEWEST_RUNS
 from skbert.stability._multiple_testing import adjusted_here, check_correction, correct_pvalues
 from skbert.stability._pairing import FACTORS, means_with_failed, paired_runs, stand_in_for_failed
+from skbert.stability._run import train_name
 from skbert.stability._summaries import summarize
-from skbert.stability._variance_table import components_table, of_components, score_and_factors
+from skbert.stability._variance_results import VarianceResults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from skbert.stability._comparison import Comparison
+    from skbert.stability._correlation import Correlation
 
 
-class StudyResults:
+class StudyResults(VarianceResults):
     """The statistics of a `StabilityStudy` that has run.
 
-    Uses ``results_``, ``variants_``, ``baselines_``, ``train_sizes_``, ``scores_``, ``splits_`` and ``crossed_``.
+    Uses ``results_``, ``variants_``, ``baselines_``, ``train_sizes_``, ``scores_``, ``train_scores_``,
+    ``splits_`` and ``crossed_``.
     """
 
     def summary(self, score: str | None = None) -> DataFrame:
@@ -250,6 +254,67 @@ class StudyResults:
         least = [np.nan if c.unit == "cells" else c.smallest_difference() for c in found]
         return frame.assign(**adjusted, smallest_difference=least)
 
+    def correlate(self, a: str, b: str, size: int | None = None, *, level: float = 0.95) -> Correlation:
+        """Ask whether two scores of a run go together, within variants.
+
+        Differences between variants play no part: a variant that is flatter *and* better than another shows nothing
+        about flatness, because it differs in other things too.
+
+        Parameters
+        ----------
+        a, b : str
+            Two of ``scores_`` and ``train_scores_``, or "n_iter". The ``train_`` of a training score can be left out
+            if no score has this name.
+        size : int, default=None
+            Training size. None pools all sizes, and compares runs only with runs of the same size.
+        level : float, default=0.95
+            Level of the interval.
+
+        Returns
+        -------
+        Correlation
+            If you print it, it gives the conclusion in words. Null models are left out.
+
+        Raises
+        ------
+        ValueError
+            There is no such score or size, or `a` and `b` are the same.
+
+        Examples
+        --------
+        >>> from skbert import StabilityStudy
+        >>> from skbert.datasets import load_helpdesk
+        >>> from sklearn.feature_extraction.text import TfidfVectorizer
+        >>> from sklearn.naive_bayes import MultinomialNB
+        >>> from sklearn.pipeline import make_pipeline
+        >>> X, y = load_helpdesk(return_X_y=True)
+        >>> model = make_pipeline(TfidfVectorizer(), MultinomialNB())
+        >>> study = StabilityStudy(model, seeds=8, train_sizes=[15, 30], train_scoring="neg_log_loss", random_state=0)
+        >>> found = study.fit(X[:80], y[:80]).correlate("train_neg_log_loss", "accuracy")
+        >>> found.n_runs  # eight of each size
+        16
+        >>> found.by_variant[["variant", "size", "n"]].values.tolist()
+        [['Pipeline', 15, 8], ['Pipeline', 30, 8]]
+        """
+        a, b = self._any_score(a), self._any_score(b)
+        if a == b:
+            raise ValueError(f"a and b are both {a!r}; name two scores.")
+        runs = self.results_ if size is None else self._runs_of(check_size(size, self.train_sizes_))
+        of_variants = runs[~runs["variant"].isin(self.baselines_)]
+        return correlate_runs(of_variants, a, b, n_texts=self._n_texts, level=level, rng=self._rng(3))
+
+    def _any_score(self, name):
+        """The column of a score, of a training score, or of the number of epochs."""
+        check_is_fitted(self)
+        known = [*self.scores_, *self.train_scores_, "n_iter"]
+        found = [column for column in (name, train_name(str(name))) if column in known]
+        if not found:
+            raise ValueError(
+                f"There is no score {name!r}; the scores are {self.scores_}, the training scores {self.train_scores_}, "
+                "and 'n_iter' is the number of epochs."
+            )
+        return found[0]
+
     def _all_compared(self, size, score, reference, level):
         check_is_fitted(self)
         names = list(self.variants_)
@@ -332,143 +397,17 @@ class StudyResults:
             text += " (one run)" if row.n == 1 else f" (n = {row.n} runs, too few for an interval)"
         return text + ". There is nothing to compare it with."
 
-    # ---------------------------------------------------------------- variance
-
-    def variance_components(self, score: str | None = None) -> DataFrame:
-        """Estimate the sources of variance in a crossed design.
-
-        Parameters
-        ----------
-        score : str, default=None
-            One of ``scores_``; None is the first.
-
-        Returns
-        -------
-        pandas.DataFrame
-            For every variant with both seeds and every size: ``source``, ``levels``, ``variance``, ``low`` and ``high``
-            (its 95 % interval), ``std`` (in units of the score), ``share`` of the total, and ``test_sampling``: the
-            part of the variance of the draw that exists only because the test set is small (accuracy only).
-            Sources are "draw", "init", "order", their pairs such as "draw:init", and "interaction" for the rest, which
-            includes dropout. The method is restricted maximum likelihood in a model of random effects. NaN for a source
-            that was not varied or cannot be separated from the rest, and if too few runs have a score. Runs without a
-            score are left out, and then there are no intervals.
-
-        Raises
-        ------
-        ValueError
-            The design is not crossed, or too small to separate the sources.
-
-        Notes
-        -----
-        With one draw, "init" and "order" are the effects on this draw: "init" is then "init" and "draw:init" together.
-
-        The draw also determines the test texts. If nothing else varies, the variance of the proportion p of right
-        predictions on n_test of N texts is p (1 − p) / n_test · (1 − n_test / N).
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skbert import StabilityStudy
-        >>> from sklearn.base import BaseEstimator, ClassifierMixin
-        >>> class Lucky(ClassifierMixin, BaseEstimator):
-        ...     def __init__(self, init_seed=None, order_seed=None):
-        ...         self.init_seed, self.order_seed = init_seed, order_seed
-        ...     def fit(self, X, y):
-        ...         self.classes_ = np.unique(y)
-        ...         return self
-        ...     def predict(self, X):
-        ...         rng = np.random.default_rng([self.init_seed, self.order_seed])
-        ...         return rng.choice(self.classes_, len(X))
-        >>> seeds = {"init": 3, "order": 3, "draw": 2}
-        >>> study = StabilityStudy(Lucky(), seeds=seeds, baselines=(), random_state=0)
-        >>> study = study.fit([f"text {i}" for i in range(40)], ["a", "b"] * 20)
-        >>> table = study.variance_components()
-        >>> table[["source", "levels"]].values.tolist()[:4]
-        [['draw', 2], ['init', 3], ['order', 3], ['draw:init', 6]]
-        >>> float(round(table["share"].sum(), 6))
-        1.0
-        """
-        score = self._score(score)
-        if not self.crossed_:
-            raise ValueError(
-                "Variance components need a crossed design; with an int for seeds everything varies at once. Use "
-                "seeds={'init': 5, 'order': 5, 'draw': 3}."
-            )
-        crossed = self.results_[self.results_["init_seed"].notna()]
-        tables, errors = [], []
-        for (variant, size), group in crossed.groupby(["variant", "size"], sort=False):
-            values, factors = score_and_factors(group, score)
-            try:
-                table = components_table(values, factors)
-            except ValueError as error:
-                errors.append(error)
-                table = components_table(np.empty(0), {name: np.empty(0, dtype=int) for name in factors})
-            tables.append(table.assign(variant=variant, size=size, test_sampling=np.nan))
-            draw = (table["source"] == "draw") & (table["variance"] > 0)
-            if score == "accuracy" and draw.any():
-                by_chance = self._variance_of_test_texts(values)
-                tables[-1].loc[draw, "test_sampling"] = (by_chance / table["variance"][draw]).clip(upper=1)
-        if errors and len(errors) == len(tables):
-            raise errors[0]
-        frame = pandas().concat(tables, ignore_index=True)
-        return frame[["variant", "size", *[name for name in frame if name not in ("variant", "size")]]]
-
-    def _variance_of_test_texts(self, accuracies):
-        n_test, n_texts = self._n_test, self._n_texts
-        p = accuracies.mean()
-        return p * (1 - p) / n_test * (1 - n_test / n_texts)
-
-    def variance_conclusions(self, score: str | None = None, *, by: str | None = None) -> list[str]:
-        """Explain the variance components in sentences.
-
-        Parameters
-        ----------
-        score : str, default=None
-            One of ``scores_``; None is the first.
-        by : str, default=None
-            The score in ``scores_`` by which one of several restarts would be chosen, such as a score on validation
-            data.
-
-        Returns
-        -------
-        list of str
-            One sentence for each variant with both seeds and each size.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skbert import StabilityStudy
-        >>> from sklearn.base import BaseEstimator, ClassifierMixin
-        >>> class Lucky(ClassifierMixin, BaseEstimator):
-        ...     def __init__(self, init_seed=None, order_seed=None):
-        ...         self.init_seed, self.order_seed = init_seed, order_seed
-        ...     def fit(self, X, y):
-        ...         self.classes_ = np.unique(y)
-        ...         return self
-        ...     def predict(self, X):
-        ...         rng = np.random.default_rng([self.init_seed, self.order_seed])
-        ...         return rng.choice(self.classes_, len(X))
-        >>> seeds = {"init": 3, "order": 3, "draw": 2}
-        >>> study = StabilityStudy(Lucky(), seeds=seeds, baselines=(), random_state=0)
-        >>> study = study.fit([f"text {i}" for i in range(40)], ["a", "b"] * 20)
-        >>> (sentences,) = study.variance_conclusions()
-        >>> print(sentences.partition(":")[0])
-        Lucky with 30 training texts
-        """
-        score = self._score(score)
-        by = None if by is None else self._score(by)
-        crossed = self.results_[self.results_["init_seed"].notna()]
-        return [
-            of_components(table, crossed[(crossed["variant"] == name) & (crossed["size"] == size)], score, by)
-            for (name, size), table in self.variance_components(score).groupby(["variant", "size"], sort=False)
-        ]
-
     # ---------------------------------------------------------------- shared
 
     def _score(self, score):
         check_is_fitted(self)
         if score is None:
             return self.scores_[0]
+        if score in self.train_scores_:
+            raise ValueError(
+                f"score={score!r} is a training score, by which variants are not judged; the scores on test texts are "
+                f"{self.scores_}. `correlate` relates the two."
+            )
         if score not in self.scores_:
             raise ValueError(f"score={score!r} is not one of the scores of the study {self.scores_}.")
         return score

@@ -43,6 +43,14 @@ DESIGN = [field.name for field in fields(Run)]
 SEEDS = DESIGN[-3:]
 OUTCOME = ["status", "reason", "seconds", "n_iter"]
 
+# Before the names of training scores, so that nobody takes one for a score on test texts.
+_TRAIN = "train_"
+
+
+def train_name(name):
+    """The name under which a training score is shown."""
+    return name if name.startswith(_TRAIN) else _TRAIN + name
+
 
 def key_of(stored):
     """The values of `DESIGN` of a run that was stored as a dict; see `Run.key`."""

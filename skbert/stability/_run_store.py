@@ -154,13 +154,14 @@ class RunStore:
         except sqlite3.DatabaseError as error:
             raise RunStoreError(_damaged(self.path, error)) from error
 
-    def drop_failed(self):
-        """Forget the runs that failed without any score; returns how many there were."""
+    def drop_failed(self, names):
+        """Forget the runs that failed without any of the scores `names`; returns how many there were."""
         dropped = 0
         for row, scores in self._connection.execute(
             "SELECT rowid, scores FROM runs WHERE status = 'failed'"
         ).fetchall():
-            if all(value is None for value in json.loads(scores).values()):
+            found = json.loads(scores)
+            if all(found.get(name) is None for name in names):
                 dropped += self._connection.execute("DELETE FROM runs WHERE rowid = ?", [row]).rowcount
         return dropped
 

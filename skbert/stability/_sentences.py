@@ -1,4 +1,4 @@
-"""What can be concluded from a comparison, in sentences for quotation; they are the same everywhere."""
+"""What can be concluded from a comparison or a correlation, in sentences to quote; they are the same everywhere."""
 
 from __future__ import annotations
 
@@ -41,6 +41,73 @@ def of_comparison(found, winner, alpha, pvalue, pvalue_here, n_comparisons):
             f"The p-values are adjusted for {n_comparisons} comparisons; the intervals are for this comparison alone."
         )
     return " ".join(said)
+
+
+# Cohen's correlation of medium size; one whose interval is below it is weak.
+_WEAK = 0.3
+
+
+def of_correlation(found, alpha):
+    """Write the sentences of a `Correlation`; a relation is reported if its p-value is below `alpha`."""
+    numbers, among = _numbers_of(found), _among(found)
+    if not found.n_runs:
+        said = [f"Whether {found.a} goes with {found.b} cannot be judged: {_why_no_runs(found)}."]
+    elif found.permutation_pvalue < alpha and (found.low > 0 or found.high < 0):
+        way = "higher" if found.rho > 0 else "lower"
+        said = [f"Among {among}, a higher {found.a} goes with a {way} {found.b} ({numbers})."]
+    elif found.low > -_WEAK and found.high < _WEAK:
+        said = [f"Among {among}, {found.a} and {found.b} are at most weakly related ({numbers})."]
+    else:
+        said = [f"Whether {found.a} goes with {found.b} cannot be judged from {among}: {numbers}."]
+    if found.n_dropped:
+        said.append(f"{found.n_dropped} runs are left out because they lack one of the two.")
+    idle = found.by_variant[found.by_variant["rho"].isna() & (found.by_variant["n"] > 0)]
+    if found.n_runs and len(idle):
+        names = ", ".join(dict.fromkeys(idle["variant"]))
+        said.append(f"{idle['n'].sum()} runs of {names} are not used, because {_constant(idle)} does not vary there.")
+    if found.n_failed:
+        said.append(f"{found.n_failed} of the runs failed but have both scores, and count.")
+    return " ".join(said)
+
+
+def _numbers_of(found):
+    """The correlation with its interval and test, as far as there are any."""
+    text = f"Spearman's rho {_rho(found.rho)}"
+    if found.unit == "cells":
+        return f"{text}; cells share draws and seeds, so there is no test and no interval: give seeds as an int"
+    test = f"permutation p = {found.permutation_pvalue:.2g}"
+    if np.isnan(found.low):
+        return f"{text}, {test}; an interval needs more runs"
+    return f"{text}, {found.level:.0%} interval {_rho(found.low)} to {_rho(found.high)}, {test}"
+
+
+def _rho(value):
+    return f"{value:+.2f}".replace("-0.00", "+0.00")
+
+
+def _among(found):
+    """Which runs a correlation is about."""
+    used = found.by_variant[found.by_variant["rho"].notna()]
+    names, sizes = (list(dict.fromkeys(used[column])) for column in ("variant", "size"))
+    whose = names[0] if len(names) == 1 else f"{len(names)} variants"
+    within = [word for word, values in (("variant", names), ("training size", sizes)) if len(values) > 1]
+    text = (
+        f"{found.n_runs} {found.unit} of {whose} with {' and '.join(map(str, sizes))} training texts on {_texts(found)}"
+    )
+    return f"{text}, compared within {' and '.join(within)}" if within else text
+
+
+def _why_no_runs(found):
+    several = found.by_variant[found.by_variant["n"] > 1]
+    if several.empty:
+        return "no variant has two runs with both scores"
+    return f"{_constant(several)} does not vary from run to run of a variant"
+
+
+def _constant(table):
+    """What does not vary, in variants without a correlation."""
+    kinds = list(dict.fromkeys(table["constant"]))
+    return kinds[0].replace(" and ", " or ") if len(kinds) == 1 else "one of the two"
 
 
 def _too_few(found):

@@ -21,6 +21,7 @@ from skbert.stability._checks import (
     check_scorers,
     check_store_name,
     resolve_scoring,
+    resolve_train_scoring,
 )
 from skbert.stability._design import (
     draw_rng,
@@ -81,6 +82,10 @@ class StabilityStudy(StudyResults, BaseEstimator):
     scoring : str, sequence of str, scorer, or dict of name to scorer; default=None
         Scorers of scikit-learn. The first is the one that statistics take when none is named. None is
         ``("accuracy", "f1_macro")`` for classifiers and ``"r2"`` for regressors.
+    train_scoring : str, sequence of str, scorer, or dict of name to scorer; default=None
+        Scorers that get the fitted estimator of a run with the run's own training texts and their labels, given as
+        `scoring` is. Their names begin with ``train_``. Nothing that compares or describes variants uses them; see
+        `correlate`. None computes none.
     baselines : sequence of str, default=("majority", "tfidf")
         Null models that also run: the most frequent class (for regressors the mean), and TF-IDF of words and
         word pairs with logistic (ridge) regression. ``()`` or None switches them off.
@@ -99,8 +104,8 @@ class StabilityStudy(StudyResults, BaseEstimator):
     ----------
     results_ : pandas.DataFrame
         One row per run: ``variant``, ``size`` (training texts), ``draw``, ``random_state``, ``init_seed``,
-        ``order_seed`` (missing if it was not set), one column per score, ``status`` ("ok" or "failed"), ``reason``,
-        ``seconds`` (fit and evaluation, on one core), ``n_iter``.
+        ``order_seed`` (missing if it was not set), one column per score, one per training score (``train_`` and its
+        name), ``status`` ("ok" or "failed"), ``reason``, ``seconds`` (fit and evaluation, on one core), ``n_iter``.
     variants_ : dict of str to estimator
         The estimator of each variant and null model, not fitted.
     baselines_ : tuple of str
@@ -109,6 +114,8 @@ class StabilityStudy(StudyResults, BaseEstimator):
         Training sizes in texts, ascending.
     scores_ : list of str
         Names of the scores.
+    train_scores_ : list of str
+        Names of the training scores, which begin with ``train_``.
     splits_ : list of Draw
         ``test`` rows, and ``train(size)`` rows, of each draw.
     crossed_ : bool
@@ -134,7 +141,8 @@ class StabilityStudy(StudyResults, BaseEstimator):
     underfitted (``training_status_`` of the estimators of skbert) keeps its scores and counts in all statistics,
     because a user would have got this result too. Both have the status "failed" and a reason. No run is repeated
     automatically. If the cause is removed, `skbert.stability.forget_failed` removes runs that raised an error from a
-    store, so that the study does them again.
+    store, so that the study does them again. A score that cannot be computed is missing, and its run has failed, with
+    the other scores kept. Only a training score that cannot be computed for a null model is no failure.
 
     *Crossed designs* separate sources of variance. Their cells share draws and seeds. So differences are tested with
     mean squares, with Satterthwaite's degrees of freedom, and not with flips of single signs. One draw says nothing
@@ -177,6 +185,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
         train_sizes: int | float | Sequence[int | float] | None = None,
         test_size: float | int = 0.25,
         scoring: str | Sequence[str] | Callable[..., float] | Mapping[str, Any] | None = None,
+        train_scoring: str | Sequence[str] | Callable[..., float] | Mapping[str, Any] | None = None,
         baselines: Sequence[str] | None = ("majority", "tfidf"),
         store: str | os.PathLike[str] | None = None,
         n_jobs: int | None = None,
@@ -189,6 +198,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
         self.train_sizes = train_sizes
         self.test_size = test_size
         self.scoring = scoring
+        self.train_scoring = train_scoring
         self.baselines = baselines
         self.store = store
         self.n_jobs = n_jobs
@@ -249,11 +259,13 @@ class StabilityStudy(StudyResults, BaseEstimator):
         variants = resolve_variants(estimator, self.variants)
         regression = is_regression(variants)
         scoring = resolve_scoring(self.scoring, regression)
+        train_scoring = resolve_train_scoring(self.train_scoring, scoring)
         check_readable(X, variants)
         X, y, given_groups, keys, strata = check_data(X, y, groups, regression)
         baselines = resolve_baselines(self.baselines, variants, regression, texts=draws.holds_texts(X))
         estimators = {**variants, **baselines}
-        check_scorers(scoring, y, regression)
+        for parameter, scorers in (("scoring", scoring), ("train_scoring", train_scoring)):
+            check_scorers(parameter, scorers, y, regression)
         copies = draws.group_rows(keys)
         groups = copies if given_groups is None else draws.join_groups(copies, given_groups)
         n_classes = strata.max() + 1
@@ -277,6 +289,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
                     "train sizes": sizes,
                     "test texts": n_test,
                     "scoring": describe(scoring),
+                    "train scoring": describe(list(train_scoring.items())),
                     "seed of the study": root,
                 },
                 "variants": {name: describe(model) for name, model in estimators.items()},
@@ -285,13 +298,14 @@ class StabilityStudy(StudyResults, BaseEstimator):
             }
             self._claim(store, facts)
             self.variants_, self.baselines_, self.train_sizes_ = estimators, tuple(baselines), sizes
-            self.scores_, self.splits_, self.facts_, self._root_seed = list(scoring), splits, facts, root
+            self.scores_, self.train_scores_ = list(scoring), list(train_scoring)
+            self.splits_, self.facts_, self._root_seed = splits, facts, root
             self.crossed_, self.n_planned_ = plan.crossed, len(runs)
             try:
-                self._run(store, runs, X, y, scoring)
+                self._run(store, runs, X, y, scoring, train_scoring)
             finally:
                 # Also if the user stops the study, so that the finished runs can be inspected.
-                self.results_ = as_frame(store.runs(), self.scores_, order=runs)
+                self.results_ = as_frame(store.runs(), [*self.scores_, *self.train_scores_], order=runs)
         _warn_of_failures(self.results_)
         return self
 
@@ -327,7 +341,7 @@ class StabilityStudy(StudyResults, BaseEstimator):
                 "file as store. skbert.stability.read_runs reads the runs in the file."
             )
 
-    def _run(self, store, runs, X, y, scoring):
+    def _run(self, store, runs, X, y, scoring, train_scoring):
         done = set(map(key_of, store.runs()))
         todo = [run for run in runs if run.key() not in done]
 
@@ -335,7 +349,8 @@ class StabilityStudy(StudyResults, BaseEstimator):
             for run in todo:
                 split = self.splits_[run.draw]
                 parts = [(_safe_indexing(X, rows), y[rows]) for rows in (split.train(run.size), split.test)]
-                yield Job(run, with_seeds(self.variants_[run.variant], run), *parts, scoring)
+                estimator, is_null = with_seeds(self.variants_[run.variant], run), run.variant in self.baselines_
+                yield Job(run, estimator, *parts, scoring, train_scoring, is_null)
 
         n_done = len(runs) - len(todo)
         with tqdm(total=len(runs), initial=n_done, unit="run", smoothing=0, disable=not self.verbose) as bar:

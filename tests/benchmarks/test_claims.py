@@ -5,7 +5,14 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import RidgeClassifier
 
-from benchmarks import _claims_fine_tuned, _claims_intervals, _claims_probe, _claims_victories, claims
+from benchmarks import (
+    _claims_correlations,
+    _claims_fine_tuned,
+    _claims_intervals,
+    _claims_probe,
+    _claims_victories,
+    claims,
+)
 from benchmarks._claims_table import Claim, markdown, save, share
 
 
@@ -53,6 +60,17 @@ def test_percentile_interval__is_scipys():
     low, high = _claims_intervals.percentile_interval(values, [], np.random.default_rng(1), 20_000)
     expected = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=2).confidence_interval
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.01)
+
+
+def test_simulated_correlation__is_what_it_says_within_and_another_between_variants():
+    rng = np.random.default_rng(0)
+    runs = _claims_correlations.study(rng, 4000, 3, 0.5, 0.6, ties=False)
+    for _, own in runs.groupby("variant"):
+        assert stats.pearsonr(own["a"], own["b"]).statistic == pytest.approx(0.6, abs=0.05)
+    by_draw = runs.pivot(index="draw", columns="variant", values="a")
+    assert by_draw.corr().to_numpy()[0, 1] == pytest.approx(0.5, abs=0.05)
+    unrelated = _claims_correlations.study(rng, 400, 3, 0.0, 0.0, ties=True)
+    assert stats.spearmanr(unrelated["a"], unrelated["b"]).statistic > 0.1
 
 
 def test_truth_of_the_best__is_that_of_normal_order_statistics():

@@ -128,6 +128,17 @@ def test_report__of_one_variant_and_one_size_leaves_out_what_there_is_not(tmp_pa
     assert "Failed runs None." in page.text
 
 
+def test_report__shows_training_scores_run_by_run_and_nowhere_among_the_scores(tmp_path):
+    luck = {"luck": lambda fitted, X, y: fitted.luck / 4}
+    done = StabilityStudy(Guesser(luck=0.5), seeds=3, baselines=(), train_scoring=luck, random_state=0)
+    page = page_of(done.fit(*labelled_texts(40)), tmp_path)
+    assert ["Training scores", "train_luck"] in page.rows
+    head = next(row for row in page.rows if "random_state" in row)
+    assert head[6:9] == ["accuracy", "f1_macro", "train_luck"]
+    assert [row for row in page.rows if "train_luck" in row] == [["Training scores", "train_luck"], head]
+    assert sum(row[8:9] == ["0.1250"] for row in page.rows) == 3
+
+
 def test_report__of_a_crossed_design_shows_where_the_variance_comes_from(tmp_path):
     study = StabilityStudy(
         Guesser(), {"a": {}, "b": {"luck": 0.9}}, seeds={"init": 3, "order": 3}, baselines=(), random_state=0
