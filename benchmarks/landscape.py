@@ -18,11 +18,7 @@ from benchmarks._texts import texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import MaxPoolBERTClassifier
 from skbert.encoder import minilm_folder
-from skbert.landscape._curvature import curvature_of
-from skbert.landscape._loss_meter import LossMeter
-from skbert.landscape._points import measure_surface
-from skbert.landscape._text_loss import TextLoss
-from skbert.landscape._weights import as_weights, difference
+from skbert.landscape import LossMeter, TextLoss, as_weights, curvature_of, difference, measure_surface
 
 _N_CLASSES, _N_POINTS, _LONGEST = 6, 21, 128
 _PADDED = "a loop over transformers, tokenised once, padded to the longest of 32"

@@ -179,8 +179,8 @@ def flatness_list(runs):
         if run["part"] == "flatness":
             accuracy = np.array(run["accuracy"])
             found.append(
-                f"- **{run['set']}**, {len(accuracy)} runs: accuracy {accuracy.mean():.3f} ± {accuracy.std(ddof=1):.3f} "
-                f"({accuracy.min():.3f} to {accuracy.max():.3f})"
+                f"- **{run['set']}**, {len(accuracy)} runs: accuracy {accuracy.mean():.3f} ± "
+                f"{accuracy.std(ddof=1):.3f} ({accuracy.min():.3f} to {accuracy.max():.3f})"
             )
             found += [f"  - {sentence}" for sentence in run["found"].values()]
     return "\n".join(found)

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -12,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from transformers import AutoModel
 
+from skbert import StabilityStudy
 from skbert.landscape import distance_score, sharpness_score, top_eigenvalue_score, trace_score
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -58,6 +60,27 @@ def test_scorers__work_in_cross_validate(clf, texts, labels):
     found = cross_validate(clone(clf), texts, labels, cv=2, scoring=scoring, return_train_score=True)
     assert (found["train_sharpness"] > 0).all()
     np.testing.assert_array_equal(found["train_distance"], found["test_distance"])
+
+
+def test_scorers__of_a_study_see_the_training_texts_and_can_be_correlated(clf, texts, labels):
+    study = StabilityStudy(
+        clone(clf).set_params(max_epochs=1),
+        seeds=6,
+        test_size=9,
+        scoring="accuracy",
+        train_scoring={"sharpness": sharpness_score, "distance": distance_score},
+        baselines=(),
+        random_state=0,
+    ).fit(texts, labels)
+    runs, split = study.results_, study.splits_[0]
+    model = clone(clf).set_params(max_epochs=1, random_state=int(runs["random_state"][0]))
+    rows = split.train(int(runs["size"][0]))
+    own = [texts[row] for row in rows], labels[rows]
+    assert runs["train_sharpness"][0] == pytest.approx(sharpness_score(model.fit(*own), *own), rel=1e-4)
+    found = study.correlate("sharpness", "distance")
+    assert found.n_runs == 6
+    expected = spearmanr(runs["train_sharpness"], runs["train_distance"]).statistic
+    assert found.rho == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
