@@ -30,6 +30,7 @@ SMALLER = {
     r"\brecipes\.get\(\"few_data\"([^()]*)\)": r'{{**recipes.get("few_data"\1), "contrastive_steps": 2}}',
     r"\bseeds=\d+": "seeds=2",
     r"\bcv=\d+": "cv=2",
+    r"\bLossLandscape\(": "LossLandscape(n_points=3, estimator=",
     r"\[:(90|120)\]": "[:48]",
     # Of the parameters of a study: workers would not know of the smaller default below.
     r"\bn_jobs=-1": "n_jobs=None",
@@ -37,6 +38,7 @@ SMALLER = {
 
 # Pages that go on from what an earlier one made: the names that they take as known.
 GOES_ON_WITH = {
+    "docs/guide/landscape.md": {"X", "y"},
     "docs/guide/skip_layers.md": {"clf", "X", "y"},
     "docs/guide/training.md": {"X", "y"},
     "docs/guide/stability.md": {"clf", "X", "y", "variants", "frame"},
