@@ -133,7 +133,7 @@ def _surfaces(texts, codes, n_points, options):
         "top": OurRow(top, top_start, top_second, texts, codes, alphas, beta),
         "loop": LoopRow(Padded(model.weights(), texts, codes), start, first, second, alphas, beta),
     }
-    plane = _peer_plane(model, other, start, texts, codes, 1 if options.quick else 4)
+    plane = _peer_plane(model, other, start, texts, codes, 1 if options.quick else 2)
     if plane is not None:
         runs["plane"] = plane
     seconds = alternate(runs, options.repeats)
