@@ -125,7 +125,8 @@ class LossLandscape(BaseEstimator):
 
     *How it is computed.* The start is recorded when the fit begins, head included. For the trajectory, the fit is
     repeated with the same seeds, so that no epoch is stored. The estimator itself is never changed: all points are
-    computed on a copy of its network.
+    computed on a copy of its network. Beside the estimator, the weights are in memory four times: the start, two
+    directions, and this copy.
 
     References
     ----------

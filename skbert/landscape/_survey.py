@@ -98,7 +98,7 @@ class Survey:
 
         again = clone(self._template).fit_watched(X, y, keep)
         reader = self._subject.reader if self._subject.prefit else again
-        self._end = reader.weights()
+        self._end = as_weights(reader.weights())._tensors
         self._first = difference(self._end, self._start)
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self._end.values()):
             raise ValueError(
@@ -106,8 +106,12 @@ class Survey:
             )
         length = norm(self._first)
         if not length:
-            raise ValueError("The fit did not move any weight, so there is no direction to look at.")
-        if self._subject.prefit and norm(difference(again.weights(), self._end)) > _SAME_FIT * length:
+            raise ValueError(
+                "The fit did not move any weight, so there is no direction to look at. Raise learning_rate or max_epochs: "
+                "the first step of a warm-up has a rate of 0."
+            )
+        repeated = as_weights(again.weights())._tensors
+        if self._subject.prefit and norm(difference(repeated, self._end)) > _SAME_FIT * length:
             raise ValueError(
                 "The fitted estimator was not trained on these texts: a fit of its parameters on X and y ends "
                 "elsewhere. Pass the texts of its fit in the same order, or pass it without FrozenEstimator."
@@ -131,7 +135,7 @@ class Survey:
             found = clone(self._template).fit_watched(*other, start=self._start)
         else:
             return None
-        return found.weights()
+        return as_weights(found.weights())._tensors
 
     def _rows(self, n):
         """Rows of at most `max_texts` texts, ascending."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from skbert import MaxPoolBERTClassifier
+from skbert import LossLandscape, MaxPoolBERTClassifier
 from skbert.datasets import load_helpdesk
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ SMALLER = {
     r"\brecipes\.get\(\"few_data\"([^()]*)\)": r'{{**recipes.get("few_data"\1), "contrastive_steps": 2}}',
     r"\bseeds=\d+": "seeds=2",
     r"\bcv=\d+": "cv=2",
-    r"\bLossLandscape\(": "LossLandscape(n_points=3, estimator=",
+    r"\bn_points=\d+": "n_points=3",
     r"\[:(90|120)\]": "[:48]",
     # Of the parameters of a study: workers would not know of the smaller default below.
     r"\bn_jobs=-1": "n_jobs=None",
@@ -81,6 +81,7 @@ def known(tiny):
 def test_code_of_a_page__runs(page, known, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(MaxPoolBERTClassifier.__init__.__kwdefaults__, "max_epochs", 1)
+    monkeypatch.setitem(LossLandscape.__init__.__kwdefaults__, "n_points", 3)
     namespace = {name: known[name] for name in GOES_ON_WITH.get(page, ())}
     for code in python_blocks(page):
         if "sklearn.callback" in code and find_spec("sklearn.callback") is None:
