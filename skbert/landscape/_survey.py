@@ -107,8 +107,8 @@ class Survey:
         length = norm(self._first)
         if not length:
             raise ValueError(
-                "The fit did not move any weight, so there is no direction to look at. Raise learning_rate or max_epochs: "
-                "the first step of a warm-up has a rate of 0."
+                "The fit did not move any weight, so there is no direction to look at. Raise learning_rate or "
+                "max_epochs: the first step of a warm-up has a rate of 0."
             )
         repeated = as_weights(again.weights())._tensors
         if self._subject.prefit and norm(difference(repeated, self._end)) > _SAME_FIT * length:
