@@ -4,6 +4,7 @@ from skbert.training._contrastive_losses import CONTRASTIVE_LOSSES
 from skbert.training._dataset import TextDataset
 from skbert.training._fine_tune import fine_tune
 from skbert.training._frozen_prefix import prefix_cache_limit
+from skbert.training._micro_batches import MicroBatches
 from skbert.training._objectives import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from skbert.training._optimizers import BertAdam, linear_schedule, parameter_groups
 from skbert.training._pretrained import Mixout
@@ -17,6 +18,7 @@ __all__ = [
     "CrossEntropy",
     "FineTuneSettings",
     "MeanSquaredError",
+    "MicroBatches",
     "Mixout",
     "TextDataset",
     "fine_tune",
