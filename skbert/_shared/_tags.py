@@ -4,9 +4,10 @@ from __future__ import annotations
 
 
 def reads_texts(tags):
-    """Say in the `tags` of a transformer that its input is a list of texts; returns them."""
+    """Say in the `tags` of an estimator that its input is a list of texts; returns them."""
     tags.input_tags.string = True
     tags.input_tags.one_d_array = True
     tags.input_tags.two_d_array = False
-    tags.transformer_tags.preserves_dtype = []
+    if tags.transformer_tags is not None:
+        tags.transformer_tags.preserves_dtype = []
     return tags

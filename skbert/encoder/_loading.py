@@ -115,7 +115,7 @@ def load_encoder(model, revision=None):
         raise TypeError(f"model must be a Hub id, a folder or 'minilm', got {type(model).__name__}")
     name = os.fspath(model)
     with _lock:
-        folder = _resolve(name, revision)
+        folder = folder_of(name, revision)
         key = _fingerprint(folder)
         if key not in _cache:
             _cache[key] = _load(name, folder)
@@ -148,13 +148,22 @@ def build_model(config, state_dict, path=None):
     """
     from transformers import AutoModel
 
-    with _quiet(), isolated(0):
+    with quiet(), isolated(0):
         model = AutoModel.from_config(copy.deepcopy(config))
     if getattr(model, "pooler", None) is not None and not any(name.startswith("pooler.") for name in state_dict):
         model.pooler = None
     take_path(model, path)
     model.load_state_dict(state_dict)
     return model.eval()
+
+
+def make_config(content):
+    """A transformers config from the result of its ``to_dict``, without entries that name code to run."""
+    from transformers import AutoConfig
+
+    # The content of a saved folder must not select code to run.
+    entries = {name: value for name, value in content.items() if name not in CODE_KEYS}
+    return AutoConfig.for_model(entries.pop("model_type"), **entries)
 
 
 def config_with_dropout(config, p):
@@ -166,7 +175,7 @@ def config_with_dropout(config, p):
     return config
 
 
-def _resolve(name, revision):
+def folder_of(name, revision):
     """The local folder of the model called `name`."""
     if name == "minilm":
         return minilm_folder()
@@ -180,6 +189,12 @@ def _resolve(name, revision):
             "model.safetensors and the tokenizer's files, a Hub id, or 'minilm'."
         )
     return _hub_folder(name, revision)
+
+
+def is_sentence_encoder(name, revision=None):
+    """Whether the folder of a model has files of sentence-transformers, so that it gives vectors of sentences."""
+    folder = folder_of(os.fspath(name), revision)
+    return (folder / "modules.json").exists() or (folder / "1_Pooling").exists()
 
 
 def minilm_folder():
@@ -303,7 +318,7 @@ def _read_model(name, folder):
 
     _refuse_code(name, folder)
     try:
-        with _quiet(), isolated(0):
+        with quiet(), isolated(0):
             model, info = AutoModel.from_pretrained(
                 str(folder),
                 use_safetensors=True,
@@ -329,11 +344,11 @@ def _read_model(name, folder):
             f"The weights of {name!r} in {folder} are incomplete: {len(needed)} tensors are missing, "
             f"the first is {needed[0]}. Download it again or check the folder."
         )
-    _copy_into_memory(model)
+    copy_into_memory(model)
     return model.eval(), missing
 
 
-def _copy_into_memory(model):
+def copy_into_memory(model):
     """Make the weights of `model` independent of the file that they were read from."""
     # transformers maps the file into memory: a file overwritten in place would change a model in use, and a file
     # that gets shorter would end the process.
@@ -369,7 +384,7 @@ def _n_bytes(model):
 
 
 @contextmanager
-def _quiet():
+def quiet():
     """Switch off progress bars and load reports of transformers; restore its settings afterwards."""
     from transformers.utils import logging
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sklearn import config_context
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._shared import from_json, to_json, warn
-from skbert.estimators._blueprint import Blueprint
 from skbert.estimators._fitted_model import FittedModel
 from skbert.saving import read_folder, write_folder
 
@@ -19,7 +18,13 @@ if TYPE_CHECKING:
 
 
 class PersistenceMixin:
-    """Pickling, `save` and `load` for an estimator that keeps its `FittedModel` in ``_fitted``."""
+    """Pickling, `save` and `load` for an estimator that keeps its `FittedModel` in ``_fitted``.
+
+    A subclass with another fitted model names its class in ``_fitted_kind``; it has the same methods as `FittedModel`:
+    ``state``, ``from_state``, ``from_saved``, ``check_copy``, ``tensors``, ``blueprint`` and ``tokenizer_files``.
+    """
+
+    _fitted_kind: Any = FittedModel
 
     def __getstate__(self):
         state = dict(super().__getstate__())
@@ -30,7 +35,7 @@ class PersistenceMixin:
     def __setstate__(self, state):
         state = dict(state)
         if "_fitted" in state:
-            state["_fitted"] = FittedModel.from_state(state["_fitted"])
+            state["_fitted"] = self._fitted_kind.from_state(state["_fitted"])
         super().__setstate__(state)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -140,8 +145,8 @@ class PersistenceMixin:
             setattr(estimator, name, from_json(value))
         files = {name: content.encode("latin-1") for name, content in state["tokenizer_files"].items()}
         # Folders that were saved before blueprints existed call it "facts".
-        blueprint = Blueprint.from_json(state["blueprint"] if "blueprint" in state else state["facts"])
-        estimator._fitted = FittedModel.from_tensors(tensors, blueprint, files)
+        blueprint = state["blueprint"] if "blueprint" in state else state["facts"]
+        estimator._fitted = cls._fitted_kind.from_saved(tensors, blueprint, files)
         # Requests can be set only where routing is on, and belong to the estimator wherever it is off.
         with config_context(enable_metadata_routing=True):
             for setter, requests in state.get("requests", {}).items():

@@ -11,6 +11,7 @@ from skbert.text._batches import (
 )
 from skbert.text._texts import TextInput, check_texts, is_missing
 from skbert.text._tokens import TokenizedTexts, tokenize, warn_of_cuts
+from skbert.text._words import word_numbers
 
 __all__ = [
     "Layout",
@@ -26,4 +27,5 @@ __all__ = [
     "padded_inputs",
     "tokenize",
     "warn_of_cuts",
+    "word_numbers",
 ]
