@@ -13,6 +13,7 @@ _HOME = {
     "CVScoresDisplay": "skbert.plots",
     "FeatureStore": "skbert.store",
     "LayerPoolFeaturizer": "skbert.estimators",
+    "MaskedLanguageModel": "skbert.pretraining",
     "MaxPoolBERTClassifier": "skbert.estimators",
     "MaxPoolBERTRegressor": "skbert.estimators",
     "ModelNotFoundError": "skbert.errors",
@@ -26,8 +27,19 @@ _HOME = {
     "StabilityStudy": "skbert.stability",
 }
 _SUBPACKAGES = (
-    *("compute", "datasets", "encoder", "errors", "estimators", "networks", "plots", "pooling", "probing", "recipes"),
-    *("saving", "stability", "store", "text", "training"),
+    *(
+        "compute",
+        "datasets",
+        "encoder",
+        "errors",
+        "estimators",
+        "networks",
+        "plots",
+        "pooling",
+        "pretraining",
+        "probing",
+    ),
+    *("recipes", "saving", "stability", "store", "text", "training"),
 )
 
 __all__ = sorted([*_HOME, "__version__"])
@@ -44,6 +56,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.plots import CVScoresDisplay as CVScoresDisplay
     from skbert.plots import SkipLayerDisplay as SkipLayerDisplay
     from skbert.plots import StabilityDisplay as StabilityDisplay
+    from skbert.pretraining import MaskedLanguageModel as MaskedLanguageModel
     from skbert.probing import SkipLayerProbe as SkipLayerProbe
     from skbert.stability import StabilityStudy as StabilityStudy
     from skbert.store import FeatureStore as FeatureStore

@@ -22,7 +22,7 @@ FLOORS = [
     ["encoder"],
     ["networks", "training"],
     ["estimators"],
-    ["recipes", "stability", "probing"],
+    ["recipes", "stability", "probing", "pretraining"],
     ["cli"],
     ["__init__"],  # the roof
 ]

@@ -56,6 +56,16 @@ ELSEWHERE = {
     "pooling/_from_stored": "store/test_feature_store",
     # Colours and frames have no behaviour of their own.
     "plots/_style": "plots/test_cv_scores",
+    # What a masked language model is made of shows in its fits, its scores and its errors.
+    "pretraining/_corpus": "pretraining/test_masking",
+    "pretraining/_fitted": "pretraining/test_masked_language_model",
+    "pretraining/_masked_texts": "pretraining/test_masking",
+    "pretraining/_masked_tokens": "pretraining/test_masked_language_model",
+    "pretraining/_reading": "pretraining/test_masked_language_model",
+    "pretraining/_settings": "pretraining/test_masked_language_model",
+    "pretraining/_start": "pretraining/test_masked_language_model",
+    "pretraining/_verdict": "pretraining/test_train",
+    "pretraining/_vocabulary": "pretraining/test_masking",
     # A probe is one machine: planted layers go in, damage by label comes out.
     "probing/_held_out": "probing/test_skip_layer_probe",
     "probing/_outputs": "probing/test_skip_layer_probe",
