@@ -19,6 +19,7 @@ from skbert.encoder._loading import (
     load_encoder,
     make_config,
     minilm_folder,
+    read_encoder,
 )
 from skbert.encoder._masked_lm import (
     build_masked_lm,
@@ -54,6 +55,7 @@ __all__ = [
     "minilm_folder",
     "output_layer",
     "parameter_depths",
+    "read_encoder",
     "reinitialise",
     "resolve_path",
     "runner_of",

@@ -74,6 +74,11 @@ class LoadedEncoder:
     tokenizer_sha256: str
     has_pooler: bool
 
+    @property
+    def n_bytes(self):
+        """Size of the weights."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.model.state_dict().values())
+
     def copy_model(self, dropout=None, path=None):
         """A copy of the model to train.
 
@@ -123,9 +128,22 @@ def load_encoder(model, revision=None):
         loaded = _cache[key]
         if name == "minilm":
             _check_minilm(loaded, folder)
-        while len(_cache) > 1 and sum(_n_bytes(entry.model) for entry in _cache.values()) > _CACHE_BYTES:
+        while len(_cache) > 1 and sum(entry.n_bytes for entry in _cache.values()) > _CACHE_BYTES:
             _cache.popitem(last=False)
         return loaded
+
+
+def read_encoder(folder, name):
+    """Read an encoder from a local folder, past the cache; `name` stands in messages.
+
+    Raises
+    ------
+    ModelNotFoundError
+        As in `load_encoder`.
+    """
+    folder = Path(folder)
+    _check_files(name, folder)
+    return _load(name, folder)
 
 
 def clear_cache():
@@ -377,10 +395,6 @@ def _sha256_of_files(paths):
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-
-
-def _n_bytes(model):
-    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from skbert.estimators._base import TextEstimator
 from skbert.estimators._classifier import MaxPoolBERTClassifier
 from skbert.estimators._featurizer import LayerPoolFeaturizer
+from skbert.estimators._nested_model import clear_trained
 from skbert.estimators._parameters import RECIPE_PARAMETERS
 from skbert.estimators._persistence import PersistenceMixin
 from skbert.estimators._regressor import MaxPoolBERTRegressor
@@ -18,4 +19,5 @@ __all__ = [
     "as_labels",
     "as_numbers",
     "class_codes",
+    "clear_trained",
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sklearn import config_context
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._shared import from_json, to_json, warn
+from skbert.errors import SavedEstimatorError
 from skbert.estimators._fitted_model import FittedModel
+from skbert.estimators._nested_model import is_frozen, is_nested
 from skbert.saving import read_folder, write_folder
 
 if TYPE_CHECKING:
@@ -77,7 +80,7 @@ class PersistenceMixin:
         parameters, dropped = {}, []
         for name, value in self.get_params(deep=False).items():
             try:
-                parameters[name] = to_json(str(value) if name == "device" else value)
+                parameters[name] = _parameter_to_json(str(value) if name == "device" else value)
             except TypeError:
                 parameters[name] = None
                 dropped.append(name)
@@ -140,7 +143,7 @@ class PersistenceMixin:
         True
         """
         state, tensors = read_folder(folder, cls.__name__)
-        estimator = cls(**{name: from_json(value) for name, value in state["parameters"].items()})
+        estimator = cls(**{name: _parameter_from_json(value) for name, value in state["parameters"].items()})
         for name, value in state["attributes"].items():
             setattr(estimator, name, from_json(value))
         files = {name: content.encode("latin-1") for name, content in state["tokenizer_files"].items()}
@@ -156,6 +159,37 @@ class PersistenceMixin:
 
 # What users call an attribute that scikit-learn keeps for them.
 _SHOWN = {"_skl_callbacks": "callbacks of set_callbacks"}
+
+
+_NESTED = "__estimator__"
+
+
+def _parameter_to_json(value):
+    """A parameter as JSON types; a model that trains an encoder becomes its class and its parameters.
+
+    Raises
+    ------
+    TypeError
+        JSON cannot hold the value. What a frozen model has learned is such a value.
+    """
+    if not is_nested(value):
+        return to_json(value)
+    if is_frozen(value):
+        raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+    return {_NESTED: type(value).__name__, "parameters": to_json(value.get_params(deep=False))}
+
+
+def _parameter_from_json(value):
+    """The inverse of `_parameter_to_json`; SavedEstimatorError if the class is none of this package."""
+    if not (isinstance(value, dict) and _NESTED in value):
+        return from_json(value)
+    # Its room stands above this one. The package knows where each public class is, and nothing else is called.
+    kind = getattr(import_module(__name__.partition(".")[0]), value[_NESTED], None)
+    if not (isinstance(kind, type) and issubclass(kind, PersistenceMixin) and hasattr(kind, "to_transformers")):
+        raise SavedEstimatorError(
+            f"The saved estimator names the model {value[_NESTED]!r}, which skbert does not have."
+        )
+    return kind(**from_json(value["parameters"]))
 
 
 def _requests(estimator):

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbert._shared import check_int
 from skbert.compute import resolve_device, resolve_precision
+from skbert.encoder import load_encoder, make_runner
 from skbert.pretraining._corpus import make_corpus
 from skbert.pretraining._held_out import mean_loss
 from skbert.pretraining._masking import fixed_masks
@@ -213,6 +214,53 @@ class MaskedTokensMixin:
         """
         check_is_fitted(self)
         self._fitted.write(folder)
+
+    def encoder_hashes(self) -> tuple[str, str]:
+        """Return hashes that identify the fitted model, or before a fit the encoder from which it starts.
+
+        Returns
+        -------
+        tuple of str
+            SHA-256 of the weights, and of the tokenizer.
+
+        Raises
+        ------
+        ModelNotFoundError
+            Before a fit: the encoder is unknown, not available or damaged.
+
+        Examples
+        --------
+        >>> from skbert import MaskedLanguageModel
+        >>> weights, tokenizer = MaskedLanguageModel("minilm").encoder_hashes()
+        >>> len(weights), len(tokenizer)  # in hexadecimal digits
+        (64, 64)
+        """
+        if self.__sklearn_is_fitted__():
+            return self._fitted.hashes()
+        loaded = load_encoder(self.model, self.revision)
+        return loaded.weights_sha256, loaded.tokenizer_sha256
+
+    def count_layers(self) -> int:
+        """Return L, the number of layers of the encoder.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        ModelNotFoundError
+            Before a fit: the encoder is unknown, not available or damaged.
+
+        Examples
+        --------
+        >>> from skbert import MaskedLanguageModel
+        >>> MaskedLanguageModel("minilm").count_layers()
+        6
+        """
+        if self.__sklearn_is_fitted__():
+            return self._fitted.net(resolve_device(self.device)).runner.n_layers
+        return make_runner(load_encoder(self.model, self.revision).model).n_layers
 
     def _place(self):
         device = resolve_device(self.device)
