@@ -40,6 +40,9 @@ ELSEWHERE = {
     "encoder/families/_any": "encoder/test_layer_runner",
     "encoder/families/_deberta": "encoder/test_layer_runner",
     "encoder/families/_modernbert": "encoder/test_layer_runner",
+    # A family of our own, with nothing of transformers to compare its pooling layers with.
+    "encoder/families/_hybrid": "encoder/test_hybrid",
+    "encoder/families/_hybrid_model": "encoder/test_hybrid",
     "encoder/families/_post_ln": "encoder/test_layer_runner",
     "encoder/families/_registry": "encoder/test_families",
     # What the estimators share is seen through each of them.
@@ -109,6 +112,7 @@ OF_A_ROOM = {
     "cli/test_tables",
     # Which family runs what: the inner room as a whole.
     "encoder/test_families",
+    "encoder/test_hybrid",
     # One constructor parameter, or one way to leave the process, through all estimators.
     "estimators/test_layer_path",
     "estimators/test_reinit",

@@ -25,16 +25,18 @@ from skbert.encoder._masked_lm import (
     build_masked_lm,
     load_masked_lm,
     masked_lm_weights,
+    new_masked_lm,
     output_layer,
     runner_of,
     save_masked_lm,
     start_as_identity,
 )
 from skbert.encoder._skipping import SkipPlan, skip_hidden_states
-from skbert.encoder._tokenizers import check_copy, longest_input, tokenizer_from_files
-from skbert.encoder.families import make_runner
+from skbert.encoder._tokenizers import check_copy, longest_input, tokenizer_files, tokenizer_from_files
+from skbert.encoder.families import MIXERS, make_runner, register_models
 
 __all__ = [
+    "MIXERS",
     "LayerRunner",
     "LoadedEncoder",
     "Prefix",
@@ -53,9 +55,11 @@ __all__ = [
     "make_runner",
     "masked_lm_weights",
     "minilm_folder",
+    "new_masked_lm",
     "output_layer",
     "parameter_depths",
     "read_encoder",
+    "register_models",
     "reinitialise",
     "resolve_path",
     "runner_of",
@@ -63,6 +67,7 @@ __all__ = [
     "skip_hidden_states",
     "start_as_identity",
     "take_path",
+    "tokenizer_files",
     "tokenizer_from_files",
     "top_parts",
     "trained_parts",

@@ -24,6 +24,7 @@ import torch
 from skbert.compute import isolated
 from skbert.encoder._layer_path import take_path
 from skbert.encoder._tokenizers import load_tokenizer, tokenizer_files
+from skbert.encoder.families import register_models
 from skbert.errors import ModelNotFoundError
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -179,6 +180,7 @@ def make_config(content):
     """A transformers config from the result of its ``to_dict``, without entries that name code to run."""
     from transformers import AutoConfig
 
+    register_models()
     # The content of a saved folder must not select code to run.
     entries = {name: value for name, value in content.items() if name not in CODE_KEYS}
     return AutoConfig.for_model(entries.pop("model_type"), **entries)
@@ -301,6 +303,7 @@ def _fingerprint(folder):
 
 
 def _load(name, folder):
+    register_models()
     weights_sha256 = _sha256_of_files(_weight_files(folder))
     model, missing = _read_model(name, folder)
     tokenizer = load_tokenizer(name, folder)

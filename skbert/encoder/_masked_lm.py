@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from skbert.compute import isolated
-from skbert.encoder._loading import LoadedEncoder, copy_into_memory, folder_of, load_encoder, quiet
+from skbert.encoder._loading import LoadedEncoder, copy_into_memory, folder_of, load_encoder, make_config, quiet
 from skbert.encoder.families import make_runner
 from skbert.errors import ModelNotFoundError
 
@@ -67,6 +67,7 @@ def _roberta_layer(model):
 
 _LAYERS = {
     "bert": _bert_layer,
+    "hybridbert": _bert_layer,
     "deberta-v2": _bert_layer,
     "roberta": _roberta_layer,
     "xlm-roberta": _roberta_layer,
@@ -245,6 +246,15 @@ def build_masked_lm(config, state_dict):
     if lost or unexpected:
         raise ModelNotFoundError(f"These weights do not fit the model: {sorted(lost)[:1] or unexpected[:1]}.")
     return model.eval()
+
+
+def new_masked_lm(content, seed):
+    """A masked language model with random weights, from the entries of its config."""
+    from transformers import AutoModelForMaskedLM
+
+    config = make_config(content)
+    with quiet(), isolated(seed):
+        return AutoModelForMaskedLM.from_config(config).eval()
 
 
 def masked_lm_weights(model):

@@ -48,7 +48,7 @@ def _of_fast(rows, tokenizer, max_length):
     encoded = encode(rows, tokenizer, max_length)
     for row, encoding in zip(rows, encoded.encodings, strict=True):
         parts = row if isinstance(row, tuple) else (row,)
-        mecab = [_mecab_starts(part) if _KANA.search(part) else None for part in parts]
+        mecab = [_mecab_starts(part) if is_japanese(part) else None for part in parts]
         keys = []
         for word, sequence, (start, end) in zip(
             encoding.word_ids, encoding.sequence_ids, encoding.offsets, strict=True
@@ -105,15 +105,14 @@ def _words_of_pieces(text, tokenizer):
 
 def _mecab_starts(text):
     """Where the words of a Japanese text begin, by MeCab; None if MeCab is not installed."""
-    mecab = _mecab()
-    if mecab is None:
+    if mecab_dictionary() is None:
         warn(
             "Words of Japanese texts are found by MeCab, which is not installed; words are those of the tokenizer, "
             "which may take a whole sentence for a word. Install it: pip install 'skbert[ja]'"
         )
         return None
     starts, end = [], 0
-    for word in mecab.tokenize(text):
+    for word in _mecab(normalize=False).tokenize(text):
         start = text.find(word, end)
         if start >= 0:
             starts.append(start)
@@ -121,13 +120,40 @@ def _mecab_starts(text):
     return np.array(starts)
 
 
+def is_japanese(text):
+    """Whether a text has kana."""
+    return _KANA.search(text) is not None
+
+
+def japanese_words(text):
+    """The words of a text by MeCab, after Unicode normalisation (NFKC).
+
+    Raises
+    ------
+    ImportError
+        MeCab is not installed.
+    """
+    if mecab_dictionary() is None:
+        raise ImportError("Japanese texts are divided by MeCab, which is not installed: pip install 'skbert[ja]'")
+    return _mecab(normalize=True).tokenize(text)
+
+
 @cache
-def _mecab():
+def mecab_dictionary():
+    """Name of an installed dictionary of MeCab, as transformers calls it; None if MeCab or all of them are missing."""
     from transformers.models.bert_japanese.tokenization_bert_japanese import MecabTokenizer
 
     for dictionary in _DICTIONARIES:
         try:
-            return MecabTokenizer(normalize_text=False, mecab_dic=dictionary)
+            MecabTokenizer(mecab_dic=dictionary)
         except ImportError:
             continue
+        return dictionary
     return None
+
+
+@cache
+def _mecab(normalize):
+    from transformers.models.bert_japanese.tokenization_bert_japanese import MecabTokenizer
+
+    return MecabTokenizer(normalize_text=normalize, mecab_dic=mecab_dictionary())

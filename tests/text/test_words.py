@@ -65,7 +65,7 @@ def test_word_numbers__japanese_in_a_fast_tokenizer__are_the_words_of_mecab(mini
 
 
 def test_word_numbers__without_mecab__say_so(minilm, monkeypatch):
-    monkeypatch.setattr(_words, "_mecab", lambda: None)
+    monkeypatch.setattr(_words, "mecab_dictionary", lambda: None)
     with pytest.warns(UserWarning, match=r"skbert\[ja\]"):
         words(["荷物が届きません"], load_encoder(minilm).tokenizer)
 
