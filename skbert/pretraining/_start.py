@@ -8,6 +8,7 @@ from torch import nn
 
 from skbert._shared import warn
 from skbert.encoder import is_sentence_encoder, load_masked_lm, longest_input, start_as_identity
+from skbert.pretraining._from_scratch import make_model
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,34 @@ class Start:
         """The maximum number of tokens of a text: `asked`, but no more than the model takes."""
         longest = longest_input(self.model.base_model, self.tokenizer)
         return longest if asked is None else min(int(asked), longest)
+
+
+def start_from_scratch(architecture, tokenizer, files, head, max_length, seed):
+    """Start from random weights.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Size of the model.
+    tokenizer : transformers tokenizer
+        Its tokenizer.
+    files : dict of str to bytes
+        The files from which the tokenizer can be built again.
+    head : {"identity", "random"}
+        How the output layer starts.
+    max_length : int or None
+        Maximum number of tokens of a text.
+    seed : int
+        Seed of the weights.
+
+    Returns
+    -------
+    Start
+    """
+    model = make_model(architecture, tokenizer, max_length, seed)
+    if head == "identity":
+        start_as_identity(model)
+    return Start(model, tokenizer, files)
 
 
 def pretrained_start(name, revision, head, seed):
