@@ -110,6 +110,8 @@ OF_A_ROOM = {
     # Tables as others write them, and through every pair of formats.
     "cli/test_round_trip",
     "cli/test_tables",
+    # A command of its own, whose results are folders for the other ones.
+    "cli/test_pretrain",
     # Which family runs what: the inner room as a whole.
     "encoder/test_families",
     "encoder/test_hybrid",

@@ -31,6 +31,11 @@ class Corpus:
     def __len__(self):
         return len(self.tokens)
 
+    def take(self, rows):
+        """The texts at `rows`, in that order."""
+        units = None if self.units is None else [self.units[row] for row in rows]
+        return Corpus(self.tokens.take(rows), [self.places[row] for row in rows], units)
+
     def counts(self, size):
         """How often each of `size` token ids occurs among the tokens that can be masked; int64 (size,)."""
         return np.bincount(np.concatenate(self.ids_at_places()), minlength=size)

@@ -23,7 +23,7 @@ from skbert.pretraining._masked_tokens import MaskedTokensMixin, check_columns, 
 from skbert.pretraining._masking import Masking, fixed_masks
 from skbert.pretraining._net import MaskedNet
 from skbert.pretraining._settings import checked_settings
-from skbert.pretraining._split import held_out_rows
+from skbert.pretraining._split import MOST_HELD_OUT, held_out_rows
 from skbert.pretraining._start import pretrained_start, start_from_scratch
 from skbert.pretraining._train import train
 from skbert.pretraining._verdict import judge
@@ -131,7 +131,7 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
         Empty without held-out texts. Their masks are those of `score`.
     unigram_loss_ : float
         The null model: loss, at the same held-out tokens, of predicting every token by its frequency in the training
-        texts (0.1 is added to each count). Without held-out texts, at masked tokens of the training texts.
+        texts (0.1 is added to each count). Without held-out texts, at masked tokens of at most 500 training texts.
     training_status_ : {"converged", "diverged", "underfit"}
         ``"diverged"``: the loss became non-finite; ``"underfit"``: the final loss is not below `unigram_loss_`. Both
         raise a ConvergenceWarning.
@@ -320,7 +320,10 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
         if held_out is not None:
             held_out = fixed_masks(held_out, vocabulary, settings.drop_mask)
         result = train(net, self._masking(corpus, vocabulary, settings, seeds), held_out, settings, seeds, notice)
-        measured = fixed_masks(corpus, vocabulary, settings.drop_mask) if held_out is None else held_out
+        measured = held_out
+        if held_out is None:
+            rows = np.random.default_rng(seeds.split).permutation(len(corpus))[:MOST_HELD_OUT]
+            measured = fixed_masks(corpus.take(rows), vocabulary, settings.drop_mask)
         loss = mean_loss(net, measured, settings.device, settings.precision, notice)
         null = unigram_loss(corpus.counts(vocabulary.size), measured.targets)
         return net, result, judge(result, loss, null, 0 if held_out is None else len(held_out))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 # More held-out texts would take time at every evaluation, and hardly make their mean loss more precise.
-_MOST_HELD_OUT = 500
+MOST_HELD_OUT = 500
 
 
 def held_out_rows(rows, fraction, seed):
@@ -32,7 +32,7 @@ def held_out_rows(rows, fraction, seed):
     for row, text in enumerate(rows):
         first.setdefault(text, row)
     distinct = list(first)
-    n = min(math.ceil(fraction * len(distinct)), _MOST_HELD_OUT, len(distinct) - 1)
+    n = min(math.ceil(fraction * len(distinct)), MOST_HELD_OUT, len(distinct) - 1)
     chosen = {distinct[i] for i in np.random.default_rng(seed).permutation(len(distinct))[:n]}
     train = np.array([row for row, text in enumerate(rows) if text not in chosen], dtype=np.int64)
     return train, np.array(sorted(first[text] for text in chosen), dtype=np.int64)
