@@ -3,11 +3,21 @@
 python -m benchmarks [--only features] [--quick]
 """
 
-from benchmarks import features, fine_tuning, frozen_prefix, gpu, grid_search, landscape, memory, skip_layers
+from benchmarks import (
+    features,
+    fine_tuning,
+    frozen_prefix,
+    gpu,
+    grid_search,
+    landscape,
+    memory,
+    pretraining,
+    skip_layers,
+)
 from benchmarks._main import run
 from benchmarks._options import parse
 
-_SCRIPTS = (features, fine_tuning, frozen_prefix, grid_search, skip_layers, landscape, memory, gpu)
+_SCRIPTS = (features, fine_tuning, frozen_prefix, grid_search, pretraining, skip_layers, landscape, memory, gpu)
 _LINES = {script.__name__.rpartition(".")[2]: script.lines for script in _SCRIPTS}
 
 

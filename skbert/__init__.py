@@ -13,6 +13,7 @@ _HOME = {
     "CVScoresDisplay": "skbert.plots",
     "FeatureStore": "skbert.store",
     "LayerPoolFeaturizer": "skbert.estimators",
+    "MaskedLanguageModel": "skbert.pretraining",
     "MaxPoolBERTClassifier": "skbert.estimators",
     "MaxPoolBERTRegressor": "skbert.estimators",
     "LossLandscape": "skbert.landscape",
@@ -27,21 +28,9 @@ _HOME = {
     "StabilityDisplay": "skbert.plots",
     "StabilityStudy": "skbert.stability",
 }
-_SUBPACKAGES = (
-    *(
-        "compute",
-        "datasets",
-        "encoder",
-        "errors",
-        "estimators",
-        "landscape",
-        "networks",
-        "plots",
-        "pooling",
-        "probing",
-        "recipes",
-    ),
-    *("saving", "stability", "store", "text", "training"),
+_SUBPACKAGES = frozenset(
+    "compute datasets encoder errors estimators landscape networks pages plots pooling pretraining probing recipes "
+    "saving stability store text training".split()
 )
 
 __all__ = sorted([*_HOME, "__version__"])
@@ -60,6 +49,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.plots import LossLandscapeDisplay as LossLandscapeDisplay
     from skbert.plots import SkipLayerDisplay as SkipLayerDisplay
     from skbert.plots import StabilityDisplay as StabilityDisplay
+    from skbert.pretraining import MaskedLanguageModel as MaskedLanguageModel
     from skbert.probing import SkipLayerProbe as SkipLayerProbe
     from skbert.stability import StabilityStudy as StabilityStudy
     from skbert.store import FeatureStore as FeatureStore

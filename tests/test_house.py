@@ -22,7 +22,7 @@ FLOORS = [
     ["encoder"],
     ["networks", "training"],
     ["estimators"],
-    ["recipes", "stability", "probing", "landscape"],
+    ["recipes", "stability", "probing", "landscape", "pretraining"],
     ["cli"],
     ["__init__"],  # the roof
 ]

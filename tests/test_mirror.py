@@ -40,6 +40,9 @@ ELSEWHERE = {
     "encoder/families/_any": "encoder/test_layer_runner",
     "encoder/families/_deberta": "encoder/test_layer_runner",
     "encoder/families/_modernbert": "encoder/test_layer_runner",
+    # A family of our own, with nothing of transformers to compare its pooling layers with.
+    "encoder/families/_hybrid": "encoder/test_hybrid",
+    "encoder/families/_hybrid_model": "encoder/test_hybrid",
     "encoder/families/_post_ln": "encoder/test_layer_runner",
     "encoder/families/_registry": "encoder/test_families",
     # What the estimators share is seen through each of them.
@@ -64,6 +67,16 @@ ELSEWHERE = {
     "pages/_page": "stability/test_report",
     # Colours and frames have no behaviour of their own.
     "plots/_style": "plots/test_cv_scores",
+    # What a masked language model is made of shows in its fits, its scores and its errors.
+    "pretraining/_corpus": "pretraining/test_masking",
+    "pretraining/_fitted": "pretraining/test_masked_language_model",
+    "pretraining/_masked_texts": "pretraining/test_masking",
+    "pretraining/_masked_tokens": "pretraining/test_masked_language_model",
+    "pretraining/_reading": "pretraining/test_masked_language_model",
+    "pretraining/_settings": "pretraining/test_masked_language_model",
+    "pretraining/_start": "pretraining/test_masked_language_model",
+    "pretraining/_verdict": "pretraining/test_train",
+    "pretraining/_vocabulary": "pretraining/test_masking",
     # A probe is one machine: planted layers go in, damage by label comes out.
     "probing/_held_out": "probing/test_skip_layer_probe",
     "probing/_outputs": "probing/test_skip_layer_probe",
@@ -108,8 +121,11 @@ OF_A_ROOM = {
     # Tables as others write them, and through every pair of formats.
     "cli/test_round_trip",
     "cli/test_tables",
+    # A command of its own, whose results are folders for the other ones.
+    "cli/test_pretrain",
     # Which family runs what: the inner room as a whole.
     "encoder/test_families",
+    "encoder/test_hybrid",
     # One constructor parameter, or one way to leave the process, through all estimators.
     "estimators/test_layer_path",
     "estimators/test_reinit",

@@ -16,6 +16,8 @@ class Seeds:
     dropout: int
     split: int
     contrast: int
+    masks: int
+    nested: int
 
 
 def derive_seeds(random_state=None, init_seed=None, order_seed=None):
@@ -49,7 +51,7 @@ def derive_seeds(random_state=None, init_seed=None, order_seed=None):
             f"random_state must be None, an int in 0..2**32-1 or a numpy RandomState, got {random_state!r}"
         )
     # A new source is added at the end, so that the seeds of the others stay what they were.
-    init, order, dropout, split, contrast = (_seed_of(child) for child in root.spawn(5))
+    init, order, dropout, split, contrast, masks, nested = (_seed_of(child) for child in root.spawn(7))
     for name, seed in (("init_seed", init_seed), ("order_seed", order_seed)):
         if seed is not None and not _is_seed(seed):
             raise ValueError(f"{name} must be None or an int in 0..2**32-1, got {seed!r}")
@@ -58,7 +60,7 @@ def derive_seeds(random_state=None, init_seed=None, order_seed=None):
         init = _seed_of(np.random.SeedSequence([int(init_seed), 1]))
     if order_seed is not None:
         order = _seed_of(np.random.SeedSequence([int(order_seed), 2]))
-    return Seeds(init, order, dropout, split, contrast)
+    return Seeds(init, order, dropout, split, contrast, masks, nested)
 
 
 def _is_seed(value):

@@ -328,6 +328,36 @@ def features(
 
 
 @app.command()
+def pretrain(
+    texts: Annotated[Path, typer.Argument(help="Text file with one text per line, or a table with column names.")],
+    output: Annotated[Path, typer.Option(help="Folder for the encoder; every --model option takes it.")],
+    text: Annotated[list[str], typer.Option("--text", help="Column of texts, if the file is a table.")] = ("text",),
+    model: Model = "minilm",
+    steps: Annotated[int, typer.Option(min=1, help="Number of optimizer steps.")] = 500,
+    set_: Set = (),
+    seed: Seed = 0,
+    encoding: Encoding = "utf-8",
+    separator: Separator = None,
+):
+    """Go on with masked-language-model training of an encoder on unlabelled texts."""
+    from skbert.pretraining import MaskedLanguageModel
+
+    _files.check_folder(output)
+    if texts.suffix.lower() == ".txt" and separator is None:
+        X = _files.read_lines(texts, encoding)
+    else:
+        X = _files.texts_of(_files.read_table(texts, encoding, separator), text)
+    parameters = {"max_steps": steps, "random_state": seed, "verbose": 1} | _estimators.read_settings(set_)
+    _estimators.check_known(MaskedLanguageModel, parameters)
+    mlm = MaskedLanguageModel(model, **parameters).fit(X)
+    mlm.to_transformers(output)
+    if mlm.val_loss_curve_:
+        first, last = mlm.val_loss_curve_[0], mlm.val_loss_curve_[-1]
+        say(f"Held-out loss: {first:.3f} before, {last:.3f} after, {mlm.unigram_loss_:.3f} of the unigram model.")
+    say(f"{mlm.n_iter_} steps on {len(X)} texts ({mlm.training_status_}): {output}")
+
+
+@app.command()
 def probe(
     data: Data,
     output: Annotated[Path, typer.Option(help="Folder for the tables and figures.")],

@@ -62,11 +62,16 @@ def tuned(reading, recipe, model, settings=(), *, regression=False, **others):
     n_layers = make_runner(load_encoder(model).model).n_layers
     parameters = recipes.get(recipe, n_layers=n_layers, regression=regression)
     parameters |= READINGS[reading] | others | read_settings(settings)
+    check_known(kind, parameters)
+    return kind(model, **parameters)
+
+
+def check_known(kind, parameters):
+    """Raise ValueError if a class of estimators does not have all of these parameters; `model` is not one to set."""
     known = [name for name in inspect.signature(kind).parameters if name != "model"]
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(f"{kind.__name__} has no parameter {unknown[0]!r}; it has {', '.join(known)}.")
-    return kind(model, **parameters)
 
 
 def frozen(model, *, regression=False):

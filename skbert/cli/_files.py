@@ -112,6 +112,25 @@ def read_table(path, encoding="utf-8", separator=None):
     return table
 
 
+def read_lines(path, encoding="utf-8"):
+    """The lines of a text file that are not blank, without the blanks around them.
+
+    Raises
+    ------
+    ValueError
+        The encoding is unknown or wrong, or all lines are blank.
+    FileNotFoundError
+        There is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    lines = [line.strip() for line in _decoded(path, encoding).splitlines()]
+    if not any(lines):
+        raise ValueError(f"{path} has no text: all lines are blank.")
+    return [line for line in lines if line]
+
+
 def _read(path, kind, read):
     try:
         return read()

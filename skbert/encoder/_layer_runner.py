@@ -15,7 +15,6 @@ import torch
 from torch.nn import functional as F
 
 from skbert.encoder._dropout import dropout
-from skbert.text import Layout
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,8 @@ class LayerRunner:
     model_types: tuple[str, ...] = ()
     # Whether skbert runs all layers itself, without the forward of the transformers model.
     owns_forward = True
+    # Whether tokens can be left out as keys of attention (`TokenBatch.attended`).
+    drops_keys = True
     # Config entries for the dropout before a classifier; the first one that is set is used.
     head_dropout_entries: tuple[str, ...] = ("classifier_dropout", "hidden_dropout_prob")
 
@@ -178,7 +179,7 @@ class LayerRunner:
             Where each text is in the packed states.
         """
         path = range(self.n_layers) if path is None else path
-        layout = Layout(batch.lengths, batch.order)
+        layout = batch.layout
         raw = self._raw_states(batch, layout, wanted, path, cls_only, prefix)
         states = [self.finish(raw[depth], last=depth == len(path)) for depth in wanted]
         return ([layout.restore(state) for state in states] if cls_only else states), layout
@@ -194,7 +195,7 @@ class LayerRunner:
             Where each text is in them.
         """
         path = range(self.n_layers) if path is None else path
-        layout = Layout(batch.lengths, batch.order)
+        layout = batch.layout
         return Prefix(max(depths), self._raw_states(batch, layout, depths, path, False, None)), layout
 
     def _raw_states(self, batch, layout, wanted, path, cls_only, prefix):
@@ -256,7 +257,7 @@ def attend(query, key, value, layout, *, n_heads, dropout_p, cls_only=False, win
     n_tokens = [n * length for _, _, n, length in layout.groups]
     n_rows = [n for _, _, n, _ in layout.groups] if cls_only else n_tokens
     parts = []
-    for (_, _, n, length), q, k, v in zip(
+    for (_, first, n, length), q, k, v in zip(
         layout.groups, query.split(n_rows), key.split(n_tokens), value.split(n_tokens), strict=True
     ):
         n_queries = 1 if cls_only else length
@@ -264,6 +265,9 @@ def attend(query, key, value, layout, *, n_heads, dropout_p, cls_only=False, win
         if window is not None and length > window + 1:
             place = torch.arange(length, device=query.device)
             mask = (place[:n_queries, None] - place[None, :]).abs() <= window
+        if layout.attended is not None:
+            keys = layout.attended[first : first + n * length].view(n, 1, 1, length)
+            mask = keys if mask is None else keys & mask
         q = q.view(n, n_queries, n_heads, head).transpose(1, 2)
         k = k.view(n, length, n_heads, head).transpose(1, 2)
         v = v.view(n, length, n_heads, head).transpose(1, 2)

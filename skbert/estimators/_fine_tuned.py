@@ -14,6 +14,7 @@ from skbert.compute import MemoryNotice, isolated
 from skbert.encoder import check_boundary, check_own_family, load_encoder, make_runner, resolve_path
 from skbert.estimators._base import TextEstimator
 from skbert.estimators._labelled_texts import LabelledTexts
+from skbert.estimators._nested_model import encoder_for, encoder_with, is_nested
 from skbert.estimators._parameters import (
     checked_parameters,
     dropout_asked,
@@ -225,7 +226,7 @@ class MaxPoolBERTBase(TrainingAccessMixin, CallbackSupportMixin, TextEstimator):
 
     def _new_model(self, checked, n_outputs, texts, seeds):
         """A pretrained encoder with new poolings and a new head, as a `FittedModel` that is not trained yet."""
-        loaded = load_encoder(self.model, self.revision)
+        loaded = encoder_for(self, texts, seeds.nested)
         path, dropout = resolve_path(self.layer_path, make_runner(loaded.model)), dropout_asked(checked)
         encoder = loaded.copy_model(dropout, path)
         arguments = {name: checked[name] for name in ("layer_pooling", "token_pooling", "n_heads", "head")}
@@ -283,11 +284,14 @@ class MaxPoolBERTBase(TrainingAccessMixin, CallbackSupportMixin, TextEstimator):
 
     def _pretrained_by_name(self, fitted, module, n_fresh, needed):
         """Pretrained weights of the encoder by name, without re-initialised layers; `needed` begins the message."""
-        loaded = load_encoder(self.model, self.revision)
-        if loaded.weights_sha256 != fitted.blueprint.weights_sha256:
+        if is_nested(self.model):
+            loaded = encoder_with(fitted.blueprint.weights_sha256)
+        else:
+            loaded = load_encoder(self.model, self.revision)
+        if loaded is None or loaded.weights_sha256 != fitted.blueprint.weights_sha256:
             raise ValueError(
-                f"{needed} the weights from which the first fit started, but {self.model!r} now contains other "
-                "weights. Restore them, or fit again with warm_start=False."
+                f"{needed} the weights from which the first fit started, but they are gone, or {self.model!r} now "
+                "contains others. Restore them, or fit again with warm_start=False."
             )
         path = fitted.blueprint.own_path
         weights = (loaded.model if path is None else loaded.copy_model(path=path)).state_dict()

@@ -57,6 +57,11 @@ class FittedModel:
             state["tensors"], Blueprint.from_json(json.loads(state["blueprint"])), dict(state["tokenizer_files"])
         )
 
+    @classmethod
+    def from_saved(cls, tensors, blueprint, tokenizer_files):
+        """The fitted model that was saved as arrays, a blueprint in JSON types, and files."""
+        return cls.from_tensors(tensors, Blueprint.from_json(blueprint), tokenizer_files)
+
     def copy(self, texts):
         """A copy with its own weights, for training on `texts`; the tokenizer is shared."""
         blueprint = self.blueprint.for_columns(texts)

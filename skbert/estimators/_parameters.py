@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 
+import joblib
 from sklearn.base import is_regressor
 
 from skbert._shared import (
@@ -24,6 +25,7 @@ from skbert._shared import (
     to_json,
     warn,
 )
+from skbert.estimators._nested_model import is_nested
 from skbert.networks import TEXT_HEADS
 from skbert.pooling import LAYER_POOLINGS, TOKEN_POOLINGS
 from skbert.training import CONTRASTIVE_LOSSES, FineTuneSettings
@@ -80,11 +82,21 @@ def _int_or(word):
     return check
 
 
+def _name_of_model(value):
+    """The name of an encoder; for a model that trains one, its class and its parameters."""
+    if not is_nested(value):
+        return str(value)
+    parameters = sorted(value.get_params(deep=False).items())
+    # Functions by their names, because some cannot be hashed.
+    plain = [(name, repr(item) if callable(item) else item) for name, item in parameters]
+    return f"{type(value).__name__} {joblib.hash(plain)}"
+
+
 _at_least_0, _at_least_1 = partial(check_int, low=0), partial(check_int, low=1)
 _not_negative = partial(check_real, low=0)
 
 PARAMETERS = (
-    Parameter("model", shape=str),
+    Parameter("model", shape=_name_of_model),
     Parameter("revision", _check_revision, shape=to_json),
     Parameter("layers", shape=as_list),
     Parameter("layer_pooling", partial(check_choice, choices=tuple(LAYER_POOLINGS)), shape=to_json),

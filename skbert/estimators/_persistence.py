@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from sklearn import config_context
 from sklearn.utils.validation import check_is_fitted
 
 from skbert._shared import from_json, to_json, warn
-from skbert.estimators._blueprint import Blueprint
+from skbert.errors import SavedEstimatorError
 from skbert.estimators._fitted_model import FittedModel
+from skbert.estimators._nested_model import is_frozen, is_nested
 from skbert.saving import read_folder, write_folder
 
 if TYPE_CHECKING:
@@ -19,7 +21,13 @@ if TYPE_CHECKING:
 
 
 class PersistenceMixin:
-    """Pickling, `save` and `load` for an estimator that keeps its `FittedModel` in ``_fitted``."""
+    """Pickling, `save` and `load` for an estimator that keeps its `FittedModel` in ``_fitted``.
+
+    A subclass with another fitted model names its class in ``_fitted_kind``; it has the same methods as `FittedModel`:
+    ``state``, ``from_state``, ``from_saved``, ``check_copy``, ``tensors``, ``blueprint`` and ``tokenizer_files``.
+    """
+
+    _fitted_kind: Any = FittedModel
 
     def __getstate__(self):
         state = dict(super().__getstate__())
@@ -30,7 +38,7 @@ class PersistenceMixin:
     def __setstate__(self, state):
         state = dict(state)
         if "_fitted" in state:
-            state["_fitted"] = FittedModel.from_state(state["_fitted"])
+            state["_fitted"] = self._fitted_kind.from_state(state["_fitted"])
         super().__setstate__(state)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -72,7 +80,7 @@ class PersistenceMixin:
         parameters, dropped = {}, []
         for name, value in self.get_params(deep=False).items():
             try:
-                parameters[name] = to_json(str(value) if name == "device" else value)
+                parameters[name] = _parameter_to_json(str(value) if name == "device" else value)
             except TypeError:
                 parameters[name] = None
                 dropped.append(name)
@@ -135,13 +143,13 @@ class PersistenceMixin:
         True
         """
         state, tensors = read_folder(folder, cls.__name__)
-        estimator = cls(**{name: from_json(value) for name, value in state["parameters"].items()})
+        estimator = cls(**{name: _parameter_from_json(value) for name, value in state["parameters"].items()})
         for name, value in state["attributes"].items():
             setattr(estimator, name, from_json(value))
         files = {name: content.encode("latin-1") for name, content in state["tokenizer_files"].items()}
         # Folders that were saved before blueprints existed call it "facts".
-        blueprint = Blueprint.from_json(state["blueprint"] if "blueprint" in state else state["facts"])
-        estimator._fitted = FittedModel.from_tensors(tensors, blueprint, files)
+        blueprint = state["blueprint"] if "blueprint" in state else state["facts"]
+        estimator._fitted = cls._fitted_kind.from_saved(tensors, blueprint, files)
         # Requests can be set only where routing is on, and belong to the estimator wherever it is off.
         with config_context(enable_metadata_routing=True):
             for setter, requests in state.get("requests", {}).items():
@@ -151,6 +159,37 @@ class PersistenceMixin:
 
 # What users call an attribute that scikit-learn keeps for them.
 _SHOWN = {"_skl_callbacks": "callbacks of set_callbacks"}
+
+
+_NESTED = "__estimator__"
+
+
+def _parameter_to_json(value):
+    """A parameter as JSON types; a model that trains an encoder becomes its class and its parameters.
+
+    Raises
+    ------
+    TypeError
+        JSON cannot hold the value. What a frozen model has learned is such a value.
+    """
+    if not is_nested(value):
+        return to_json(value)
+    if is_frozen(value):
+        raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+    return {_NESTED: type(value).__name__, "parameters": to_json(value.get_params(deep=False))}
+
+
+def _parameter_from_json(value):
+    """The inverse of `_parameter_to_json`; SavedEstimatorError if the class is none of this package."""
+    if not (isinstance(value, dict) and _NESTED in value):
+        return from_json(value)
+    # Its room stands above this one. The package knows where each public class is, and nothing else is called.
+    kind = getattr(import_module(__name__.partition(".")[0]), value[_NESTED], None)
+    if not (isinstance(kind, type) and issubclass(kind, PersistenceMixin) and hasattr(kind, "to_transformers")):
+        raise SavedEstimatorError(
+            f"The saved estimator names the model {value[_NESTED]!r}, which skbert does not have."
+        )
+    return kind(**from_json(value["parameters"]))
 
 
 def _requests(estimator):

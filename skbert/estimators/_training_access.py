@@ -37,8 +37,8 @@ class FitPlan:
     start : dict of str to array or None
         Weights to start from. Those whose name or shape the new module does not have are left out.
     other_order : int or None
-        Seed of another order of the texts, another dropout and other pairs. New parameters and the validation split
-        keep their seeds.
+        Seed of another order of the texts, another dropout and other pairs. New parameters, the validation split
+        and a nested model keep their seeds.
     """
 
     watch: Callable[[str, dict], None] | None = None
@@ -49,7 +49,7 @@ class FitPlan:
         """The seeds of the fit, from those that its parameters give."""
         if self.other_order is None:
             return seeds
-        return replace(derive_seeds(self.other_order), init=seeds.init, split=seeds.split)
+        return replace(derive_seeds(self.other_order), init=seeds.init, split=seeds.split, nested=seeds.nested)
 
     def set_start(self, module):
         """Set the weights of `module` from which training starts."""

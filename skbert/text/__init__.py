@@ -11,6 +11,7 @@ from skbert.text._batches import (
 )
 from skbert.text._texts import TextInput, check_texts, is_missing
 from skbert.text._tokens import TokenizedTexts, tokenize, warn_of_cuts
+from skbert.text._words import is_japanese, japanese_words, mecab_dictionary, word_numbers
 
 __all__ = [
     "Layout",
@@ -21,9 +22,13 @@ __all__ = [
     "check_texts",
     "collate",
     "cut_at_budget",
+    "is_japanese",
     "is_missing",
+    "japanese_words",
+    "mecab_dictionary",
     "packed_order",
     "padded_inputs",
     "tokenize",
     "warn_of_cuts",
+    "word_numbers",
 ]

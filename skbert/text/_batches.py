@@ -28,6 +28,8 @@ class TokenBatch:
         ``order[i]`` is the index, in the order of the request, of the i-th packed text.
     pad_token_id : int
         Id of the padding token, for families that need padding.
+    attended : bool tensor (n_tokens,) or None
+        False at tokens to which no token attends, not even they themselves; None means that all are attended.
     """
 
     input_ids: torch.Tensor
@@ -36,6 +38,7 @@ class TokenBatch:
     lengths: tuple[int, ...]
     order: torch.Tensor
     pad_token_id: int
+    attended: torch.Tensor | None = None
 
     def __len__(self):
         return len(self.lengths)
@@ -52,7 +55,13 @@ class TokenBatch:
             self.lengths,
             self.order.to(device),
             self.pad_token_id,
+            None if self.attended is None else self.attended.to(device),
         )
+
+    @cached_property
+    def layout(self):
+        """Where each text is in this batch."""
+        return Layout(self.lengths, self.order, self.attended)
 
 
 def _order_by_length(tokens, indices):
@@ -107,10 +116,13 @@ class Layout:
         Number of tokens of each text in packed order, ascending.
     order : int64 tensor (n_texts,)
         ``order[i]`` is the row, in the order of the request, of the i-th packed text.
+    attended : bool tensor (n_tokens,), default=None
+        False at tokens to which no token attends; None means that all are attended.
     """
 
     lengths: tuple[int, ...]
     order: torch.Tensor
+    attended: torch.Tensor | None = None
 
     @property
     def device(self):

@@ -118,12 +118,22 @@ def _encode_whole(rows, tokenizer):
 
 
 def _encode(rows, tokenizer, max_length):
+    encoded = encode(rows, tokenizer, max_length)
+    ids = [np.asarray(row, dtype=np.int64) for row in encoded["input_ids"]]
+    types = encoded.get("token_type_ids")
+    if types is not None:
+        types = [np.asarray(row, dtype=np.int64) for row in types]
+    return ids, types
+
+
+def encode(rows, tokenizer, max_length):
+    """The output of `tokenizer` for texts, or for pairs of texts; None as `max_length` does not cut them."""
     pairs = rows and isinstance(rows[0], tuple)
     # A stored tokenizer may have its own settings for padding and truncation, so both are always passed. A fast
     # tokenizer keeps the settings of the last call, and clones share it. Without the lock, one thread could cut
     # the texts of another thread.
     with _encoding:
-        encoded = tokenizer(
+        return tokenizer(
             [row[0] for row in rows] if pairs else rows,
             [row[1] for row in rows] if pairs else None,
             add_special_tokens=True,
@@ -133,8 +143,3 @@ def _encode(rows, tokenizer, max_length):
             return_attention_mask=False,
             verbose=False,
         )
-    ids = [np.asarray(row, dtype=np.int64) for row in encoded["input_ids"]]
-    types = encoded.get("token_type_ids")
-    if types is not None:
-        types = [np.asarray(row, dtype=np.int64) for row in types]
-    return ids, types

@@ -4,6 +4,7 @@ from skbert.training._contrastive_losses import CONTRASTIVE_LOSSES
 from skbert.training._dataset import TextDataset
 from skbert.training._fine_tune import fine_tune
 from skbert.training._frozen_prefix import cache_prefixes, prefix_cache_limit
+from skbert.training._micro_batches import MicroBatches
 from skbert.training._objectives import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from skbert.training._occurring_rows import occurring_rows
 from skbert.training._optimizers import BertAdam, linear_schedule, parameter_groups
@@ -18,6 +19,7 @@ __all__ = [
     "CrossEntropy",
     "FineTuneSettings",
     "MeanSquaredError",
+    "MicroBatches",
     "Mixout",
     "TextDataset",
     "cache_prefixes",

@@ -62,6 +62,11 @@ class Rows:
     def __len__(self):
         return len(self.indices)
 
+    @property
+    def longest(self):
+        """Number of tokens of the longest row."""
+        return max(len(self.dataset.tokens.input_ids[i]) for i in self.indices)
+
     def tokens(self, device):
         """The rows as a `TokenBatch` on `device`."""
         return collate(self.dataset.tokens, self.indices).to(device)

@@ -7,15 +7,16 @@ import torch
 from skbert.compute import TorchStream, free_cached_memory, is_out_of_memory
 from skbert.errors import OutOfMemoryError
 
+_REMEDY = "Lower max_length, raise freeze_layers, or use a smaller encoder."
 
-def too_large(module, settings, longest=None):
+
+def too_large(module, settings, longest=None, remedy=_REMEDY):
     """Message of an `OutOfMemoryError`: sizes, and what to change; `longest` is the longest text in tokens."""
     n_parameters = sum(p.numel() for p in module.parameters())
     text = "" if longest is None else f", and the longest text of the batch has {longest} tokens"
     return (
         f"Out of memory on {settings.device} with one text at a time: {n_parameters / 1e6:.1f} million parameters take "
-        f"about {n_parameters * 16 / 2**30:.2f} GiB with gradients and optimizer state{text}. "
-        "Lower max_length, raise freeze_layers, or use a smaller encoder."
+        f"about {n_parameters * 16 / 2**30:.2f} GiB with gradients and optimizer state{text}. {remedy}"
     )
 
 
@@ -34,10 +35,13 @@ class MicroBatches:
         Seed of dropout.
     notice : MemoryNotice
         Warns when memory runs out.
+    remedy : str, default=None
+        What to do if there is not enough memory for a single text; None is the advice for fine-tuning.
     """
 
-    def __init__(self, module, settings, size, seed, notice):
+    def __init__(self, module, settings, size, seed, notice, remedy=None):
         self.module, self.settings, self.notice = module, settings, notice
+        self.remedy = remedy or _REMEDY
         self.name_of_size = size
         # At first, a batch is one part, even one of pairs, which has two texts for each.
         self.size = 2 * getattr(settings, size)
@@ -120,5 +124,4 @@ class MicroBatches:
 
     def _give_up(self, rows):
         self.module.zero_grad(set_to_none=True)
-        longest = max(len(rows.dataset.tokens.input_ids[i]) for i in rows.indices)
-        return OutOfMemoryError(too_large(self.module, self.settings, longest))
+        return OutOfMemoryError(too_large(self.module, self.settings, rows.longest, self.remedy))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from skbert import LossLandscape, MaxPoolBERTClassifier
+from skbert import LossLandscape, MaskedLanguageModel, MaxPoolBERTClassifier
 from skbert.datasets import load_helpdesk
 
 ROOT = Path(__file__).parents[2]
@@ -25,12 +25,14 @@ PAGES = sorted(
 
 # What is made smaller, by pattern; {encoder} is the folder of the small one.
 SMALLER = {
-    r'"(minilm|tohoku-nlp/bert-base-japanese-v3)"': '"{encoder}"',
+    r'"(minilm|bert-base-uncased|tohoku-nlp/bert-base-japanese-v3)"': '"{encoder}"',
     r"\*\*recipes\.get\(([^()]*)\)": r'**{{**recipes.get(\1), "max_epochs": 1}}',
     r"\brecipes\.get\(\"few_data\"([^()]*)\)": r'{{**recipes.get("few_data"\1), "contrastive_steps": 2}}',
     r"\bseeds=\d+": "seeds=2",
     r"\bcv=\d+": "cv=2",
     r"\bn_points=\d+": "n_points=3",
+    r"\bmax_steps=\d+": "max_steps=2",
+    r"\bvocabulary=\d+": "vocabulary=300",
     r"\[:(90|120)\]": "[:48]",
     # Of the parameters of a study: workers would not know of the smaller default below.
     r"\bn_jobs=-1": "n_jobs=None",
@@ -39,6 +41,7 @@ SMALLER = {
 # Pages that go on from what an earlier one made: the names that they take as known.
 GOES_ON_WITH = {
     "docs/guide/landscape.md": {"X", "y"},
+    "docs/guide/pretraining.md": {"texts", "unlabelled", "X", "y"},
     "docs/guide/skip_layers.md": {"clf", "X", "y"},
     "docs/guide/training.md": {"X", "y"},
     "docs/guide/stability.md": {"clf", "X", "y", "variants", "frame"},
@@ -70,6 +73,8 @@ def known(tiny):
         "clf": MaxPoolBERTClassifier(folder, max_epochs=1, random_state=0),
         "X": X[:72],
         "y": y[:72],
+        "texts": list(X[:72]),
+        "unlabelled": list(X[72:90]),
         "variants": {"[CLS]": {"layers": 1, "token_pooling": "cls"}, "MaxPoolBERT": {}},
         "frame": pd.DataFrame({"method": ["a", "b"] * 4, "dataset": "d", "draw": [0, 0, 1, 1] * 2, "f1": range(8)}),
     }
@@ -82,6 +87,7 @@ def test_code_of_a_page__runs(page, known, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(MaxPoolBERTClassifier.__init__.__kwdefaults__, "max_epochs", 1)
     monkeypatch.setitem(LossLandscape.__init__.__kwdefaults__, "n_points", 3)
+    monkeypatch.setitem(MaskedLanguageModel.__init__.__kwdefaults__, "max_steps", 2)
     namespace = {name: known[name] for name in GOES_ON_WITH.get(page, ())}
     for code in python_blocks(page):
         if "sklearn.callback" in code and find_spec("sklearn.callback") is None:

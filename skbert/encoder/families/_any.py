@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skbert.encoder._layer_runner import LayerRunner
-from skbert.text import Layout, padded_inputs
+from skbert.text import padded_inputs
 
 
 class TransformersRunner(LayerRunner):
@@ -13,6 +13,7 @@ class TransformersRunner(LayerRunner):
     """
 
     owns_forward = False
+    drops_keys = False
     # The names of all families, because the model may be of any family.
     head_dropout_entries = (
         *("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout"),
@@ -46,7 +47,7 @@ class TransformersRunner(LayerRunner):
             raise NotImplementedError(
                 f"A layer path needs a family that skbert runs layer by layer, not {self.model.config.model_type!r}."
             )
-        layout = Layout(batch.lengths, batch.order)
+        layout = batch.layout
         inputs = padded_inputs(batch, layout)
         output = self.model(**inputs, output_hidden_states=True)
         states = [output.hidden_states[depth] for depth in wanted]

@@ -30,6 +30,8 @@ class DebertaV2Runner(LayerRunner):
     """
 
     model_types = ("deberta-v2",)
+    # transformers computes the attention, from a mask of texts.
+    drops_keys = False
     head_dropout_entries = ("cls_dropout", "hidden_dropout_prob")
 
     def layer_modules(self):

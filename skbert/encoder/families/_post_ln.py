@@ -137,6 +137,11 @@ class _PostLNRunner(LayerRunner):
             bias = torch.cat([linear.bias for linear in linears])
             projected = F.linear(state, weight, bias).split(parts.key.out_features, dim=-1)
             attended = attend(*projected, layout, n_heads=self.n_heads, dropout_p=dropout_p)
+        return self.rest_of_layer(module, state, attended)
+
+    def rest_of_layer(self, module, state, attended):
+        """The output of layer `module`, from its input and what its attention makes of it."""
+        parts = self._parts(module)
         attended = parts.attention_norm(
             state + apply_dropout(parts.attention_out_dropout, parts.attention_out(attended))
         )
