@@ -272,7 +272,7 @@ class LossLandscape(BaseEstimator):
             raise ValueError(f"n_groups={self.n_groups}, but the encoder runs {n_layers} layers.")
         return depth_groups(n_layers, self.n_groups)
 
-    def curvature(self, n_eigenvalues: int = 3, n_probes: int = 16, *, kind: str = "ggn", at: str = "end") -> Bunch:
+    def curvature(self, n_eigenvalues: int = 3, n_probes: int = 16, kind: str = "ggn", at: str = "end") -> Bunch:
         """Compute the curvature of the mean training loss: eigenvalues, trace and spectral density.
 
         Parameters
