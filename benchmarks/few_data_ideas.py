@@ -13,15 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, normalize
 from sklearn.semi_supervised import SelfTrainingClassifier
 from skorch.callbacks import Callback
 
 from benchmarks._few_data_methods import READINGS
 from benchmarks._runs import RunFile
 from benchmarks._sets import draw, load_set
-from skbert import MaxPoolBERTClassifier, recipes
+from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, recipes
 
 SETS = ("trec6", "mr", "cola")
 # Number of texts without labels for self-training, and the probability from which their predicted label is taken.
@@ -73,6 +74,36 @@ def several(recipe, n_seeds=5):
     return fit
 
 
+def partly(recipe, share):
+    """The weights a share of the way from the pretrained to the trained ones (Wortsman et al. 2022), then a new head."""
+
+    def fit(texts, labels, unlabelled, seed):
+        model = classifier(recipe, seed).fit(texts, labels)
+        trained, pretrained = model.weights(), model.pretrained_weights()
+        with torch.no_grad():
+            for name, start in pretrained.items():
+                trained[name].copy_(torch.lerp(start, trained[name], share))
+        head = LogisticRegression(max_iter=1000).fit(normalize(model.transform(texts)), labels)
+        return lambda new: head.predict(normalize(model.transform(new)))
+
+    return fit
+
+
+def beside_frozen(recipe):
+    """Logistic regression on the trained vectors beside those of the pretrained encoder."""
+
+    def fit(texts, labels, unlabelled, seed):
+        readers = [classifier(recipe, seed).fit(texts, labels), LayerPoolFeaturizer("minilm").fit(texts)]
+
+        def vectors(new):
+            return np.hstack([normalize(reader.transform(new)) for reader in readers]) / np.sqrt(2)
+
+        head = LogisticRegression(max_iter=1000).fit(vectors(texts), labels)
+        return lambda new: head.predict(vectors(new))
+
+    return fit
+
+
 def self_training(recipe):
     """Pseudo-labels for texts without labels, where the model is sure; then a second fit on all of them."""
 
@@ -99,6 +130,11 @@ IDEAS = {
     "then 10 epochs of fine-tuning": one("few_data", max_epochs=10, learning_rate=1e-4, contrastive_weight=1.0),
     "pairs of setfit2022": one("setfit2022"),
     "five seeds, probabilities averaged": several("few_data"),
+    "weights 0.75 of the way": partly("few_data", 0.75),
+    "weights half of the way": partly("few_data", 0.5),
+    "beside frozen features": beside_frozen("few_data"),
+    "15 steps": one("few_data", contrastive_steps=15),
+    "30 steps at 5e-5": one("few_data", contrastive_learning_rate=5e-5),
     "pseudo-labels for 200 texts": self_training("few_data"),
     "few_data_joint": one("few_data_joint"),
     "few_data_joint, labels smoothed by 0.1": one("few_data_joint", label_smoothing=0.1),
@@ -113,6 +149,7 @@ def parse(arguments=None):
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--size", type=int, default=8, help="training texts per class")
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--first-draw", type=int, default=0, help="number of the first draw")
     parser.add_argument("--only", nargs="+", choices=list(IDEAS), default=list(IDEAS), metavar="IDEA")
     parser.add_argument("--test-rows", type=int, default=600)
     parser.add_argument("--summary", action="store_true", help="print the table without running anything")
@@ -124,8 +161,8 @@ def parse(arguments=None):
 
 
 def run_all(options, store):
-    sets = {}
-    for number, name, idea in itertools.product(range(options.draws), options.sets, options.only):
+    sets, numbers = {}, range(options.first_draw, options.first_draw + options.draws)
+    for number, name, idea in itertools.product(numbers, options.sets, options.only):
         key = {"set": name, "size": options.size, "draw": number, "idea": idea, "test_rows": options.test_rows}
         if store.has(key):
             continue
