@@ -75,7 +75,7 @@ def several(recipe, n_seeds=5):
 
 
 def partly(recipe, share):
-    """The weights a share of the way from the pretrained to the trained ones (Wortsman et al. 2022), then a new head."""
+    """Weights a share of the way from the pretrained to the trained ones (Wortsman et al. 2022), then a new head."""
 
     def fit(texts, labels, unlabelled, seed):
         model = classifier(recipe, seed).fit(texts, labels)
