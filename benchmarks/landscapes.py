@@ -17,14 +17,13 @@ from benchmarks._runs import RunFile
 from benchmarks._sets import draw, load_set
 from benchmarks._table import machine, versions
 from skbert import LossLandscape, MaxPoolBERTClassifier, StabilityStudy
-from skbert.landscape import distance_score, sharpness_score, top_eigenvalue_score, trace_score
+from skbert.landscape import distance_score, sharpness_score, trace_score
 from skbert.plots import LossLandscapeDisplay
 
 SETS = ("trec6", "mr", "subj")
 STARTS = {"pretrained": {}, "random": {"reinit_layers": "all"}}
 FLATNESS = {
     "sharpness": sharpness_score,
-    "top_eigenvalue": top_eigenvalue_score,
     "trace": partial(trace_score, n_probes=4),
     "distance": distance_score,
 }
