@@ -80,6 +80,7 @@ def landscape(options, text_set, start):
         "lowest_val": [float(land.alphas_[land.line_.val_loss.argmin()]), float(land.line_.val_loss.min())],
         "low_from": float(width.min()),
         "consistency": land.consistency_,
+        "error_consistency": land.error_consistency_,
         "cosine": land.surface_.cosine,
         "barrier": land.barrier_,
         "distance": land.start_.distance_to(land.end_),
@@ -142,7 +143,8 @@ def run_all(options, store):
 def landscape_table(runs):
     """One row per landscape."""
     head = ["set", "start", "train loss, start → end", "held-out loss, start → end", "held-out error, start → end"]
-    head += ["lowest held-out loss at α", "low from α", "consistency", "cosine of two seeds", "barrier (nats)"]
+    head += ["lowest held-out loss at α", "low from α", "consistency, loss", "consistency, error"]
+    head += ["cosine of two seeds", "barrier (nats)"]
     head += ["length", "trace", "sharpness"]
     rows = []
     for run in runs:
@@ -151,7 +153,7 @@ def landscape_table(runs):
         pairs = (f"{run[key][0]:.2f} → {run[key][1]:.2f}" for key in ("train_loss", "val_loss", "val_error"))
         lowest, value = run["lowest_val"]
         row = [run["set"], run["part"], *pairs, f"{lowest:.1f} ({value:.2f})", f"{run['low_from']:.1f}"]
-        row += [f"{run[key]:.2f}" for key in ("consistency", "cosine")] + [f"{run['barrier']:.3f}"]
+        row += [f"{run[key]:.2f}" for key in ("consistency", "error_consistency", "cosine")] + [f"{run['barrier']:.3f}"]
         row += [f"{run['distance']:.2f}", f"{run['trace']:.1f} ± {run['trace_error']:.1f}", f"{run['sharpness']:.4f}"]
         rows.append(row)
     return _markdown(head, rows)

@@ -97,8 +97,9 @@ class LossLandscape(BaseEstimator):
         the line between their losses, in nats. None otherwise.
     barrier_line_ : Bunch or None
         The losses on this path, as in `line_`.
-    consistency_ : float or None
-        Spearman correlation of ``surface_.train_loss`` and ``surface_.val_loss``; None without either.
+    consistency_, error_consistency_ : float or None
+        Spearman correlation of ``surface_.train_loss`` and ``surface_.val_loss``, and of ``surface_.train_loss`` and
+        ``surface_.val_error``; None without them.
     classes_ : array (n_classes,)
         Labels, for a classifier.
     train_rows_, val_rows_ : int arrays

@@ -74,8 +74,8 @@ def _plane(landscape):
     if landscape.consistency_ is not None:
         found.append(
             f"Over the {surface.train_loss.size} points of the plane, the rank correlation of training loss and "
-            f"held-out loss is {landscape.consistency_:.2f}. Points of one plane depend on each other, so it has no "
-            "p-value."
+            f"held-out loss is {landscape.consistency_:.2f}, that of training loss and held-out error "
+            f"{landscape.error_consistency_:.2f}. Points of one plane depend on each other, so they have no p-value."
         )
     return found
 

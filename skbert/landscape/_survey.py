@@ -181,17 +181,19 @@ class Survey:
 
     def _surface(self):
         if self._second is None:
-            return {"betas_": None, "surface_": None, "consistency_": None}
+            return {"betas_": None, "surface_": None, "consistency_": None, "error_consistency_": None}
         grid, names = (self._alphas, self._alphas), list(self._first)
         rows = measure_surface(self._meter, self._start, self._end, self._second, *grid, names, self._progress)
         surface = as_bunch([point for row in rows for point in row], (len(rows), len(rows[0])))
         length = norm(self._first)
         surface.cosine = inner(self._first, self._second) / length**2
         surface.second_beta = None if self._kind == "random" else self._length_of_second / length
-        consistency = None
-        if surface.val_loss is not None:
-            consistency = float(spearmanr(surface.train_loss.ravel(), surface.val_loss.ravel()).statistic)
-        return {"betas_": self._alphas.copy(), "surface_": surface, "consistency_": consistency}
+        found = {"betas_": self._alphas.copy(), "surface_": surface}
+        for name, other in (("consistency_", surface.val_loss), ("error_consistency_", surface.val_error)):
+            found[name] = None
+            if other is not None:
+                found[name] = float(spearmanr(surface.train_loss.ravel(), other.ravel()).statistic)
+        return found
 
     def _layers(self, reader, line):
         """Lines on which one group of layers moves, and rollback."""

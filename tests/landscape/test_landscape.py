@@ -135,6 +135,8 @@ def test_barrier__is_the_rise_above_the_chord_of_a_path_that_begins_at_the_end_o
 def test_consistency__is_the_rank_correlation_of_both_surfaces(land):
     expected = spearmanr(land.surface_.train_loss.ravel(), land.surface_.val_loss.ravel()).statistic
     assert land.consistency_ == pytest.approx(expected)
+    expected = spearmanr(land.surface_.train_loss.ravel(), land.surface_.val_error.ravel()).statistic
+    assert land.error_consistency_ == pytest.approx(expected)
 
 
 def test_second__of_other_texts_leaves_a_head_of_another_size_alone(clf, texts, labels):
