@@ -33,11 +33,12 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder, one folder per set, as for few_data")
     parser.add_argument("--sets", nargs="+", default=list(SETS))
+    parser.add_argument("--parts", nargs="+", choices=[*STARTS, "flatness"], default=[*STARTS, "flatness"])
     parser.add_argument("--size", type=int, default=64, help="training texts per class")
     parser.add_argument("--points", type=int, default=11, help="points of each axis")
     parser.add_argument("--texts", type=int, default=128, help="texts of each set whose losses are computed")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=20, help="runs of each set for flatness; 0 leaves them out")
+    parser.add_argument("--seeds", type=int, default=20, help="runs of each set for flatness")
     parser.add_argument("--test-rows", type=int, default=600, help="held-out texts, at most")
     parser.add_argument("--figures", type=Path, help="folder for pictures of the landscapes")
     parser.add_argument("--summary", action="store_true", help="print the tables without running anything")
@@ -127,10 +128,11 @@ def flatness(options, text_set):
 def run_all(options, store):
     for name in options.sets:
         text_set = load_set(options.data, name, options.test_rows)
-        parts = {start: partial(landscape, options, text_set, start) for start in STARTS}
-        if options.seeds:
-            parts["flatness"] = partial(flatness, options, text_set)
-        for part, compute in parts.items():
+        every = {start: partial(landscape, options, text_set, start) for start in STARTS}
+        every["flatness"] = partial(flatness, options, text_set)
+        for part, compute in every.items():
+            if part not in options.parts:
+                continue
             key = {"set": name, "part": part, "size": options.size, "points": options.points, "texts": options.texts}
             key |= {"epochs": options.epochs, "seeds": options.seeds if part == "flatness" else None}
             if store.has(key):
