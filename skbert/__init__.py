@@ -19,15 +19,17 @@ _HOME = {
     "OutOfMemoryError": "skbert.errors",
     "RunStoreError": "skbert.errors",
     "SavedEstimatorError": "skbert.errors",
+    "SenseVectorizer": "skbert.senses",
     "SkbertError": "skbert.errors",
     "SkipLayerDisplay": "skbert.plots",
     "SkipLayerProbe": "skbert.probing",
     "StabilityDisplay": "skbert.plots",
     "StabilityStudy": "skbert.stability",
+    "Word2Sense": "skbert.senses",
 }
 _SUBPACKAGES = (
     *("compute", "datasets", "encoder", "errors", "estimators", "networks", "plots", "pooling", "probing", "recipes"),
-    *("saving", "stability", "store", "text", "training"),
+    *("saving", "senses", "stability", "store", "text", "training"),
 )
 
 __all__ = sorted([*_HOME, "__version__"])
@@ -45,6 +47,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.plots import SkipLayerDisplay as SkipLayerDisplay
     from skbert.plots import StabilityDisplay as StabilityDisplay
     from skbert.probing import SkipLayerProbe as SkipLayerProbe
+    from skbert.senses import SenseVectorizer as SenseVectorizer
+    from skbert.senses import Word2Sense as Word2Sense
     from skbert.stability import StabilityStudy as StabilityStudy
     from skbert.store import FeatureStore as FeatureStore
 

@@ -22,7 +22,7 @@ FLOORS = [
     ["encoder"],
     ["networks", "training"],
     ["estimators"],
-    ["recipes", "stability", "probing"],
+    ["recipes", "stability", "probing", "senses"],
     ["cli"],
     ["__init__"],  # the roof
 ]

@@ -1,0 +1,194 @@
+"""Counts of words that stand near each other, in one pass over the texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain
+
+import numpy as np
+from scipy import sparse
+
+# Tokens that are in memory at once: about 100 MB of pairs with a window of five words.
+_TOKENS_AT_ONCE = 500_000
+_NO_WORD = -1
+
+
+def count_words(texts, tokenize):
+    """How often each token occurs; a Counter. The order of its keys is that of their first occurrence."""
+    counts = Counter()
+    for text in texts:
+        counts.update(tokenize(text))
+    return counts
+
+
+def choose_vocabulary(counts, min_count):
+    """The words that occur at least `min_count` times, from the most frequent to the rarest.
+
+    Parameters
+    ----------
+    counts : Counter
+        How often each token occurs.
+    min_count : int
+        Rarer words are left out.
+
+    Returns
+    -------
+    vocabulary : dict of str to int
+        Index of each word; words with the same count are in alphabetical order.
+    frequencies : int64 array (n_words,)
+        How often each word occurs.
+    """
+    kept = sorted((-count, word) for word, count in counts.items() if count >= min_count)
+    vocabulary = {word: index for index, (_, word) in enumerate(kept)}
+    return vocabulary, np.array([-count for count, _ in kept], dtype=np.int64)
+
+
+def keep_probabilities(frequencies, n_tokens, subsample):
+    """Probability with which an occurrence of each word is used (Mikolov et al. 2013): sqrt(threshold / share).
+
+    The threshold is `subsample`, or the share of the median word if this is larger. So at least half of the words are
+    always kept whole; otherwise a small corpus, in which every word has a large share, would lose nearly all its pairs.
+
+    Parameters
+    ----------
+    frequencies : int array (n_words,)
+        How often each word occurs.
+    n_tokens : int
+        Number of tokens of the corpus, including those that are not in the vocabulary.
+    subsample : float or None
+        Share of all tokens above which a word is thinned out. None or 0 keeps all occurrences.
+
+    Returns
+    -------
+    float array (n_words,)
+    """
+    share = frequencies / n_tokens
+    if not subsample:
+        return np.ones(len(share))
+    return np.minimum(1.0, np.sqrt(max(subsample, np.median(share)) / share))
+
+
+def encode(token_lists, vocabulary):
+    """Indices of the tokens of several texts in one array, and where each text ends.
+
+    Parameters
+    ----------
+    token_lists : list of lists of str
+        Tokens of each text.
+    vocabulary : dict of str to int
+        Index of each word.
+
+    Returns
+    -------
+    codes : int32 array (n_tokens,)
+        Index of each token; -1 for a token that is not in the vocabulary.
+    ends : int64 array (n_texts,)
+        Position after the last token of each text.
+    """
+    ends = np.cumsum([len(tokens) for tokens in token_lists], dtype=np.int64)
+    find = vocabulary.get
+    codes = np.fromiter(
+        (find(token, _NO_WORD) for token in chain.from_iterable(token_lists)), dtype=np.int32, count=int(ends[-1])
+    )
+    return codes, ends
+
+
+def pair_counts(codes, ends, n_words, window):
+    """How often two words stand at most `window` words apart in the same text.
+
+    Tokens without an index (-1) are taken out first, as in word2vec, so that a window always has words to count. On a
+    small corpus this gives twice as many pairs as windows that count the places of such tokens.
+
+    Parameters
+    ----------
+    codes : int32 array (n_tokens,)
+        Index of each token, or -1.
+    ends : int64 array (n_texts,)
+        Position after the last token of each text.
+    n_words : int
+        Size of the vocabulary.
+    window : int
+        The largest distance, on either side.
+
+    Returns
+    -------
+    CSR matrix of int64 (n_words, n_words)
+        Symmetric. A word that stands near itself counts from both sides, as two different words do.
+    """
+    upper = _upper_pair_counts(codes, ends, n_words, window)
+    return (upper + upper.T).tocsr()
+
+
+def _upper_pair_counts(codes, ends, n_words, window):
+    """As `pair_counts`, with each unordered pair once: row at most column."""
+    kept = np.flatnonzero(codes >= 0)
+    # A pair is one number, and numbers of half the size are sorted in about half the time.
+    words = codes[kept].astype(np.int32 if n_words**2 < 2**31 else np.int64)
+    texts = np.searchsorted(ends, kept, side="right")
+    keys = []
+    for distance in range(1, window + 1):
+        together = texts[distance:] == texts[:-distance]
+        first, second = words[:-distance][together], words[distance:][together]
+        keys.append(np.minimum(first, second) * words.dtype.type(n_words) + np.maximum(first, second))
+    keys = np.sort(np.concatenate(keys))
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    counts, keys = np.diff(starts, append=len(keys)), keys[starts].astype(np.int64)
+    first_keys = np.arange(n_words + 1, dtype=np.int64) * n_words
+    rows = np.searchsorted(keys, first_keys)
+    columns = keys - np.repeat(first_keys[:-1], np.diff(rows))
+    return sparse.csr_matrix((counts, columns, rows), shape=(n_words, n_words))
+
+
+def context_counts(texts, tokenize, vocabulary, probabilities, window, rng):
+    """Count contexts in one pass. The memory grows with the number of distinct pairs, not with the number of tokens.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        The corpus.
+    tokenize : callable
+        Gives the list of tokens of a text.
+    vocabulary : dict of str to int
+        Index of each word.
+    probabilities : float array (n_words,)
+        Probability with which an occurrence of each word is used.
+    window : int
+        The largest distance, on either side.
+    rng : numpy Generator
+        Decides which occurrences are used.
+
+    Returns
+    -------
+    CSR matrix of int64 (n_words, n_words)
+        Row w, column c: how often word c stands near word w.
+    """
+    n_words = len(vocabulary)
+    upper = sparse.csr_matrix((n_words, n_words), dtype=np.int64)
+    for token_lists in _portions(map(tokenize, texts)):
+        codes, ends = encode(token_lists, vocabulary)
+        upper = upper + _upper_pair_counts(thin_out(codes, probabilities, rng), ends, n_words, window)
+    total = (upper + upper.T).tocsr()
+    total.sort_indices()
+    return total
+
+
+def thin_out(codes, probabilities, rng):
+    """Codes in which occurrences that are not used are -1."""
+    if (probabilities >= 1).all():
+        return codes
+    # The last probability is that of code -1, which stays what it is.
+    kept = rng.random(len(codes)) < np.append(probabilities, 0.0)[codes]
+    return np.where(kept, codes, np.int32(_NO_WORD))
+
+
+def _portions(token_lists):
+    """Lists of token lists, each with about `_TOKENS_AT_ONCE` tokens."""
+    portion, size = [], 0
+    for tokens in token_lists:
+        portion.append(tokens)
+        size += len(tokens)
+        if size >= _TOKENS_AT_ONCE:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion

@@ -1,0 +1,162 @@
+"""From texts to senses: the steps of a fit, in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from skbert._shared import check_choice, check_int, check_real, check_verbose, derive_seeds, is_int
+from skbert.senses._counts import choose_vocabulary, context_counts, count_words, keep_probabilities
+from skbert.senses._embedding import (
+    backward_topics,
+    keep_largest,
+    members,
+    merge_topics,
+    sense_distributions,
+    sense_ratios,
+    topic_shares,
+    unit_sums,
+    word_shares,
+)
+from skbert.senses._tokenizers import checked, resolve_tokenizer
+from skbert.senses._topics import BACKENDS, Topics
+
+# A sense that says nothing about a word has the ratio 2: 1 forward and 1 backward. Half of it leaves room for words
+# that are in all senses alike.
+_FLOOR = 1.0
+
+
+@dataclass(frozen=True)
+class Senses:
+    """What is learned from texts; `Word2Sense` says what each of it is."""
+
+    vocabulary: dict[str, int]
+    word_counts: np.ndarray
+    n_tokens: int
+    topics: Topics
+    topic_shares: np.ndarray
+    topic_senses: np.ndarray
+    sense_distributions: np.ndarray
+    embedding: sparse.csr_matrix
+    topic_weights: sparse.csr_matrix
+
+
+def check_parameters(model):
+    """Raise ValueError or TypeError if a constructor parameter of `model` is out of its range."""
+    for name in ("n_topics", "window", "min_count", "max_iter"):
+        check_int(name, getattr(model, name), 1)
+    for name in ("n_senses", "n_nonzero"):
+        value = getattr(model, name)
+        if value is not None and check_int(name, value, 1) > model.n_topics:
+            raise ValueError(f"{name}={value} is more than n_topics={model.n_topics}.")
+    if model.subsample is not None:
+        check_real("subsample", model.subsample, 0, 1)
+    for name in ("doc_topic_prior", "topic_word_prior"):
+        check_real(name, getattr(model, name), 0, open_low=True)
+    if model.n_jobs is not None and (not is_int(model.n_jobs) or model.n_jobs == 0):
+        raise ValueError(f"n_jobs must be None or an int other than 0, got {model.n_jobs!r}")
+    check_choice("backend", model.backend, tuple(BACKENDS))
+    check_verbose(model.verbose)
+
+
+def learn_senses(texts, model):
+    """Learn senses from texts, with the checked parameters of `model`, a `Word2Sense`.
+
+    Parameters
+    ----------
+    texts : list of str
+        The corpus.
+    model : Word2Sense
+        Has the parameters.
+
+    Returns
+    -------
+    Senses
+
+    Raises
+    ------
+    ValueError
+        No word is frequent enough, or no two words stand together.
+    """
+    seeds = derive_seeds(model.random_state)
+    tokenize = checked(resolve_tokenizer(model.tokenizer))
+    occurrences = count_words(texts, tokenize)
+    vocabulary, word_counts = choose_vocabulary(occurrences, model.min_count)
+    _check_vocabulary(vocabulary, occurrences, model.min_count)
+    n_tokens = sum(occurrences.values())
+    kept = keep_probabilities(word_counts, n_tokens, model.subsample)
+    counts = context_counts(texts, tokenize, vocabulary, kept, model.window, np.random.default_rng(seeds.order))
+    if not counts.nnz:
+        raise ValueError(
+            f"No two of the {len(vocabulary)} words that occur at least min_count={model.min_count} times are in the "
+            "same text, so there are no contexts to learn from. Give longer texts, or lower min_count."
+        )
+    topics = BACKENDS[model.backend](
+        counts,
+        model.n_topics,
+        model.doc_topic_prior,
+        model.topic_word_prior,
+        model.max_iter,
+        seeds.init,
+        model.n_jobs,
+        model.verbose,
+    )
+    return _embed(counts, topics, model.n_senses, model.n_nonzero, vocabulary, word_counts, n_tokens)
+
+
+def _check_vocabulary(vocabulary, occurrences, min_count):
+    if vocabulary:
+        return
+    if not occurrences:
+        raise ValueError("The texts contain no words.")
+    word, count = occurrences.most_common(1)[0]
+    raise ValueError(
+        f"No word occurs at least min_count={min_count} times; the most frequent one, {word!r:.40}, occurs {count} "
+        "times. Give more texts, or lower min_count. For a language without spaces between words, set tokenizer."
+    )
+
+
+def _embed(counts, topics, n_senses, n_nonzero, vocabulary, word_counts, n_tokens):
+    """The vectors of all words."""
+    n_topics = len(topics.topic_words)
+    shares = word_shares(counts)
+    topic_share = topic_shares(topics.word_topics, shares)
+    both = topics.word_topics + backward_topics(topics.topic_words, topic_share, shares)
+    senses = merge_topics(topics.topic_words, n_topics if n_senses is None else n_senses)
+    ratios = sense_ratios(both, topic_share, senses)
+    n_kept = nonzero_senses(ratios.shape[1], n_topics, n_nonzero)
+    embedding = keep_largest(ratios, n_kept, _FLOOR if n_nonzero is None else 0.0)
+    return Senses(
+        vocabulary,
+        word_counts,
+        n_tokens,
+        topics,
+        topic_share,
+        senses,
+        sense_distributions(topics.topic_words, topic_share, senses),
+        embedding,
+        topic_weights(both, embedding, senses),
+    )
+
+
+def nonzero_senses(n_senses, n_topics, n_nonzero=None):
+    """How many senses a word can have: the share of topics that `n_nonzero` is of all, and at least one.
+
+    None is a fifth of the topics, but up to ten in any case.
+    """
+    n_nonzero = min(n_topics, max(10, n_topics // 5)) if n_nonzero is None else n_nonzero
+    return max(1, n_senses * n_nonzero // n_topics)
+
+
+def topic_weights(both, embedding, senses):
+    """The part of θ + b that belongs to the senses of each word; CSR matrix (n_words, n_topics), rows sum to 1.
+
+    Divided by the shares of the senses, it is the embedding again.
+    """
+    belongs = sparse.csr_matrix(members(senses))
+    kept = (embedding.sign() @ belongs.T).tocsr()
+    kept.sort_indices()
+    kept.data = both[np.repeat(np.arange(len(both)), np.diff(kept.indptr)), kept.indices]
+    return unit_sums(kept)
