@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -11,6 +12,77 @@ from scipy import sparse
 # Tokens that are in memory at once: about 100 MB of pairs with a window of five words.
 _TOKENS_AT_ONCE = 500_000
 _NO_WORD = -1
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """Context counts of a corpus.
+
+    Attributes
+    ----------
+    counts : CSR matrix of int64 (n_words, n_words)
+        Row w, column c: how often word c stands near word w.
+    vocabulary : dict of str to int
+        Row of each word.
+    word_counts : int64 array (n_words,)
+        How often each word occurs.
+    n_tokens : int
+        Number of tokens, with those that are not in the vocabulary.
+    """
+
+    counts: sparse.csr_matrix
+    vocabulary: dict[str, int]
+    word_counts: np.ndarray
+    n_tokens: int
+
+
+def count_contexts(texts, tokenize, *, window=5, min_count=20, subsample=1e-4, seed=0):
+    """Count the contexts of all frequent words; the texts are read twice.
+
+    Parameters
+    ----------
+    texts : list of str
+        The corpus.
+    tokenize : callable
+        Gives the list of tokens of a text.
+    window, min_count, subsample
+        As in `Word2Sense`.
+    seed : int, default=0
+        Decides which occurrences of frequent words are used.
+
+    Returns
+    -------
+    Contexts
+
+    Raises
+    ------
+    ValueError
+        No word is frequent enough, or no two words stand together.
+    """
+    occurrences = count_words(texts, tokenize)
+    vocabulary, word_counts = choose_vocabulary(occurrences, min_count)
+    _check_vocabulary(vocabulary, occurrences, min_count)
+    n_tokens = sum(occurrences.values())
+    kept = keep_probabilities(word_counts, n_tokens, subsample)
+    counts = context_counts(texts, tokenize, vocabulary, kept, window, np.random.default_rng(seed))
+    if not counts.nnz:
+        raise ValueError(
+            f"No two of the {len(vocabulary)} words that occur at least min_count={min_count} times are in the "
+            "same text, so there are no contexts to learn from. Give longer texts, or lower min_count."
+        )
+    return Contexts(counts, vocabulary, word_counts, n_tokens)
+
+
+def _check_vocabulary(vocabulary, occurrences, min_count):
+    if vocabulary:
+        return
+    if not occurrences:
+        raise ValueError("The texts contain no words.")
+    word, count = occurrences.most_common(1)[0]
+    raise ValueError(
+        f"No word occurs at least min_count={min_count} times; the most frequent one, {word!r:.40}, occurs {count} "
+        "times. Give more texts, or lower min_count. For a language without spaces between words, set tokenizer."
+    )
 
 
 def count_words(texts, tokenize):

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from skbert._shared import check_choice, check_int, check_real, check_verbose, derive_seeds, is_int
-from skbert.senses._counts import choose_vocabulary, context_counts, count_words, keep_probabilities
+from skbert.senses._counts import Contexts, count_contexts
 from skbert.senses._embedding import (
     backward_topics,
     keep_largest,
@@ -32,9 +32,7 @@ _FLOOR = 1.0
 class Senses:
     """What is learned from texts; `Word2Sense` says what each of it is."""
 
-    vocabulary: dict[str, int]
-    word_counts: np.ndarray
-    n_tokens: int
+    contexts: Contexts
     topics: Topics
     topic_shares: np.ndarray
     topic_senses: np.ndarray
@@ -82,19 +80,16 @@ def learn_senses(texts, model):
     """
     seeds = derive_seeds(model.random_state)
     tokenize = checked(resolve_tokenizer(model.tokenizer))
-    occurrences = count_words(texts, tokenize)
-    vocabulary, word_counts = choose_vocabulary(occurrences, model.min_count)
-    _check_vocabulary(vocabulary, occurrences, model.min_count)
-    n_tokens = sum(occurrences.values())
-    kept = keep_probabilities(word_counts, n_tokens, model.subsample)
-    counts = context_counts(texts, tokenize, vocabulary, kept, model.window, np.random.default_rng(seeds.order))
-    if not counts.nnz:
-        raise ValueError(
-            f"No two of the {len(vocabulary)} words that occur at least min_count={model.min_count} times are in the "
-            "same text, so there are no contexts to learn from. Give longer texts, or lower min_count."
-        )
+    contexts = count_contexts(
+        texts,
+        tokenize,
+        window=model.window,
+        min_count=model.min_count,
+        subsample=model.subsample,
+        seed=seeds.order,
+    )
     topics = BACKENDS[model.backend](
-        counts,
+        contexts.counts,
         model.n_topics,
         model.doc_topic_prior,
         model.topic_word_prior,
@@ -103,25 +98,13 @@ def learn_senses(texts, model):
         model.n_jobs,
         model.verbose,
     )
-    return _embed(counts, topics, model.n_senses, model.n_nonzero, vocabulary, word_counts, n_tokens)
+    return _embed(contexts, topics, model.n_senses, model.n_nonzero)
 
 
-def _check_vocabulary(vocabulary, occurrences, min_count):
-    if vocabulary:
-        return
-    if not occurrences:
-        raise ValueError("The texts contain no words.")
-    word, count = occurrences.most_common(1)[0]
-    raise ValueError(
-        f"No word occurs at least min_count={min_count} times; the most frequent one, {word!r:.40}, occurs {count} "
-        "times. Give more texts, or lower min_count. For a language without spaces between words, set tokenizer."
-    )
-
-
-def _embed(counts, topics, n_senses, n_nonzero, vocabulary, word_counts, n_tokens):
+def _embed(contexts, topics, n_senses, n_nonzero):
     """The vectors of all words."""
     n_topics = len(topics.topic_words)
-    shares = word_shares(counts)
+    shares = word_shares(contexts.counts)
     topic_share = topic_shares(topics.word_topics, shares)
     both = topics.word_topics + backward_topics(topics.topic_words, topic_share, shares)
     senses = merge_topics(topics.topic_words, n_topics if n_senses is None else n_senses)
@@ -129,9 +112,7 @@ def _embed(counts, topics, n_senses, n_nonzero, vocabulary, word_counts, n_token
     n_kept = nonzero_senses(ratios.shape[1], n_topics, n_nonzero)
     embedding = keep_largest(ratios, n_kept, _FLOOR if n_nonzero is None else 0.0)
     return Senses(
-        vocabulary,
-        word_counts,
-        n_tokens,
+        contexts,
         topics,
         topic_share,
         senses,

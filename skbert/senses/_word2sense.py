@@ -213,7 +213,9 @@ class Word2Sense(WordVectors, WordsInContext, BaseEstimator):
         return self
 
     def _adopt(self, senses):
-        self.vocabulary_, self.word_counts_, self.n_tokens_ = senses.vocabulary, senses.word_counts, senses.n_tokens
+        contexts = senses.contexts
+        self.vocabulary_, self.word_counts_ = contexts.vocabulary, contexts.word_counts
+        self.n_tokens_ = contexts.n_tokens
         self.topic_words_, self.word_topics_ = senses.topics.topic_words, senses.topics.word_topics
         self.n_iter_ = senses.topics.n_iter
         self.log_likelihoods_, self._converged = senses.topics.log_likelihoods, senses.topics.converged
