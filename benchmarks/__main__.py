@@ -3,16 +3,17 @@
 python -m benchmarks [--only features] [--quick]
 """
 
-from benchmarks import features, fine_tuning, frozen_prefix, gpu, grid_search, memory, skip_layers
+from benchmarks import features, fine_tuning, frozen_prefix, gpu, grid_search, memory, senses, skip_layers
 from benchmarks._main import run
 from benchmarks._options import parse
 
-_SCRIPTS = (features, fine_tuning, frozen_prefix, grid_search, skip_layers, memory, gpu)
+_SCRIPTS = (features, fine_tuning, frozen_prefix, grid_search, skip_layers, memory, senses, gpu)
 _LINES = {script.__name__.rpartition(".")[2]: script.lines for script in _SCRIPTS}
 
 
 def _only(parser):
     parser.add_argument("--only", choices=_LINES, action="append", help="run only this one; can be given several times")
+    senses.add_options(parser)
 
 
 if __name__ == "__main__":
