@@ -20,6 +20,7 @@ _HOME = {
     "RunStoreError": "skbert.errors",
     "SavedEstimatorError": "skbert.errors",
     "SenseVectorizer": "skbert.senses",
+    "SensesDisplay": "skbert.plots",
     "SkbertError": "skbert.errors",
     "SkipLayerDisplay": "skbert.plots",
     "SkipLayerProbe": "skbert.probing",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.estimators import MaxPoolBERTClassifier as MaxPoolBERTClassifier
     from skbert.estimators import MaxPoolBERTRegressor as MaxPoolBERTRegressor
     from skbert.plots import CVScoresDisplay as CVScoresDisplay
+    from skbert.plots import SensesDisplay as SensesDisplay
     from skbert.plots import SkipLayerDisplay as SkipLayerDisplay
     from skbert.plots import StabilityDisplay as StabilityDisplay
     from skbert.probing import SkipLayerProbe as SkipLayerProbe

@@ -1,8 +1,9 @@
 """Pictures of finished results, like the Display classes of scikit-learn."""
 
 from skbert.plots._cv_scores import CVScoresDisplay
+from skbert.plots._senses import SensesDisplay
 from skbert.plots._skip_layers import SkipLayerDisplay
 from skbert.plots._stability import StabilityDisplay
 from skbert.plots._style import Picture
 
-__all__ = ["CVScoresDisplay", "Picture", "SkipLayerDisplay", "StabilityDisplay"]
+__all__ = ["CVScoresDisplay", "Picture", "SensesDisplay", "SkipLayerDisplay", "StabilityDisplay"]

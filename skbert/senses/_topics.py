@@ -122,8 +122,10 @@ def _learn(counts, n_topics, doc_topic_prior, topic_word_prior, max_iter, seed, 
         n_topics,
         doc_topic_prior=doc_topic_prior / n_topics,
         topic_word_prior=topic_word_prior,
-        # All words in one step: each step replaces the topics, instead of moving them a little.
-        learning_decay=0.0 if n_words <= _BATCH else 0.7,
+        # All words in one step: each step replaces the topics, instead of moving them. Otherwise the first steps are
+        # large: with 0.7 and 10, scikit-learn's own, the likelihood of held-out pairs was lower after as many passes.
+        learning_decay=0.0 if n_words <= _BATCH else 0.6,
+        learning_offset=1.0,
         total_samples=n_words,
         batch_size=_BATCH,
         max_doc_update_iter=_UPDATES,
