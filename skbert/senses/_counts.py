@@ -11,6 +11,8 @@ from scipy import sparse
 
 # Tokens that are in memory at once: about 100 MB of pairs with a window of five words.
 _TOKENS_AT_ONCE = 500_000
+# Frequent words whose pairs are counted in a table, of 8 MB.
+_N_TOP = 1024
 _NO_WORD = -1
 
 
@@ -194,15 +196,27 @@ def pair_counts(codes, ends, n_words, window):
 def _upper_pair_counts(codes, ends, n_words, window):
     """As `pair_counts`, with each unordered pair once: row at most column."""
     kept = np.flatnonzero(codes >= 0)
-    # A pair is one number, and numbers of half the size are sorted in about half the time.
+    # A pair is one number, and numbers of half the size are counted faster.
     words = codes[kept].astype(np.int32 if n_words**2 < 2**31 else np.int64)
     texts = np.searchsorted(ends, kept, side="right")
-    keys = []
+    n_top = min(n_words, _N_TOP)
+    top, keys = np.zeros(n_top**2, dtype=np.int64), []
     for distance in range(1, window + 1):
         together = texts[distance:] == texts[:-distance]
-        first, second = words[:-distance][together], words[distance:][together]
-        keys.append(np.minimum(first, second) * words.dtype.type(n_words) + np.maximum(first, second))
-    keys = np.sort(np.concatenate(keys))
+        one, other = words[:-distance][together], words[distance:][together]
+        first, second = np.minimum(one, other), np.maximum(one, other)
+        # Most pairs are of frequent words, which a small table counts without sorting.
+        are_top = second < n_top
+        top += np.bincount(first[are_top] * n_top + second[are_top], minlength=n_top**2)
+        rare = ~are_top
+        keys.append(first[rare] * words.dtype.type(n_words) + second[rare])
+    table = sparse.csr_matrix(top.reshape(n_top, n_top))
+    table.resize((n_words, n_words))
+    return table + _counted(np.sort(np.concatenate(keys)), n_words)
+
+
+def _counted(keys, n_words):
+    """Matrix of the counts of equal keys, which are sorted; a key is row * n_words + column."""
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     counts, keys = np.diff(starts, append=len(keys)), keys[starts].astype(np.int64)
     first_keys = np.arange(n_words + 1, dtype=np.int64) * n_words
