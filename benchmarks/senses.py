@@ -2,6 +2,7 @@
 
 python -m benchmarks.senses                          # speed, on generated text
 python -m benchmarks.senses --senses-data DIR        # on 8 MB of Wikipedia text, and all tasks
+python -m benchmarks.senses --senses-data DIR --bert # the hidden states of MiniLM on these, by layer
 
 DIR has the folders wikipedia_en, word_similarity, hyperlex, entailment_baroni2012, scws, wsi_semeval2013, trec6, mr
 and subj.
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from benchmarks import _senses_bert
 from benchmarks import _senses_tasks as tasks
 from benchmarks._main import run
 from benchmarks._options import parse
@@ -32,10 +34,14 @@ _SEEDS = 3
 
 def add_options(parser):
     parser.add_argument("--senses-data", type=Path, help="folder of the text and the test sets of word senses")
+    parser.add_argument("--bert", action="store_true", help="only the hidden states of MiniLM on these test sets")
 
 
 def lines(options):
-    folder = getattr(options, "senses_data", None)
+    folder = options.senses_data
+    if options.bert and folder is not None:
+        yield from by_layer(folder, options)
+        return
     texts = generated(20_000) if folder is None else corpus(folder, 2 if options.quick else 8)
     yield from speed(texts, options)
     if folder is not None:
@@ -179,6 +185,17 @@ def evaluation(folder, options):
             yield _line(size, score)
 
 
+def by_layer(folder, options):
+    """The hidden states of MiniLM on the pairs and lemmas that a model of the larger corpus knows."""
+    vocabulary = count_contexts(corpus(folder, _SIZES[-1]), lowercase_words).vocabulary
+    scores = []
+    for task in (_senses_bert.similarity_in_context, _senses_bert.induction):
+        for score in task(folder, vocabulary):
+            scores.append((_SIZES[-1], score))
+            save_scores(scores, options.output, "senses_bert.csv")
+            yield _line(_SIZES[-1], score)
+
+
 def _all_tasks(folder, texts, models, short):
     contexts = count_contexts(texts, lowercase_words)
     rivals = [ppmi_vectors(contexts), svd_vectors(contexts), skip_gram(texts, lowercase_words, contexts)]
@@ -201,11 +218,11 @@ def _line(size, score):
     return Line(f"{score.task}, {size} MB", score.measure, score.candidate, None, score.value, note)
 
 
-def save_scores(scores, folder):
+def save_scores(scores, folder, name="senses.csv"):
     """All scores as a CSV file."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "senses.csv", "w", newline="", encoding="utf-8") as file:
+    with open(folder / name, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["megabytes", "task", "measure", "candidate", "value", "low", "high", "note"])
         for size, s in scores:

@@ -78,10 +78,10 @@ print(model.induce_senses("charge", sentences))
 # %%
 # Features of texts
 # -----------------
-# :class:`~skbert.SenseVectorizer` is the mean of the word vectors of a text. A linear model over it can be explained: each
-# weight belongs to a sense, and its name has the words of the sense. Senses need no labels, so they are learned from
-# all messages here, and the classifier from 180 of them. Any function can be the tokenizer; this one leaves out words
-# such as "the", which would be among the most frequent words of every sense of a small corpus.
+# :class:`~skbert.SenseVectorizer` is the mean of the word vectors of a text. A linear model over it can be explained:
+# each weight belongs to a sense, and its name has the words of the sense. Senses need no labels, so they are learned
+# from all messages here, and the classifier from 180 of them. Any function can be the tokenizer; this one leaves out
+# words such as "the", which would be among the most frequent words of every sense of a small corpus.
 
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
