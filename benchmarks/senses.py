@@ -215,7 +215,7 @@ def _all_tasks(folder, texts, models, short):
 
 def _line(size, score):
     note = f"95 % interval {score.low:.3f} to {score.high:.3f}; {score.note}"
-    return Line(f"{score.task}, {size} MB", score.measure, score.candidate, None, score.value, note)
+    return Line(f"{score.task}, {size} MB, {score.candidate}", "gold", score.measure, None, score.value, note)
 
 
 def save_scores(scores, folder, name="senses.csv"):

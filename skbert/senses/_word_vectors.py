@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 _OOV = ("uniform", "error")
+_PAIRS_AT_ONCE = 8192
 
 
 class WordVectors:
@@ -154,8 +155,7 @@ class WordVectors:
         >>> model.similarity([("red", "blue"), ("red", "two")]).round(3) + 0.0
         array([ 0.   , -0.693])
         """
-        first, second = self._vectors_of_pairs(pairs, oov)
-        return -js_divergence(first, second)
+        return self._compare(pairs, oov, lambda first, second: -js_divergence(first, second))
 
     def entailment(self, pairs: ArrayLike, measure: str = "clarke", *, oov: str = "uniform") -> np.ndarray:
         """How far the first word of each pair entails the second, as *cat* entails *animal*.
@@ -193,10 +193,13 @@ class WordVectors:
         array([1.])
         """
         check_choice("measure", measure, tuple(MEASURES))
-        first, second = self._vectors_of_pairs(pairs, oov)
-        if measure != "kl":
-            first, second = (rows / rows.max(axis=1, keepdims=True) for rows in (first, second))
-        return MEASURES[measure](first, second)
+
+        def included(first, second):
+            if measure != "kl":
+                first, second = (rows / rows.max(axis=1, keepdims=True) for rows in (first, second))
+            return MEASURES[measure](first, second)
+
+        return self._compare(pairs, oov, included)
 
     # ------------------------------------------------------------- shared
 
@@ -232,15 +235,20 @@ class WordVectors:
     def _vectors_of(self, indices):
         return rows_or(self.embedding_, indices, np.full(self.n_senses_, 1 / self.n_senses_))
 
-    def _vectors_of_pairs(self, pairs, oov):
-        """Vectors of the first words and of the second words; two float arrays (n, n_senses_)."""
+    def _compare(self, pairs, oov, function):
+        """Values of a function of the vectors of the first words and of the second words; float array (n,)."""
         check_is_fitted(self)
         pairs = check_texts(pairs, type(self).__name__)
         if pairs.second is None:
             raise ValueError("pairs must be a list of (word, word), got single words.")
         indices = self._indices(pairs.first + pairs.second, oov)
-        vectors = self._vectors_of(indices).toarray()
-        return vectors[: len(pairs)], vectors[len(pairs) :]
+        values = np.empty(len(pairs))
+        # In portions, because dense vectors of many pairs need much memory.
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+            portion = np.arange(start, min(start + _PAIRS_AT_ONCE, len(pairs)))
+            first, second = (self._vectors_of(indices[rows]).toarray() for rows in (portion, portion + len(pairs)))
+            values[portion] = function(first, second)
+        return values
 
 
 def check_one_column(texts, who):

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skbert import Word2Sense
-from skbert.senses import js_divergence
+from skbert.senses import _word_vectors, js_divergence
 from tests.senses.conftest import TOPICS, planted_texts
 from tests.senses.test_counts import pairs_by_loop
 
@@ -133,6 +133,14 @@ def test_entailment__a_word_of_one_sense_entails_one_that_has_it_among_two(model
     np.testing.assert_allclose(model.entailment([forward], "invcl"), expected)
     with pytest.raises(ValueError, match="measure must be one of"):
         model.entailment([forward], "cosine")
+
+
+def test_pairs__in_portions_as_at_once(model, monkeypatch):
+    pairs = [("a1", "a2"), ("a1", "c2"), ("bank", "a1"), ("bank", "bank"), ("b3", "bank")]
+    at_once = model.similarity(pairs), model.entailment(pairs, "kl")
+    monkeypatch.setattr(_word_vectors, "_PAIRS_AT_ONCE", 2)
+    np.testing.assert_array_equal(model.similarity(pairs), at_once[0])
+    np.testing.assert_array_equal(model.entailment(pairs, "kl"), at_once[1])
 
 
 def test_pairs__must_be_pairs(model):
