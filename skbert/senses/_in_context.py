@@ -31,7 +31,7 @@ class WordsInContext:
         self,
         contexts: Sequence[Any],
         *,
-        strength: float = 0.01,
+        strength: float = 0.1,
         max_iter: int = 500,
         tol: float = 1e-4,
         oov: str = "uniform",
@@ -48,8 +48,8 @@ class WordsInContext:
         contexts : list of (text, start, end) or (left, word, right), (n,)
             A text and the place of the target in it (positions of characters, `end` excluded), or the target and the
             texts to its left and right. All words around the target count, however far they are.
-        strength : float, default=0.01
-            How strongly the senses without a context hold, λ. With ``inf`` they are the result.
+        strength : float, default=0.1
+            How strongly the senses without a context hold, λ. With ``inf`` they are the result. The authors use 0.01.
         max_iter : int, default=500
             Maximum number of multiplicative steps.
         tol : float, default=1e-4
@@ -96,7 +96,7 @@ class WordsInContext:
         return self._contextualize(contexts, targets, strength, max_iter, tol, oov, return_report)
 
     def induce_senses(
-        self, word: str, contexts: Sequence[Any], n_clusters: int | None = None, *, strength: float = 0.01
+        self, word: str, contexts: Sequence[Any], n_clusters: int | None = None, *, strength: float = 0.1
     ) -> np.ndarray:
         """Group the occurrences of a word by sense (word sense induction).
 
@@ -110,7 +110,7 @@ class WordsInContext:
         n_clusters : int, default=None
             Largest number of groups. Senses with similar words are joined (complete linkage of their Jensen-Shannon
             divergence). None joins no senses.
-        strength : float, default=0.01
+        strength : float, default=0.1
             As in `contextualize`.
 
         Returns
@@ -150,7 +150,9 @@ class WordsInContext:
         self._check_known(np.flatnonzero(np.diff(bags.indptr) == 0), len(contexts), oov)
         if strength == np.inf:
             bags = sparse.csr_matrix(bags.shape)
-        starts = rows_or(self._topic_weights, targets, self._topic_shares)
+        # Of an unknown target, all senses have the same weight.
+        unknown = self._topic_shares / self.sense_shares_[self.topic_senses_] / self.n_senses_
+        starts = rows_or(self._topic_weights, targets, unknown)
         found = infer_weights(self.topic_words_, bags, starts, float(strength), max_iter, tol)
         if not found.converged.all():
             warn(
@@ -164,10 +166,9 @@ class WordsInContext:
         return vectors, Bunch(objective=found.objective, gap=found.gap, n_iter=found.n_iter, converged=found.converged)
 
     def _senses_of_topics(self, weights):
-        """Vectors of senses from weights of topics: added up by sense, divided by the share of the sense."""
+        """Vectors of senses from weights of topics, which are added up by sense."""
         places = (np.arange(len(self.topic_senses_)), self.topic_senses_)
-        per_share = sparse.csr_matrix((1 / self.sense_shares_[self.topic_senses_], places))
-        vectors = unit_sums((weights @ per_share).tocsr())
+        vectors = (weights @ sparse.csr_matrix((np.ones(len(places[0])), places))).tocsr()
         vectors.data[vectors.data < _NEGLIGIBLE] = 0
         vectors.eliminate_zeros()
         vectors.sort_indices()

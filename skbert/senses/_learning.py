@@ -132,12 +132,25 @@ def nonzero_senses(n_senses, n_topics, n_nonzero=None):
 
 
 def topic_weights(both, embedding, senses):
-    """The part of θ + b that belongs to the senses of each word; CSR matrix (n_words, n_topics), rows sum to 1.
+    """The embedding by topic: the weight of a sense is shared by its topics as θ + b is.
 
-    Divided by the shares of the senses, it is the embedding again.
+    Parameters
+    ----------
+    both : float array (n_words, n_topics)
+        θ + b.
+    embedding : CSR matrix (n_words, n_senses)
+        Vectors of the words.
+    senses : int array (n_topics,)
+        Sense of each topic.
+
+    Returns
+    -------
+    CSR matrix (n_words, n_topics)
+        Rows sum to 1. If each topic is a sense, it is the embedding.
     """
-    belongs = sparse.csr_matrix(members(senses))
-    kept = (embedding.sign() @ belongs.T).tocsr()
-    kept.sort_indices()
-    kept.data = both[np.repeat(np.arange(len(both)), np.diff(kept.indptr)), kept.indices]
-    return unit_sums(kept)
+    belongs = members(senses)
+    weights = (embedding @ sparse.csr_matrix(belongs.T)).tocsr()
+    weights.sort_indices()
+    places = np.repeat(np.arange(len(both)), np.diff(weights.indptr)), weights.indices
+    weights.data = weights.data * both[places] / (both @ belongs)[places[0], senses[places[1]]]
+    return unit_sums(weights)

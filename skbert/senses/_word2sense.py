@@ -106,8 +106,9 @@ class Word2Sense(WordVectors, WordsInContext, BaseEstimator):
     Notes
     -----
     Differences from the authors' code: the topics come from another algorithm; the share p(w) of a word is that of its
-    pairs, so that forward and backward topics have the same scale; and `contextualize` starts from θ + b without the
-    division by p(k), which comes at the end, and goes on until a bound says that it is close to the maximum.
+    pairs, so that forward and backward topics have the same scale; `contextualize` does not divide by p(k) again at the
+    end, so that its vectors can be compared with those of `transform`; and it goes on until a bound says that it is
+    close to the maximum.
 
     On small corpora, these vectors do not pass those of a singular value decomposition for similarity. Use them because
     they are sparse, can be read, and know contexts.
