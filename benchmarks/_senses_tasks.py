@@ -9,6 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import Normalizer
 
 from benchmarks._fuzzy import fuzzy_b_cubed, fuzzy_nmi, hard_memberships, memberships
 from benchmarks._senses_data import SIMILARITY, contexts_of_pairs, lemmas, pairs
@@ -46,6 +47,17 @@ def correlated(task, candidate, columns, labels, note=""):
     values = [spearman(columns[:, rows], labels[rows]).mean() for rows in drawn]
     low, high = np.percentile(values, [2.5, 97.5])
     return Score(task, "Spearman", candidate, float(spearman(columns, labels).mean()), low, high, note)
+
+
+def average_precision(task, candidate, columns, gold, note=""):
+    """Average precision of each column (one per seed): the mean, and an interval by bootstrap over pairs."""
+    drawn = np.random.default_rng(0).integers(len(gold), size=(_RESAMPLES, len(gold)))
+
+    def value(rows):
+        return np.mean([average_precision_score(gold[rows], column[rows]) for column in columns])
+
+    low, high = np.percentile([value(rows) for rows in drawn], [2.5, 97.5])
+    return Score(task, "average precision", candidate, float(value(slice(None))), low, high, note)
 
 
 def averaged(task, measure, candidate, values, note=""):
@@ -99,8 +111,7 @@ def binary_entailment(folder, models):
     for name, values in columns.items():
         right = [right_by_threshold(column, gold, folds) for column in values]
         yield averaged("Baroni 2012", "accuracy", name, right, note)
-        precision = float(np.mean([average_precision_score(gold, column) for column in values]))
-        yield Score("Baroni 2012", "average precision", name, precision, np.nan, np.nan, note)
+        yield average_precision("Baroni 2012", name, values, gold, note)
 
 
 def word_disjoint_folds(asked, n_folds=5):
@@ -194,7 +205,10 @@ def few_data(folder, model, names=("trec6", "mr", "subj"), sizes=(8, 16, 32, 64)
     for name in names:
         text_set = load_set(folder, name)
         own = Word2Sense(n_topics=100, min_count=5, random_state=0).fit(list(text_set.pool_texts))
-        wiki, domain = (SenseVectorizer(word2sense=FrozenEstimator(m)) for m in (model, own))
+        # Unit vectors, as those of TF-IDF are, so that neither is drowned by the other.
+        wiki, domain = (
+            make_pipeline(SenseVectorizer(word2sense=FrozenEstimator(m)), Normalizer()) for m in (model, own)
+        )
         candidates = {
             "TF-IDF": TfidfVectorizer(),
             "senses of Wikipedia": wiki,
