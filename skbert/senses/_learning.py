@@ -125,9 +125,9 @@ def _embed(contexts, topics, n_senses, n_nonzero):
 def nonzero_senses(n_senses, n_topics, n_nonzero=None):
     """How many senses a word can have: the share of topics that `n_nonzero` is of all, and at least one.
 
-    None is a fifth of the topics, but up to ten in any case.
+    None is a tenth of the topics, but up to ten in any case.
     """
-    n_nonzero = min(n_topics, max(10, n_topics // 5)) if n_nonzero is None else n_nonzero
+    n_nonzero = min(n_topics, max(10, n_topics // 10)) if n_nonzero is None else n_nonzero
     return max(1, n_senses * n_nonzero // n_topics)
 
 

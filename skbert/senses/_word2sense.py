@@ -38,7 +38,7 @@ class Word2Sense(WordVectors, WordsInContext, BaseEstimator):
         none. The authors use three quarters of `n_topics`.
     n_nonzero : int, default=None
         Number of topics that count for a word; its vector has at most ``n_senses_ * n_nonzero / n_topics`` entries (at
-        least one). None: at most a fifth of the topics (but up to 10 in any case), without those that occur with the
+        least one). None: at most a tenth of the topics (but up to 10 in any case), without those that occur with the
         word less than half as often as with words in general. The authors use a thirtieth.
     window : int, default=5
         Two words are in the same context if they are at most so many words apart.
