@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skbert import Word2Sense
 from skbert.senses import _word_vectors, js_divergence
+from skbert.senses._learning import nonzero_senses
 from tests.senses.conftest import TOPICS, planted_texts
 from tests.senses.test_counts import pairs_by_loop
 
@@ -68,6 +69,22 @@ def test_embedding__by_the_formulae_of_the_paper(planted):
         # int(4 senses · 3 / 6 topics) = 2 entries stay.
         expected[np.argsort(-expected)[2:]] = 0
         np.testing.assert_allclose(model.embedding_[w].toarray()[0], expected / expected.sum(), rtol=1e-6)
+
+
+def test_weights_of_topics__added_up_by_sense_are_the_embedding(planted):
+    model = Word2Sense(n_topics=6, n_senses=4, random_state=0).fit(planted)
+    by_sense = np.zeros((25, 4))
+    for k, sense in enumerate(model.topic_senses_):
+        by_sense[:, sense] += model._topic_weights.toarray()[:, k]
+    np.testing.assert_allclose(by_sense, model.embedding_.toarray())
+
+
+@pytest.mark.parametrize(
+    ("n_senses", "n_topics", "n_nonzero", "expected"),
+    [(100, 100, None, 10), (300, 300, None, 30), (3, 3, None, 3), (1, 1, None, 1), (75, 100, 40, 30), (2, 300, 10, 1)],
+)
+def test_number_of_senses_of_a_word(n_senses, n_topics, n_nonzero, expected):
+    assert nonzero_senses(n_senses, n_topics, n_nonzero) == expected
 
 
 def test_single_topic__gives_all_words_the_same_vector(planted):
