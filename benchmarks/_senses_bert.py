@@ -9,7 +9,7 @@ from sklearn.cluster import AgglomerativeClustering
 
 from benchmarks._fuzzy import fuzzy_b_cubed, fuzzy_nmi, hard_memberships, memberships
 from benchmarks._senses_data import contexts_of_pairs, lemmas
-from benchmarks._senses_tasks import averaged, correlated
+from benchmarks._senses_tasks import averaged, correlated, permuted
 from skbert.encoder import load_encoder, longest_input
 
 _MAX_LENGTH = 128
@@ -83,10 +83,17 @@ def induction(folder, vocabulary, n_clusters=(7, 3)):
     states = [target_states(lemma.contexts) for lemma in known]
     for many in n_clusters:
         for layer in range(states[0].shape[1]):
+            name = f"MiniLM, layer {layer}, {many} clusters"
             clusterings = [_clusters(each[:, layer], many) for each in states]
-            for measure, function in (("fuzzy NMI", fuzzy_nmi), ("fuzzy B-cubed", fuzzy_b_cubed)):
-                values = [function(hard_memberships(c), g) for c, g in zip(clusterings, gold, strict=True)]
-                yield averaged("SemEval-2013 task 13", measure, f"MiniLM, layer {layer}, {many} clusters", values, note)
+            yield from _scores(name, clusterings, gold, note)
+            yield from _scores(f"{name}, permuted", map(permuted, clusterings), gold, note)
+
+
+def _scores(name, clusterings, gold, note):
+    found = [hard_memberships(labels) for labels in clusterings]
+    for measure, function in (("fuzzy NMI", fuzzy_nmi), ("fuzzy B-cubed", fuzzy_b_cubed)):
+        values = [function(clusters, each) for clusters, each in zip(found, gold, strict=True)]
+        yield averaged("SemEval-2013 task 13", measure, name, values, note)
 
 
 def _clusters(states, n_clusters):

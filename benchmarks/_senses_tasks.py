@@ -163,7 +163,7 @@ def similarity_in_context(folder, models, rivals):
 
 
 def induction(folder, models):
-    """SemEval-2013 task 13: mean over lemmas, with the two null clusterings."""
+    """SemEval-2013 task 13: mean over lemmas, with two null clusterings, and clusters of the same sizes by chance."""
     known = [lemma for lemma in lemmas(folder) if lemma.word in models[0].vocabulary_]
     note = f"{len(known)} of {len(lemmas(folder))} lemmas"
     gold = [memberships(lemma.gold) for lemma in known]
@@ -174,10 +174,16 @@ def induction(folder, models):
     for n_clusters in (None, 7, 3):
         name = "Word2Sense" if n_clusters is None else f"Word2Sense, {n_clusters} clusters"
         clusterings[name] = [[m.induce_senses(x.word, x.contexts, n_clusters) for x in known] for m in models]
+        clusterings[f"{name}, permuted"] = [list(map(permuted, run)) for run in clusterings[name]]
     for name, runs in clusterings.items():
         for measure, function in (("fuzzy NMI", fuzzy_nmi), ("fuzzy B-cubed", fuzzy_b_cubed)):
             values = [[function(hard_memberships(c), g) for c, g in zip(run, gold, strict=True)] for run in runs]
             yield averaged("SemEval-2013 task 13", measure, name, values, note)
+
+
+def permuted(labels):
+    """The same labels in random order: what clusters of these sizes reach by chance."""
+    return np.random.default_rng(0).permutation(labels)
 
 
 def intrusion(models, rivals, n=300):
