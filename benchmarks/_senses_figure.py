@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 _SIZE = "8"
+_CLUSTERED = ("Word2Sense, 7 clusters", "Word2Sense, 7 clusters, permuted")
 _COLOURS = {"MiniLM": "#0072B2", "Word2Sense": "#D55E00", "null": "#595959"}
 
 
@@ -42,25 +43,35 @@ def draw(states, words):
             task,
             "fuzzy NMI",
             ", 7 clusters",
-            ["Word2Sense, 7 clusters", "one cluster per instance"],
+            ["one cluster per instance", *_CLUSTERED],
             "induction, 7 clusters",
         ),
-        (task, "fuzzy B-cubed", ", 7 clusters", ["Word2Sense, 7 clusters", "one sense"], "induction, 7 clusters"),
+        (task, "fuzzy B-cubed", ", 7 clusters", ["one sense", *_CLUSTERED], "induction, 7 clusters"),
     ]
     for ax, (each, measure, suffix, lines, title) in zip(figure.subplots(1, 3), panels, strict=True):
         layers, values, error = layers_of(states, each, measure, suffix)
         ax.errorbar(layers, values, error, color=_COLOURS["MiniLM"], marker="o", capsize=3, label="MiniLM, by layer")
-        for line, style in zip(lines, ("-", "--", ":"), strict=False):
+        if suffix:
+            by_chance = layers_of(states, each, measure, f"{suffix}, permuted")[1]
+            ax.plot(layers, by_chance, color=_COLOURS["MiniLM"], linestyle="--", label="MiniLM, permuted")
+        for line in lines:
             kind = "Word2Sense" if line.startswith(("Word2Sense", "in context")) else "null"
             value = float(words[each, measure, line]["value"])
-            name = "Word2Sense, in context" if line.startswith("in context") else line
-            ax.axhline(value, color=_COLOURS[kind], linestyle=style, linewidth=1.4, label=name)
+            name = "Word2Sense, in context" if line.startswith("in context") else line.replace(", 7 clusters", "")
+            style = "--" if line.endswith(("permuted", "strength 1")) else ":" if kind == "null" else "-"
+            label = None if kind == "null" else name
+            ax.axhline(value, color=_COLOURS[kind], linestyle=style, linewidth=1.4, label=label)
+            if kind == "null":
+                ax.annotate(name, (layers[-1], value), va="bottom", ha="right", fontsize=8, color=_COLOURS[kind])
         ax.set(xlabel="layer (0 is the embeddings)", ylabel=measure, xticks=layers)
         ax.set_title(title, fontsize=10)
-        ax.set_ylim(0, 1.35 * max(ax.get_ylim()[1], 0.01))
-        ax.legend(frameon=False, fontsize=8, loc="upper left")
+        ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
         for side in ("top", "right"):
             ax.spines[side].set_visible(False)
+    named = {}
+    for ax in figure.axes:
+        named |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(named.values(), named, loc="outside lower left", ncols=len(named), frameon=False, fontsize=8)
     return figure
 
 
