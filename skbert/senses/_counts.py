@@ -199,17 +199,16 @@ def _upper_pair_counts(codes, ends, n_words, window):
     # A pair is one number, and numbers of half the size are counted faster.
     words = codes[kept].astype(np.int32 if n_words**2 < 2**31 else np.int64)
     texts = np.searchsorted(ends, kept, side="right")
-    n_top = min(n_words, _N_TOP)
+    n_top, size = min(n_words, _N_TOP), words.dtype.type
     top, keys = np.zeros(n_top**2, dtype=np.int64), []
     for distance in range(1, window + 1):
         together = texts[distance:] == texts[:-distance]
-        one, other = words[:-distance][together], words[distance:][together]
-        first, second = np.minimum(one, other), np.maximum(one, other)
+        first = np.minimum(words[distance:], words[:-distance])
+        second = np.maximum(words[distance:], words[:-distance])
         # Most pairs are of frequent words, which a small table counts without sorting.
         are_top = second < n_top
-        top += np.bincount(first[are_top] * n_top + second[are_top], minlength=n_top**2)
-        rare = ~are_top
-        keys.append(first[rare] * words.dtype.type(n_words) + second[rare])
+        top += np.bincount((first * size(n_top) + second)[are_top & together], minlength=n_top**2)
+        keys.append((first * size(n_words) + second)[together & ~are_top])
     table = sparse.csr_matrix(top.reshape(n_top, n_top))
     table.resize((n_words, n_words))
     return table + _counted(np.sort(np.concatenate(keys)), n_words)
@@ -217,7 +216,7 @@ def _upper_pair_counts(codes, ends, n_words, window):
 
 def _counted(keys, n_words):
     """Matrix of the counts of equal keys, which are sorted; a key is row * n_words + column."""
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else np.array([], dtype=np.int64)
     counts, keys = np.diff(starts, append=len(keys)), keys[starts].astype(np.int64)
     first_keys = np.arange(n_words + 1, dtype=np.int64) * n_words
     rows = np.searchsorted(keys, first_keys)
