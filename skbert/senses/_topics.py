@@ -24,7 +24,8 @@ _LAST_UPDATES, _LAST_UPDATE_LIMIT = 100, 0.01
 # Learning stops if the log-likelihood of a pair rises by less than this in two passes (nats).
 _LEAST_RISE = 5e-3
 _LEAST_PASSES = 5
-# A small vocabulary is one step. Then learning is quick but can end in a poor optimum: the best of several is taken.
+# Learning a small vocabulary is quick, but can end in a poor optimum: the best of several starts is taken. With so many
+# starts for a vocabulary of one step, and fewer for a larger one.
 _STARTS = 8
 # Words whose pairs tell the log-likelihood after a pass.
 _SAMPLE = 512
@@ -106,7 +107,7 @@ def fit_sklearn(counts, n_topics, doc_topic_prior, topic_word_prior, max_iter, s
     """
     # Half the numbers are read: 32 bits are enough for what is learned from counts.
     counts = counts.astype(np.float32)
-    n_starts = _STARTS if counts.shape[0] <= _BATCH else 1
+    n_starts = min(_STARTS, max(1, _STARTS * _BATCH // counts.shape[0]))
     seeds = np.random.SeedSequence(seed).spawn(n_starts)
     runs = (_learn(counts, n_topics, doc_topic_prior, topic_word_prior, max_iter, s, verbose) for s in seeds)
     lda, likelihoods, converged = max(runs, key=lambda run: run[1][-1])
