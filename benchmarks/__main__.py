@@ -12,17 +12,21 @@ from benchmarks import (
     landscape,
     memory,
     pretraining,
+    senses,
     skip_layers,
 )
 from benchmarks._main import run
 from benchmarks._options import parse
 
-_SCRIPTS = (features, fine_tuning, frozen_prefix, grid_search, pretraining, skip_layers, landscape, memory, gpu)
+_SCRIPTS = (
+    *(features, fine_tuning, frozen_prefix, grid_search, pretraining, skip_layers, landscape, memory, senses, gpu),
+)
 _LINES = {script.__name__.rpartition(".")[2]: script.lines for script in _SCRIPTS}
 
 
 def _only(parser):
     parser.add_argument("--only", choices=_LINES, action="append", help="run only this one; can be given several times")
+    senses.add_options(parser)
 
 
 if __name__ == "__main__":

@@ -22,15 +22,18 @@ _HOME = {
     "OutOfMemoryError": "skbert.errors",
     "RunStoreError": "skbert.errors",
     "SavedEstimatorError": "skbert.errors",
+    "SenseVectorizer": "skbert.senses",
+    "SensesDisplay": "skbert.plots",
     "SkbertError": "skbert.errors",
     "SkipLayerDisplay": "skbert.plots",
     "SkipLayerProbe": "skbert.probing",
     "StabilityDisplay": "skbert.plots",
     "StabilityStudy": "skbert.stability",
+    "Word2Sense": "skbert.senses",
 }
 _SUBPACKAGES = frozenset(
     "compute datasets encoder errors estimators landscape networks pages plots pooling pretraining probing recipes "
-    "saving stability store text training".split()
+    "saving senses stability store text training".split()
 )
 
 __all__ = sorted([*_HOME, "__version__"])
@@ -47,10 +50,13 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from skbert.landscape import LossLandscape as LossLandscape
     from skbert.plots import CVScoresDisplay as CVScoresDisplay
     from skbert.plots import LossLandscapeDisplay as LossLandscapeDisplay
+    from skbert.plots import SensesDisplay as SensesDisplay
     from skbert.plots import SkipLayerDisplay as SkipLayerDisplay
     from skbert.plots import StabilityDisplay as StabilityDisplay
     from skbert.pretraining import MaskedLanguageModel as MaskedLanguageModel
     from skbert.probing import SkipLayerProbe as SkipLayerProbe
+    from skbert.senses import SenseVectorizer as SenseVectorizer
+    from skbert.senses import Word2Sense as Word2Sense
     from skbert.stability import StabilityStudy as StabilityStudy
     from skbert.store import FeatureStore as FeatureStore
 

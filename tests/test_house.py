@@ -22,7 +22,7 @@ FLOORS = [
     ["encoder"],
     ["networks", "training"],
     ["estimators"],
-    ["recipes", "stability", "probing", "landscape", "pretraining"],
+    ["recipes", "stability", "probing", "landscape", "pretraining", "senses"],
     ["cli"],
     ["__init__"],  # the roof
 ]

@@ -82,6 +82,10 @@ ELSEWHERE = {
     "probing/_outputs": "probing/test_skip_layer_probe",
     "probing/_results": "probing/test_skip_layer_probe",
     "probing/_spans": "probing/test_skip_layer_probe",
+    # Senses are learned by `fit`, and asked by the methods of the same class.
+    "senses/_in_context": "senses/test_word2sense",
+    "senses/_learning": "senses/test_word2sense",
+    "senses/_word_vectors": "senses/test_word2sense",
     # A study is planned, checked and run by `fit`; what it says of its runs is tested with the comparisons.
     "stability/_checks": "stability/test_study",
     "stability/_design": "stability/test_study",

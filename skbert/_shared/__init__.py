@@ -14,7 +14,7 @@ from skbert._shared._checks import (
     check_weights,
     is_int,
 )
-from skbert._shared._optional import matplotlib_figure, pandas
+from skbert._shared._optional import fugashi, matplotlib_figure, pandas, tomotopy
 from skbert._shared._resampling import count_as_large, permutation_pvalue, permutations_within
 from skbert._shared._seeds import derive_seeds
 from skbert._shared._tags import reads_texts
@@ -35,6 +35,7 @@ __all__ = [
     "count_as_large",
     "derive_seeds",
     "from_json",
+    "fugashi",
     "is_int",
     "matplotlib_figure",
     "pandas",
@@ -42,5 +43,6 @@ __all__ = [
     "permutations_within",
     "reads_texts",
     "to_json",
+    "tomotopy",
     "warn",
 ]

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from importlib import import_module
 
-# The extra of skbert that installs each of them.
-_EXTRAS = {"pandas": "study", "matplotlib": "plots"}
+# What to install for each of them.
+_INSTALL = {
+    "fugashi": "'skbert[ja]'",
+    "matplotlib": "'skbert[plots]'",
+    "pandas": "'skbert[study]'",
+    "tomotopy": "tomotopy",
+}
 
 
 def pandas():
@@ -21,9 +26,19 @@ def matplotlib_figure():
     return _import("matplotlib.figure").Figure
 
 
+def fugashi():
+    """The module fugashi, which runs MeCab; if it is missing, ImportError that says how to install it."""
+    return _import("fugashi")
+
+
+def tomotopy():
+    """The module tomotopy; if it is missing, ImportError that says how to install it."""
+    return _import("tomotopy")
+
+
 def _import(module):
     package = module.partition(".")[0]
     try:
         return import_module(module)
     except ImportError as error:
-        raise ImportError(f"This needs {package}: pip install 'skbert[{_EXTRAS[package]}]'") from error
+        raise ImportError(f"This needs {package}: pip install {_INSTALL[package]}") from error

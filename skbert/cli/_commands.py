@@ -445,6 +445,34 @@ def landscape(
 
 
 @app.command()
+def senses(
+    corpus: Annotated[
+        Path,
+        typer.Argument(help="Texts: a .txt file with one text per line, or a table (.csv, .tsv, .jsonl, .parquet)."),
+    ],
+    word: Annotated[
+        list[str], typer.Option("--word", help="Word whose senses are printed; can be given several times.")
+    ],
+    text: Text = ("text",),
+    topics: Annotated[int, typer.Option(min=1, help="Number of senses to look for in the corpus.")] = 100,
+    min_count: Annotated[int, typer.Option(min=1, help="Rarer words are left out.")] = 20,
+    top: Annotated[int, typer.Option(min=1, help="Number of words that describe a sense.")] = 8,
+    tokenizer: Annotated[str | None, typer.Option(help="mecab, for Japanese. [default: words between spaces]")] = None,
+    seed: Seed = 0,
+    encoding: Encoding = "utf-8",
+    separator: Separator = None,
+):
+    """Learn word senses from a corpus and print those of a word."""
+    from skbert.cli import _senses
+
+    say(
+        _senses.describe(
+            _files.read_texts(corpus, text, encoding, separator), word, topics, min_count, top, tokenizer, seed
+        )
+    )
+
+
+@app.command()
 def recipes(name: Annotated[str, typer.Argument(help="Of one recipe; without it all are listed.")] = ""):
     """List the fine-tuning recipes, or describe one."""
     import skbert.recipes as known

@@ -188,6 +188,22 @@ def _from_parquet(path, source):
     return Table(path, columns, table, frozenset(columns))
 
 
+def read_texts(path, names, encoding="utf-8", separator=None):
+    """Texts of a file: the lines of a .txt file, without blank ones, or a column of a table; ValueError if none."""
+    path = Path(path)
+    if path.suffix.lower() != ".txt":
+        texts = texts_of(read_table(path, encoding, separator), names)
+        if not isinstance(texts[0], str):
+            raise ValueError("This command needs exactly one --text.")
+        return list(texts)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    texts = [line.strip() for line in _decoded(path, encoding).splitlines() if line.strip()]
+    if not texts:
+        raise ValueError(f"{path} has no text: all its lines are blank.")
+    return texts
+
+
 # ---------------------------------------------------------------- writing
 
 
