@@ -242,6 +242,7 @@ def test_fit__encoder_that_takes_less_than_max_length__is_the_limit(tiny):
         ({"device": "tpu"}, "device must be"),
         ({"precision": "fp8"}, "precision must be"),
         ({"revision": 3}, "revision must be None or a str"),
+        ({"early_stopping": True, "validation_fraction": 0}, "early_stopping=True needs held-out texts"),
         ({"extra_texts": "one text"}, "string object received"),
         ({"extra_texts": [("a", "b")]}, "extra_texts holds pairs of texts"),
     ],
