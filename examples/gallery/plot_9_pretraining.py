@@ -15,7 +15,8 @@ from skbert.datasets import load_helpdesk
 warnings.simplefilter("ignore")
 
 X, y = load_helpdesk(return_X_y=True)
-mlm = MaskedLanguageModel("minilm", max_steps=60, masking="whole_word", random_state=0).fit(X[:400])
+mlm = MaskedLanguageModel("minilm", max_steps=50, batch_size=12, masking="whole_word", random_state=0)
+mlm.fit(X[:400])
 
 # %%
 # The held-out texts are measured by masks that never change. The null model predicts each token by its frequency.
@@ -54,12 +55,13 @@ figure
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skbert import LayerPoolFeaturizer
 
-quick = MaskedLanguageModel("minilm", max_steps=20, random_state=0)
+quick = MaskedLanguageModel("minilm", max_steps=20, batch_size=12, random_state=0)
 for name, model in {"before": "minilm", "after": quick}.items():
-    pipeline = make_pipeline(LayerPoolFeaturizer(model), LogisticRegression(max_iter=1000))
+    pipeline = make_pipeline(LayerPoolFeaturizer(model), StandardScaler(), LogisticRegression(max_iter=1000))
     print(name, cross_val_score(pipeline, X[:120], y[:120], cv=2).round(3))
 
 # %%
@@ -72,8 +74,8 @@ tiny = MaskedLanguageModel(
     architecture={"n_layers": 2, "width": 64, "mixers": ["pooling", "attention"]},
     vocabulary=1000,
     masking="whole_word",
-    max_steps=150,
-    learning_rate=3e-3,
+    max_steps=100,
+    learning_rate=5e-3,
     random_state=0,
 ).fit(japanese)
 print(f"{tiny.val_loss_curve_[0]:.2f} → {tiny.val_loss_curve_[-1]:.2f}, unigram {tiny.unigram_loss_:.2f}")
