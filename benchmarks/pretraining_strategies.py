@@ -55,10 +55,11 @@ def _size(options):
 
 def adapt(options, runs):
     for name in options.sets:
-        text_set = load_set(options.data, name, n_test=300)
+        text_set = load_set(options.data, name, n_test=options.held_out)
         texts = text_set.pool_texts[: options.texts]
         for seed in range(options.seeds):
-            for strategy, parameters in STRATEGIES.items():
+            for strategy in options.strategies or STRATEGIES:
+                parameters = STRATEGIES[strategy]
                 key = {"part": "adapt", "set": name, "strategy": strategy, "seed": seed, **_size(options)}
                 if not runs.has(key):
                     mlm = MaskedLanguageModel("minilm", max_steps=options.steps, batch_size=options.batch, **parameters)
@@ -71,7 +72,8 @@ def scratch(options, runs):
     variants = {name: (parameters, None) for name, parameters in STRATEGIES.items()}
     variants |= {name: ({}, mixers) for name, mixers in MIXERS.items()}
     for seed in range(options.seeds):
-        for strategy, (parameters, mixers) in variants.items():
+        for strategy in options.strategies or variants:
+            parameters, mixers = variants[strategy]
             key = {"part": "scratch", "set": "wikipedia_en", "strategy": strategy, "seed": seed, **_size(options)}
             if runs.has(key):
                 continue
@@ -86,7 +88,7 @@ def scratch(options, runs):
                 random_state=seed,
                 **parameters,
             )
-            runs.append(key | _trained(mlm, texts[: options.texts], held_out[:300]))
+            runs.append(key | _trained(mlm, texts[: options.texts], held_out[: options.held_out]))
 
 
 def _long_lines(path):
@@ -201,6 +203,8 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder of the sets")
     parser.add_argument("--part", choices=parts, action="append", help="run only this part; can be given several times")
     parser.add_argument("--sets", nargs="+", default=["subj", "tweet_emotion"], help="sets of adapt and help")
+    parser.add_argument("--strategies", nargs="+", choices=[*STRATEGIES, *MIXERS], help="of adapt and scratch; all")
+    parser.add_argument("--held-out", type=int, default=300, help="texts to measure the loss on, of adapt and scratch")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each strategy")
     parser.add_argument("--steps", type=int, default=200, help="optimizer steps of each run")
     parser.add_argument("--batch", type=int, default=24, help="texts per step of adapt and help")
