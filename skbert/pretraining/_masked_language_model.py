@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
 from skbert._shared import derive_seeds, reads_texts, warn
-from skbert.compute import MemoryNotice
+from skbert.compute import MemoryNotice, giving_up
 from skbert.encoder import load_encoder
 from skbert.estimators import PersistenceMixin
 from skbert.pretraining._collocations import collocation_numbers
@@ -25,7 +25,7 @@ from skbert.pretraining._net import MaskedNet
 from skbert.pretraining._settings import checked_settings
 from skbert.pretraining._split import MOST_HELD_OUT, held_out_rows
 from skbert.pretraining._start import pretrained_start, start_from_scratch
-from skbert.pretraining._train import train
+from skbert.pretraining._train import too_large, train
 from skbert.pretraining._verdict import judge
 from skbert.pretraining._vocabulary import Vocabulary
 from skbert.pretraining._weights import CallableWeights, LossWeights, frequency_weights
@@ -289,6 +289,11 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
         vocabulary = Vocabulary.of(start.tokenizer, start.model.get_input_embeddings().num_embeddings)
         corpus, held_out = _corpora(texts, held_out, start.tokenizer, max_length, vocabulary, settings.masking)
 
+        if held_out is None and settings.patience is not None:
+            raise ValueError(
+                "early_stopping=True needs held-out texts: pass X_val, raise validation_fraction, or give more than "
+                "one distinct text."
+            )
         net, result, verdict = self._train(start.model, corpus, held_out, vocabulary, settings, seeds)
         blueprint = Blueprint(
             # Converted to JSON and back, so that it is the same before and after a save: JSON has no int keys.
@@ -316,7 +321,8 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
             raise NotImplementedError(
                 f"drop_mask=True needs a family whose attention skbert computes, not {model.config.model_type!r}."
             )
-        net.to(settings.device)
+        with giving_up(lambda: too_large(net, settings.device)):
+            net.to(settings.device)
         if held_out is not None:
             held_out = fixed_masks(held_out, vocabulary, settings.drop_mask)
         result = train(net, self._masking(corpus, vocabulary, settings, seeds), held_out, settings, seeds, notice)

@@ -98,6 +98,8 @@ class MaskedTokensMixin:
     def fill_mask(self, X: ArrayLike, k: int = 5) -> list[list[list[tuple[str, float]]]]:
         """Predict the tokens that are hidden in texts.
 
+        With `drop_mask`, no token attends to a mask token, as in training. transformers does not know this.
+
         Parameters
         ----------
         X : list, array, Series or DataFrame of str
@@ -139,7 +141,8 @@ class MaskedTokensMixin:
                 f"({len(without)} of {len(texts)} rows)."
             )
         device, precision = self._place()
-        return fill(self._fitted.net(device), tokens, tokenizer.mask_token_id, int(k), tokenizer, device, precision)
+        drop = self._fitted.blueprint.drop_mask
+        return fill(self._fitted.net(device), tokens, int(k), tokenizer, drop, device, precision)
 
     def read_layers(self, X: ArrayLike) -> Bunch:
         """Read every hidden state with the output layer, which was trained on the last one only.

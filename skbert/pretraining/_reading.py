@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -60,7 +62,7 @@ def _sums(output, state, ids, places):
     return found, loss
 
 
-def fill(net, tokens, mask, k, tokenizer, device, precision):
+def fill(net, tokens, k, tokenizer, drop, device, precision):
     """The `k` most probable tokens for each mask token of each text.
 
     Parameters
@@ -69,12 +71,12 @@ def fill(net, tokens, mask, k, tokenizer, device, precision):
         The model, in eval mode on `device`.
     tokens : TokenizedTexts
         The texts; each has at least one mask token.
-    mask : int
-        Id of the mask token.
     k : int
         Number of tokens.
     tokenizer : transformers tokenizer
-        Gives the tokens their names.
+        Knows the mask token, and gives the tokens their names.
+    drop : bool
+        Whether no token attends to a mask token, as in training.
     device, precision
         As in `read_layers`.
 
@@ -83,11 +85,14 @@ def fill(net, tokens, mask, k, tokenizer, device, precision):
     list of lists of lists of tuple (str, float)
         For each text and each of its mask tokens: tokens with their probabilities, the most probable one first.
     """
-    found = [None] * len(tokens)
+    found, mask = [None] * len(tokens), tokenizer.mask_token_id
 
     def compute(rows):
         batch = collate(tokens, rows).to(device)
-        places = (batch.input_ids == mask).nonzero()[:, 0]
+        is_mask = batch.input_ids == mask
+        places = is_mask.nonzero()[:, 0]
+        if drop:
+            batch = replace(batch, attended=~is_mask)
         return net(batch, places).float().softmax(dim=1).topk(k), batch.order.cpu().numpy()
 
     for rows, (best, order) in in_batches(compute, tokens.lengths, device, precision):

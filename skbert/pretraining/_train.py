@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from skbert.compute import autocast
+from skbert.compute import autocast, giving_up
 from skbert.pretraining._held_out import mean_loss
 from skbert.pretraining._net import parameter_groups, state_copy
 from skbert.training import MicroBatches, linear_schedule
@@ -142,7 +142,9 @@ class _Run:
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), _MAX_GRAD_NORM)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return loss, False
-        self.optimizer.step()
+        # The first step creates the state of the optimizer, which is twice as large as the model.
+        with giving_up(lambda: too_large(self.net, self.settings.device)):
+            self.optimizer.step()
         if weights is not None:
             weights.note(*_noted(masked, torch.cat(outputs), self.micro_batches.size))
         return loss, True
@@ -169,6 +171,15 @@ class _Run:
         """With early stopping, return to the weights of the best evaluation."""
         if self._best_state is not None:
             self.net.load_state_dict(self._best_state)
+
+
+def too_large(net, device):
+    """Message of an `OutOfMemoryError` if the model itself does not fit."""
+    n_parameters = sum(p.numel() for p in net.parameters())
+    return (
+        f"Out of memory on {device}: {n_parameters / 1e6:.1f} million parameters take about "
+        f"{n_parameters * 16 / 2**30:.2f} GiB with gradients and optimizer state. Use a smaller encoder."
+    )
 
 
 def _noted(masked, losses, size):

@@ -17,7 +17,14 @@ from sklearn.utils.validation import validate_data
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModel, BertConfig, PreTrainedTokenizerFast
 
-from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, MaxPoolBERTRegressor, SenseVectorizer, SkipLayerProbe
+from skbert import (
+    LayerPoolFeaturizer,
+    MaskedLanguageModel,
+    MaxPoolBERTClassifier,
+    MaxPoolBERTRegressor,
+    SenseVectorizer,
+    SkipLayerProbe,
+)
 from skbert.compute._random_streams import isolated
 
 _N_COLUMNS, _N_BUCKETS = 12, 24
@@ -29,8 +36,8 @@ def _word(column, value):
     return f"c{column % _N_COLUMNS}v{bucket}"
 
 
-class _ReadsNumbers:
-    """Turns numeric rows into texts before anything of ours sees them."""
+class _LearnsFromNumbers:
+    """Turns numeric rows into texts before `fit` sees them."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -50,6 +57,10 @@ class _ReadsNumbers:
         self._as_texts(X, reset=True)
         return self
 
+
+class _ReadsNumbers(_LearnsFromNumbers):
+    """Turns numeric rows into texts before anything of ours sees them."""
+
     def transform(self, X):
         self.__sklearn_is_fitted__() or super().transform(["not fitted"])
         return super().transform(self._as_texts(X))
@@ -68,6 +79,17 @@ class _Predicts(_ReadsNumbers):
 
 class NumericFeaturizer(_ReadsNumbers, LayerPoolFeaturizer):
     """LayerPoolFeaturizer over numbers."""
+
+
+class NumericMaskedModel(_LearnsFromNumbers, MaskedLanguageModel):
+    """MaskedLanguageModel over numbers."""
+
+    def fit(self, X, y=None):
+        return super().fit(X)
+
+    def score(self, X, y=None):
+        self.__sklearn_is_fitted__() or super().score(["not fitted"])
+        return super().score(self._as_texts(X))
 
 
 class NumericClassifier(_Predicts, MaxPoolBERTClassifier):
@@ -107,10 +129,12 @@ class NumericSenses(_ReadsNumbers, SenseVectorizer):
         return _ReadsNumbers.fit(self, X, y)
 
 
-def _write_encoder(folder):
-    """A one-layer BERT that knows the words of `_word`."""
+def _write_encoder(folder, mask_token=False):
+    """A one-layer BERT that knows the words of `_word`, and a mask token if asked for."""
     words = [f"c{column}v{bucket}" for column in range(_N_COLUMNS) for bucket in range(_N_BUCKETS)]
     vocab = {piece: i for i, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
+    if mask_token:
+        vocab["[MASK]"] = len(vocab)
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -124,6 +148,7 @@ def _write_encoder(folder):
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",
+        mask_token="[MASK]" if mask_token else None,
     ).save_pretrained(folder)
     config = BertConfig(
         vocab_size=len(vocab),
@@ -172,6 +197,7 @@ _ADAPTERS = {
     "phases": NumericClassifier,
     "regressor": NumericRegressor,
     "featurizer": NumericFeaturizer,
+    "pretraining": NumericMaskedModel,
     "probe": NumericProbe,
     "senses": NumericSenses,
 }
@@ -184,7 +210,11 @@ def _probe(model):
 
 
 def _checks(kind, model="nowhere"):
-    parameters = {"featurizer": {"device": "cpu"}, "phases": _PARAMETERS | _PHASES}.get(kind, _PARAMETERS)
+    parameters = {
+        "featurizer": {"device": "cpu"},
+        "phases": _PARAMETERS | _PHASES,
+        "pretraining": {"device": "cpu", "max_steps": 2, "batch_size": 64},
+    }.get(kind, _PARAMETERS)
     if kind == "senses":
         estimator = NumericSenses(n_topics=3, min_count=1, max_iter=5)
     else:
@@ -206,7 +236,7 @@ def _name(check):
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    return _write_encoder(tmp_path_factory.mktemp("words"))
+    return {mask: _write_encoder(tmp_path_factory.mktemp("words"), mask) for mask in (False, True)}
 
 
 @pytest.mark.parametrize(
@@ -220,7 +250,7 @@ def encoder(tmp_path_factory):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
 def test_check_of_scikit_learn(kind, index, name, encoder, monkeypatch):
-    estimator, check = _checks(kind, encoder)[index]
+    estimator, check = _checks(kind, encoder[kind == "pretraining"])[index]
     assert _name(check) == name
     if name.startswith(_ASK_FOR_SCORES) and kind in ("classifier", "phases", "regressor"):
         estimator.set_params(max_epochs=60)
@@ -252,7 +282,10 @@ def _compare_in_fp32(monkeypatch, name):
 # A transformer has no predictions and no weights, so the battery has fewer checks for it.
 @pytest.mark.parametrize(
     ("kind", "least"),
-    [("classifier", 50), ("phases", 50), ("regressor", 50), ("featurizer", 40), ("probe", 50), ("senses", 40)],
+    [
+        *(("classifier", 50), ("phases", 50), ("regressor", 50), ("featurizer", 40), ("pretraining", 30)),
+        *(("probe", 50), ("senses", 40)),
+    ],
 )
 def test_number_of_checks__is_not_next_to_nothing(kind, least):
     assert len(_checks(kind)) >= least

@@ -98,6 +98,20 @@ def test_fill_mask__are_the_best_tokens_of_transformers(fitted, tmp_path):
             assert [share for _, share in tokens] == pytest.approx(values.tolist(), abs=1e-5)
 
 
+def test_fill_mask__drop_mask__attends_to_no_mask_token(tiny):
+    mlm = quick(tiny(), drop_mask=True).fit(TEXTS)
+    texts = ["the [MASK] is late and the [MASK]"]
+    before, plain = mlm.fill_mask(texts), quick(tiny()).fit(TEXTS)
+    plain_before = plain.fill_mask(texts)
+    for model in (mlm, plain):
+        net = model._fitted.net(torch.device("cpu"))
+        with torch.no_grad():
+            # Another vector at the first mask token only: that of its position.
+            net.runner.model.embeddings.position_embeddings.weight[2] += 5.0
+    assert mlm.fill_mask(texts)[0][1] == before[0][1]
+    assert plain.fill_mask(texts)[0][1] != plain_before[0][1]
+
+
 @torch.no_grad()
 def test_read_layers__are_accuracy_and_loss_of_the_head_of_transformers(tiny, tmp_path):
     mlm = quick(write_with_head(tmp_path / "start", tiny()), max_steps=1).fit(TEXTS)
@@ -242,6 +256,7 @@ def test_fit__encoder_that_takes_less_than_max_length__is_the_limit(tiny):
         ({"device": "tpu"}, "device must be"),
         ({"precision": "fp8"}, "precision must be"),
         ({"revision": 3}, "revision must be None or a str"),
+        ({"early_stopping": True, "validation_fraction": 0}, "early_stopping=True needs held-out texts"),
         ({"extra_texts": "one text"}, "string object received"),
         ({"extra_texts": [("a", "b")]}, "extra_texts holds pairs of texts"),
     ],

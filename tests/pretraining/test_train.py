@@ -98,6 +98,15 @@ def test_fit__no_memory_for_one_text__says_what_to_do(folder, monkeypatch):
         fitted(folder).fit(TEXTS)
 
 
+def test_fit__no_memory_for_the_optimizer__says_how_much_it_takes(folder, monkeypatch):
+    def without_memory(optimizer, closure=None):
+        raise MemoryError
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", without_memory)
+    with pytest.raises(OutOfMemoryError, match=r"million parameters take about .* GiB .* Use a smaller encoder\."):
+        fitted(folder).fit(TEXTS)
+
+
 @QUIET
 def test_fit__early_stopping__returns_to_the_best_evaluation(folder):
     mlm = fitted(
