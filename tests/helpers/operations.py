@@ -3,20 +3,26 @@
     python -m tests.helpers.operations
 
 prints the counts of one training step on 16 short texts and of the prediction of 32, for a random encoder in the shape
-of MiniLM (6 layers of width 384), and of the same by transformers on padded batches. Nothing runs on a GPU.
+of MiniLM (6 layers of width 384), in both ways, and of the same by transformers on padded batches. Nothing runs on a
+GPU. But each count is also taken with attention and dropout as one operation each, as CUDA has kernels for them.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from contextlib import contextmanager, nullcontext
+from unittest.mock import patch
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from transformers import AutoTokenizer, BertForSequenceClassification
 
 from skbert import MaxPoolBERTClassifier
+from skbert.encoder import _attention
+from skbert.encoder._way import WAYS, forced_way
 from tests.helpers.tiny import WORDS, write_tiny
 
 READINGS = {
@@ -28,7 +34,7 @@ _BATCH_SIZE = 16
 
 
 class CountOperations(TorchDispatchMode):
-    """Counts the operations of a block by name. Views are left out, for they compute nothing.
+    """Counts the operations of a block by name. Views and marks for a profiler are left out, for they compute nothing.
 
     Operations are counted as they are dispatched below autograd, so those of a backward pass count too. A composite
     operation counts as its parts. Modes belong to a thread: what another thread computes is not counted.
@@ -46,12 +52,15 @@ class CountOperations(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         """Count `function`, or its parts if it is only a name for them, and run it."""
         kwargs = kwargs or {}
+        if function is torch.ops.aten.dropout.default and not args[2]:
+            # That of torch does nothing either, but its decomposition in Python copies.
+            return args[0]
         # In inference mode, composite operations arrive whole. The mode is off in here, so it is entered again.
         with self:
             result = function.decompose(*args, **kwargs)
         if result is not NotImplemented:
             return result
-        if not _is_view(function):
+        if function.namespace != "profiler" and not _is_view(function):
             self.found[function.overloadpacket.__name__] += 1
         return function(*args, **kwargs)
 
@@ -64,6 +73,59 @@ class CountOperations(TorchDispatchMode):
 def _is_view(function):
     # The second is a view of what nobody else holds, so its schema does not say so.
     return function.is_view or function.overloadpacket.__name__ == "_unsafe_view"
+
+
+class _OneKernel(torch.autograd.Function):
+    """Scaled dot-product attention that counts as one operation in each direction, as the kernels of CUDA would."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, mask, dropout_p):
+        """See the class."""
+        ctx.mask, ctx.dropout_p, ctx.random = mask, dropout_p, torch.get_rng_state()
+        ctx.save_for_backward(q, k, v)
+        _count("attention")
+        if mask is not None and mask.dtype == torch.bool:
+            # torch makes another mask of it, which is added to the scores.
+            _count("where")
+        with _disable_current_modes():
+            return _kernel(q, k, v, mask, dropout_p)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """See the class; computes the forward again, with the same random numbers."""
+        _count("attention_backward")
+        with _disable_current_modes(), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(ctx.random)
+            inputs = [tensor.detach().requires_grad_() for tensor in ctx.saved_tensors]
+            out = _kernel(*inputs, ctx.mask, ctx.dropout_p)
+            return *torch.autograd.grad(out, inputs, gradient), None, None
+
+
+_kernel = F.scaled_dot_product_attention
+
+
+def _count(name):
+    for mode in torch.utils._python_dispatch._get_current_dispatch_mode_stack():
+        if isinstance(mode, CountOperations):
+            mode.found[name] += 1
+
+
+@contextmanager
+def kernels_of_cuda():
+    """Attention and dropout as one operation each inside the block, where the CPU has several."""
+
+    def attention(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, **others):
+        return _OneKernel.apply(q, k, v, attn_mask, dropout_p)
+
+    def dropout(x, p=0.5, training=True, inplace=False):
+        return torch.native_dropout(x, p, True)[0] if training and p else x
+
+    with (
+        patch.object(F, "scaled_dot_product_attention", attention),
+        patch.object(F, "dropout", dropout),
+        patch.object(_attention, "_attend_within", attention),
+    ):
+        yield
 
 
 def short_texts(n=32):
@@ -134,14 +196,24 @@ def _padded(folder, texts):
 
 
 def _table(folder):
-    yield "| reading | frozen layers | training step | prediction |"
-    yield "|---|---|---|---|"
-    for reading, parameters in READINGS.items():
-        for n_frozen in (0, 3):
-            step = our_step(folder, freeze_layers=n_frozen, **parameters)
-            prediction = our_prediction(folder, freeze_layers=n_frozen, **parameters)
-            yield f"| {reading} | {n_frozen} | {step.total()} | {prediction.total()} |"
-    yield f"| transformers, padded | 0 | {their_step(folder).total()} | {their_prediction(folder).total()} |"
+    yield "| | reading | frozen layers | training step | with kernels of CUDA | prediction | with kernels of CUDA |"
+    yield "|---|---|---|---|---|---|---|"
+    for way in WAYS:
+        for reading, parameters in READINGS.items():
+            for n_frozen in (0, 3):
+                with forced_way(way):
+                    counts = _in_both_kernels(our_step, our_prediction, folder, freeze_layers=n_frozen, **parameters)
+                yield f"| {way} | {reading} | {n_frozen} | {' | '.join(counts)} |"
+    yield f"| transformers | [CLS] | 0 | {' | '.join(_in_both_kernels(their_step, their_prediction, folder))} |"
+
+
+def _in_both_kernels(step, prediction, folder, **parameters):
+    found = []
+    for count in (step, prediction):
+        for kernels in (nullcontext, kernels_of_cuda):
+            with kernels():
+                found.append(str(count(folder, **parameters).total()))
+    return found
 
 
 if __name__ == "__main__":
