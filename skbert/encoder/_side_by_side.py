@@ -31,7 +31,9 @@ def lay_side_by_side(runner, device):
             # Layers that share their weights come here more than once.
             if not parameters or _lie_in_a_row(parameters):
                 continue
-            joined = torch.cat([parameter.data for parameter in parameters])
+            # Memory that is taken inside the inference mode of a caller could not be trained later.
+            with torch.inference_mode(False):
+                joined = torch.cat([parameter.data for parameter in parameters])
             for parameter, part in zip(parameters, joined.split([len(p) for p in parameters]), strict=True):
                 parameter.data = part
 

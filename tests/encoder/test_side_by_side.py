@@ -94,6 +94,16 @@ def test_lay_side_by_side__parameters__are_the_same_and_can_be_stored(tiny, fami
         assert torch.equal(after[name], value + 1.0)
 
 
+def test_lay_side_by_side__in_inference_mode__can_be_trained_later(tiny):
+    runner = _runner(tiny, "bert")
+    with forced_way("padded"), torch.inference_mode():
+        lay_side_by_side(runner, CPU)
+    weights = [linear.weight for linear in runner.joined_linears(0)]
+    assert not any(weight.is_inference() for weight in weights)
+    join(weights).sum().backward()
+    assert all(torch.equal(weight.grad, torch.ones_like(weight)) for weight in weights)
+
+
 def test_lay_side_by_side__cheap_launches__changes_nothing(tiny):
     runner = _runner(tiny, "bert")
     before = [p.data_ptr() for p in runner.model.parameters()]

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from transformers import AutoTokenizer, BertForSequenceClassification
 
 from skbert import MaxPoolBERTClassifier
-from skbert.encoder import _attention
+from skbert.encoder import _attention, _dropout
 from skbert.encoder._way import WAYS, forced_way
 from tests.helpers.tiny import WORDS, write_tiny
 
@@ -124,6 +124,7 @@ def kernels_of_cuda():
         patch.object(F, "scaled_dot_product_attention", attention),
         patch.object(F, "dropout", dropout),
         patch.object(_attention, "_attend_within", attention),
+        patch.object(_dropout, "few_launches", lambda device: True),
     ):
         yield
 
