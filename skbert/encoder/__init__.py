@@ -31,8 +31,10 @@ from skbert.encoder._masked_lm import (
     save_masked_lm,
     start_as_identity,
 )
+from skbert.encoder._side_by_side import lay_side_by_side
 from skbert.encoder._skipping import SkipPlan, skip_hidden_states
 from skbert.encoder._tokenizers import check_copy, longest_input, tokenizer_files, tokenizer_from_files
+from skbert.encoder._way import few_launches
 from skbert.encoder.families import MIXERS, make_runner, register_models
 
 __all__ = [
@@ -47,7 +49,9 @@ __all__ = [
     "check_copy",
     "check_own_family",
     "clear_cache",
+    "few_launches",
     "is_sentence_encoder",
+    "lay_side_by_side",
     "load_encoder",
     "load_masked_lm",
     "longest_input",

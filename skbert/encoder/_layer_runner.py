@@ -12,9 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
-
-from skbert.encoder._dropout import dropout
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,10 @@ class LayerRunner:
     def layer_parts(self, index):
         """All modules of layer `index`: the layer itself, and any module outside it that runs only with this layer."""
         return [self.layer_modules()[index]]
+
+    def joined_linears(self, index):
+        """The linear layers in layer `index` that read the state in one matrix product, in that order; may be none."""
+        return ()
 
     def replace_layers(self, modules, path):
         """Replace the transformer layers of the model by `modules`; `path` gives the original index of each."""
@@ -204,7 +205,7 @@ class LayerRunner:
 
         def keep(depth, packed):
             if depth in wanted:
-                found[depth] = packed[layout.cls_index] if cls_only else packed
+                found[depth] = packed.index_select(0, layout.cls_index) if cls_only else packed
 
         if prefix is None:
             first, state = 0, self.embed(batch, layout)
@@ -227,61 +228,3 @@ class LayerRunner:
             if depth in wanted:
                 keep(depth, self.pack(state, context))
         return found
-
-
-def attend(query, key, value, layout, *, n_heads, dropout_p, cls_only=False, window=None):
-    """Multi-head self-attention within each text of a packed batch.
-
-    Parameters
-    ----------
-    query, key, value : tensors (n_tokens, width)
-        Projected states. With `cls_only`, `query` is (n_texts, width).
-    layout : Layout
-        Where each text is in the packed batch.
-    n_heads : int
-        Number of attention heads.
-    dropout_p : float
-        Dropout probability of the attention weights.
-    cls_only : bool
-        Whether there is one query per text, its first token.
-    window : int or None
-        Maximum distance of the tokens that a token attends to; None means no limit.
-
-    Returns
-    -------
-    tensor like `query`
-    """
-    width = query.shape[1]
-    head = width // n_heads
-    # One split instead of one slice per group: the gradient of a slice is as large as the tensor it was cut from.
-    n_tokens = [n * length for _, _, n, length in layout.groups]
-    n_rows = [n for _, _, n, _ in layout.groups] if cls_only else n_tokens
-    parts = []
-    for (_, first, n, length), q, k, v in zip(
-        layout.groups, query.split(n_rows), key.split(n_tokens), value.split(n_tokens), strict=True
-    ):
-        n_queries = 1 if cls_only else length
-        mask = None
-        if window is not None and length > window + 1:
-            place = torch.arange(length, device=query.device)
-            mask = (place[:n_queries, None] - place[None, :]).abs() <= window
-        if layout.attended is not None:
-            keys = layout.attended[first : first + n * length].view(n, 1, 1, length)
-            mask = keys if mask is None else keys & mask
-        q = q.view(n, n_queries, n_heads, head).transpose(1, 2)
-        k = k.view(n, length, n_heads, head).transpose(1, 2)
-        v = v.view(n, length, n_heads, head).transpose(1, 2)
-        if dropout_p and q.device.type == "cpu":
-            out = _attend_with_dropout(q, k, v, mask, dropout_p)
-        else:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p)
-        parts.append(out.transpose(1, 2).reshape(n * n_queries, width))
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _attend_with_dropout(q, k, v, mask, p):
-    """Scaled dot-product attention with dropout on its weights; torch has no fused CPU kernel for this either."""
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    return dropout(scores.softmax(dim=-1), p) @ v

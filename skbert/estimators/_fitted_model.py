@@ -10,7 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from skbert.compute import giving_up, run_batches
-from skbert.encoder import check_copy, tokenizer_from_files
+from skbert.encoder import check_copy, lay_side_by_side, tokenizer_from_files
 from skbert.estimators._blueprint import Blueprint
 from skbert.estimators._through_store import run_through_store
 from skbert.store import encoder_key
@@ -134,6 +134,7 @@ class FittedModel:
                 self._ready_on = None
                 with giving_up(lambda: f"Out of memory on {device}: the encoder does not fit. Use a smaller encoder."):
                     self._module.to(device).eval()
+                    lay_side_by_side(self._module.runner, device)
                 self._ready_on = device
             return self._module
 

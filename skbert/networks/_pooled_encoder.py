@@ -9,6 +9,7 @@ from skbert.encoder import (
     SkipPlan,
     check_boundary,
     check_own_family,
+    few_launches,
     make_runner,
     reinitialise,
     resolve_path,
@@ -217,7 +218,11 @@ class PooledEncoder(nn.Module):
     def pool_states(self, states, layout):
         """Pooled vectors (n, width) of the result of `states`."""
         pooled = self.layer_pooling(states)
-        return pooled if self.cls_only else self.token_pooling(layout.pad(pooled), layout.mask)
+        if self.cls_only:
+            return pooled
+        if few_launches(layout.device):
+            return layout.restore(self.token_pooling(layout.spread(pooled), layout.spread_mask))
+        return self.token_pooling(layout.pad(pooled), layout.mask)
 
     def pool(self, batch, prefix=None):
         """Pooled vectors (n, width), rows in the order of the request; the parameters are those of `states`."""

@@ -142,20 +142,53 @@ class Layout:
         return groups
 
     @cached_property
-    def _lengths(self):
-        return torch.tensor(self.lengths, device=self.device)
+    def _starts(self):
+        """Index of the first token of each packed text, on the host."""
+        return np.cumsum((0, *self.lengths[:-1]), dtype=np.int64)
 
     @cached_property
     def cls_index(self):
         """Index of the first token of each packed text; int64 (n_texts,)."""
-        return torch.cumsum(self._lengths, 0) - self._lengths
+        return torch.from_numpy(self._starts).to(self.device)
+
+    @cached_property
+    def _text_and_place(self):
+        """Of each packed token: which packed text it is of, and its place in it; on the host."""
+        text = np.repeat(np.arange(len(self.lengths), dtype=np.int64), self.lengths)
+        return text, np.arange(len(text), dtype=np.int64) - self._starts[text]
 
     @cached_property
     def _cells(self):
         """Index of each packed token in the flat padded batch, rows in the order of the request; int64 (n_tokens,)."""
-        rows = torch.repeat_interleave(self.order, self._lengths)
-        starts = torch.repeat_interleave(self.cls_index, self._lengths)
-        return rows * self.lengths[-1] + torch.arange(len(rows), device=self.device) - starts
+        text, place = (torch.from_numpy(index).to(self.device) for index in self._text_and_place)
+        return self.order[text] * self.lengths[-1] + place
+
+    @cached_property
+    def _packed_cells(self):
+        """As `_cells`, but with rows in packed order."""
+        text, place = self._text_and_place
+        return torch.from_numpy(text * self.lengths[-1] + place).to(self.device)
+
+    @cached_property
+    def _sources(self):
+        """For each cell of `spread`, the packed token that stands there; int64 (n_texts * longest,)."""
+        place = np.minimum(np.arange(self.lengths[-1]), np.array(self.lengths)[:, None] - 1)
+        return torch.from_numpy((self._starts[:, None] + place).ravel()).to(self.device)
+
+    @cached_property
+    def _real(self):
+        """As `spread_mask`, on the host."""
+        return np.arange(self.lengths[-1]) < np.array(self.lengths)[:, None]
+
+    @cached_property
+    def spread_mask(self):
+        """True at real tokens of what `spread` has padded; bool (n_texts, longest)."""
+        return torch.from_numpy(self._real).to(self.device)
+
+    @property
+    def _is_rectangle(self):
+        """Whether all texts are equally long, so that the packed tokens in their order are the padded ones."""
+        return self.lengths[0] == self.lengths[-1]
 
     @cached_property
     def mask(self):
@@ -163,6 +196,47 @@ class Layout:
         mask = torch.zeros(len(self.lengths) * self.lengths[-1], dtype=torch.bool, device=self.device)
         mask[self._cells] = True
         return mask.view(len(self.lengths), self.lengths[-1])
+
+    def key_mask(self, dtype, window=None, one_query=False):
+        """What is added to the scores of attention on texts that `spread` has padded.
+
+        Parameters
+        ----------
+        dtype : torch.dtype
+            Type of the scores.
+        window : int, default=None
+            Maximum distance of the tokens that a token attends to; None means no limit.
+        one_query : bool, default=False
+            Whether only the first token of each text attends.
+
+        Returns
+        -------
+        tensor (n_texts or 1, 1, n_queries or 1, longest) or None
+            0 at tokens that are attended, -inf at others; None if all are attended.
+        """
+        key = (dtype, window, one_query)
+        if key not in self._key_masks:
+            self._key_masks[key] = self._new_key_mask(*key)
+        return self._key_masks[key]
+
+    @cached_property
+    def _key_masks(self):
+        return {}
+
+    def _new_key_mask(self, dtype, window, one_query):
+        place = np.arange(self.lengths[-1])
+        # What holds for one text holds for all of equal length.
+        allowed = real = (self._real[:1] if self._is_rectangle else self._real)[:, None, None, :]
+        if window is not None:
+            near = np.abs(place[: 1 if one_query else None, None] - place) <= window
+            # Padding attends to all tokens, because a softmax over none is NaN, in its gradient too.
+            allowed = real & (near if one_query else near | ~real.swapaxes(2, 3))
+        if self.attended is None and allowed.all():
+            return None
+        added = torch.from_numpy(np.where(allowed, np.float32(0), np.float32(-np.inf))).to(self.device, dtype)
+        if self.attended is None:
+            return added
+        return added.masked_fill(~self.spread(self.attended)[:, None, None], float("-inf"))
 
     def pad(self, packed):
         """(n_tokens, ...) → (n_texts, longest, ...), padded with zeros, rows in the order of the request."""
@@ -173,11 +247,43 @@ class Layout:
 
     def pack(self, padded):
         """The inverse of `pad`."""
-        return padded.reshape(-1, *padded.shape[2:])[self._cells]
+        # Not padded[cells], whose gradient sorts the cells because one may occur twice.
+        return padded.flatten(0, 1).index_select(0, self._cells)
+
+    def spread(self, packed):
+        """(n_tokens, ...) → (n_texts, longest, ...), rows in packed order, in one operation.
+
+        Copies of the last token of a text stand where `pad` has zeros. They get no gradient, so whoever reads the
+        result must mask them.
+        """
+        rectangle = (len(self.lengths), self.lengths[-1], *packed.shape[1:])
+        spread = packed if self._is_rectangle else _Spread.apply(packed, self._sources, self._packed_cells)
+        return spread.view(rectangle)
+
+    def gather(self, spread):
+        """The inverse of `spread`."""
+        flat = spread.flatten(0, 1)
+        return flat if self._is_rectangle else flat.index_select(0, self._packed_cells)
 
     def restore(self, per_text):
         """(n_texts, ...) in packed order → in the order of the request."""
         return torch.empty_like(per_text).index_copy(0, self.order, per_text)
+
+
+class _Spread(torch.autograd.Function):
+    """Rows `sources` of a packed state; its gradient is read at `cells`, the places that are no copies."""
+
+    @staticmethod
+    def forward(ctx, packed, sources, cells):
+        """See the class."""
+        ctx.save_for_backward(cells)
+        return packed.index_select(0, sources)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """See the class."""
+        (cells,) = ctx.saved_tensors
+        return gradient.index_select(0, cells), None, None
 
 
 def padded_inputs(batch, layout):

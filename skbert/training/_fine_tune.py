@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skbert.compute import giving_up
+from skbert.encoder import lay_side_by_side
 from skbert.training._callbacks import Progress, Watch
 from skbert.training._contrast import contrast
 from skbert.training._frozen_prefix import PrefixCache, cache_prefixes
@@ -80,6 +81,7 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
     # The embedding table is replaced on the device on which it is trained; skorch would move it only later.
     with giving_up(lambda: too_large(module, settings)):
         module.to(settings.device)
+        lay_side_by_side(module.runner, settings.device)
     table_name = _table_name(module)
     table = pretrained.get(table_name)
     if watch is not None:

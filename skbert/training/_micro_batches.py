@@ -98,7 +98,7 @@ class MicroBatches:
             if cached is not None:
                 # Its gradient with respect to `pooled` is the cached one.
                 losses.append((pooled.float() * cached[place]).sum())
-            sum(losses).backward()
+            (losses[0] if len(losses) == 1 else sum(losses)).backward()
             outputs.append(None if output is None else output.detach())
         return total, outputs
 

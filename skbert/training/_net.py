@@ -128,7 +128,7 @@ class FineTuneNet(NeuralNet):
             raise Diverged
         self.notify("on_grad_computed", named_parameters=self.get_all_learnable_params(), batch=batch, training=True)
         self.stepper.step()
-        return {"loss": torch.tensor(loss), "y_pred": torch.cat(outputs)}
+        return {"loss": torch.tensor(loss), "y_pred": outputs[0] if len(outputs) == 1 else torch.cat(outputs)}
 
     def validation_step(self, batch, **fit_params):
         """Loss of one batch of validation data, in as many parts as memory requires."""
@@ -159,7 +159,8 @@ class FineTuneNet(NeuralNet):
         """Compute the gradients of one batch; return the loss and the outputs of its micro-batches."""
 
         def loss_of_part(output, part):
-            return self.get_loss(output, None, X=part) * (len(part) / len(rows))
+            loss = self.get_loss(output, None, X=part)
+            return loss if len(part) == len(rows) else loss * (len(part) / len(rows))
 
         def loss_of_all(pooled):
             groups = self.criterion_.groups(rows.target(pooled.device))

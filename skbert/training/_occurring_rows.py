@@ -25,10 +25,14 @@ class _OccurringRows(nn.Embedding):
         # Buffers, so that early stopping restores them together with the weights.
         self.register_buffer("kept", torch.ones((), dtype=torch.float32, device=weight.device))
         self.register_buffer("pulled", torch.zeros((), dtype=torch.float32, device=weight.device))
+        self._was_pulled = False
 
     def note_step(self, decay, pull):
         self.kept.mul_((1.0 - pull) * (1.0 - decay))
-        self.pulled.mul_(1.0 - pull).add_(pull).mul_(1.0 - decay)
+        # Without a pull so far, `pulled` is 0 and stays so.
+        self._was_pulled |= pull > 0
+        if self._was_pulled:
+            self.pulled.mul_(1.0 - pull).add_(pull).mul_(1.0 - decay)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from sklearn.model_selection import GridSearchCV
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, OutOfMemoryError
+from skbert.encoder._way import WAYS, forced_way
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
@@ -41,6 +42,16 @@ def test_gpu__features_and_probabilities_are_those_of_the_cpu(minilm, texts, lab
     clf = MaxPoolBERTClassifier(minilm, **{**quick, "learning_rate": 1e-4, "device": "cuda"}).fit(texts, labels)
     on_gpu = clf.set_params(precision=precision).predict_proba(texts)
     np.testing.assert_allclose(on_gpu, clf.set_params(device="cpu", precision="fp32").predict_proba(texts), atol=atol)
+
+
+@pytest.mark.parametrize("point", [{}, {"layers": 3, "layer_pooling": "max"}, {"token_pooling": "cls"}], ids=str)
+def test_gpu__both_ways_of_attention_give_the_same(minilm, texts, point):
+    found = []
+    for way in WAYS:
+        with forced_way(way):
+            featurizer = LayerPoolFeaturizer(minilm, device="cuda", precision="fp32", **point)
+            found.append(featurizer.fit_transform(texts))
+    np.testing.assert_allclose(*found, atol=1e-4)
 
 
 def test_gpu__memory_does_not_grow_over_20_fits_of_a_search(minilm, texts, labels, quick):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from skbert.encoder._dropout import apply_dropout, dropout
-from skbert.encoder._layer_runner import attend
-from skbert.text import Layout
+from skbert.encoder._way import forced_way
+from tests.helpers.operations import CountOperations
 
 
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.5, 0.9])
@@ -60,24 +60,18 @@ def test_apply_dropout__training_module__drops():
     assert (apply_dropout(nn.Dropout(0.4), torch.ones(1000)) == 0).any()
 
 
-@pytest.mark.parametrize("cls_only", [False, True])
-@pytest.mark.parametrize("window", [None, 2])
-def test_attend__dropout_that_drops_nothing__equals_none(cls_only, window):
+def test_dropout__few_launches__is_one_operation_in_each_direction():
     torch.manual_seed(0)
-    layout = Layout((3, 3, 7, 9), torch.tensor([2, 0, 3, 1]))
-    query, key, value = torch.randn(3, 22, 16)
-    query = query[layout.cls_index] if cls_only else query
-    options = {"n_heads": 4, "cls_only": cls_only, "window": window}
-    plain = attend(query, key, value, layout, dropout_p=0.0, **options)
-    torch.testing.assert_close(attend(query, key, value, layout, dropout_p=1e-9, **options), plain)
-
-
-def test_attend__dropout_on_the_weights__keeps_the_mean():
-    torch.manual_seed(0)
-    layout = Layout((5,), torch.tensor([0]))
-    query, key, value = torch.randn(3, 5, 8)
-    plain = attend(query, key, value, layout, n_heads=2, dropout_p=0.0)
-    drawn = torch.stack([attend(query, key, value, layout, n_heads=2, dropout_p=0.3) for _ in range(4000)])
-    spread = drawn.std(dim=0)
-    assert (spread > 0).all()
-    assert ((drawn.mean(dim=0) - plain).abs() < 6 * spread / 4000**0.5).all()
+    x = torch.ones(1000, 300, requires_grad=True)
+    with forced_way("padded"):
+        with CountOperations() as forward:
+            y = dropout(x, 0.3)
+        with CountOperations() as backward:
+            y.backward(torch.ones_like(x))
+        assert dropout(x, 0.0) is x
+    assert forward.total == 1
+    assert backward.found["native_dropout_backward"] == 1
+    share = (y == 0).double().mean()
+    assert abs(share - 0.3) < 5 * (0.3 * 0.7 / x.numel()) ** 0.5
+    torch.testing.assert_close(y.unique(), torch.tensor([0.0, 1 / 0.7]))
+    assert torch.equal(x.grad, y.detach())

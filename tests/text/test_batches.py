@@ -177,3 +177,54 @@ def test_layout__pad__gradient_flows_to_every_token_once():
     packed = torch.randn(9, 3, requires_grad=True)
     layout.pad(packed).sum().backward()
     assert torch.equal(packed.grad, torch.ones(9, 3))
+
+
+@LENGTHS
+def test_layout__spread_and_gather__equal_a_plain_loop(lengths):
+    layout, _ = layout_of(lengths)
+    packed = torch.randn(sum(lengths), 2, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    spread = layout.spread(packed)
+    assert spread.shape == (len(lengths), max(lengths), 2, 3)
+    start = 0
+    for text, length in enumerate(lengths):
+        own = packed[start : start + length]
+        assert torch.equal(spread[text, :length], own)
+        assert torch.equal(spread[text, length:], own[-1:].expand(max(lengths) - length, 2, 3))
+        assert layout.spread_mask[text].tolist() == [place < length for place in range(max(lengths))]
+        start += length
+    assert torch.equal(layout.gather(spread), packed)
+    # Copies get no gradient.
+    weights = torch.arange(float(spread.numel())).view(spread.shape)
+    (spread * weights).sum().backward()
+    assert torch.equal(packed.grad, layout.gather(weights))
+
+
+@LENGTHS
+@pytest.mark.parametrize("window", [None, 2])
+@pytest.mark.parametrize("one_query", [False, True])
+@pytest.mark.parametrize("drops", [False, True])
+def test_layout__key_mask__equals_a_plain_loop(lengths, window, one_query, drops):
+    attended = torch.arange(sum(lengths)) % 4 != 3 if drops else None
+    layout = Layout(lengths, torch.arange(len(lengths)), attended)
+    mask = layout.key_mask(torch.bfloat16, window, one_query)
+    longest, start = max(lengths), 0
+    if mask is None:
+        assert len(set(lengths)) == 1
+        assert not drops
+        assert window is None or longest <= window + 1
+        return
+    assert mask.dtype == torch.bfloat16
+    assert layout.key_mask(torch.bfloat16, window, one_query) is mask
+    mask = mask.expand(len(lengths), 1, 1 if one_query else longest, longest)
+    for text, length in enumerate(lengths):
+        # What padding attends to is not read, but it must be something.
+        assert torch.isfinite(mask[text, 0]).any(dim=1).all() or drops
+        for query in range(1 if one_query else length):
+            expected = [
+                key < length
+                and (window is None or abs(query - key) <= window)
+                and (not drops or bool(attended[start + key]))
+                for key in range(longest)
+            ]
+            assert (mask[text, 0, query] == 0).tolist() == expected
+        start += length

@@ -26,7 +26,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skbert.encoder.families._post_ln import BertRunner
+from skbert.encoder._way import few_launches
+from skbert.encoder.families._post_ln import BertRunner, project
 from skbert.text import Layout
 
 # What a layer can mix tokens with.
@@ -55,16 +56,24 @@ class PoolingMixer(nn.Module):
         self.query, self.key, self.gate = (nn.Linear(width, width) for _ in range(3))
         self.segment, self.local = (nn.Linear(width, width) for _ in range(2))
 
+    @property
+    def linears(self):
+        """The linear maps in the order in which `forward` uses them."""
+        return self.query, self.key, self.gate, self.segment, self.local
+
     def forward(self, state, context):
         """Mixed tokens (n_tokens, width) of a packed state."""
-        linears = (self.query, self.key, self.gate, self.segment, self.local)
-        weight = torch.cat([linear.weight for linear in linears])
-        bias = torch.cat([linear.bias for linear in linears])
-        sizes = [n * length for _, _, n, length in context.layout.groups]
-        projected = F.linear(state, weight, bias).split(sizes)
+        projected, layout = project(state, *self.linears), context.layout
+        if few_launches(state.device):
+            # At padding, no mask is True: no token pools it.
+            masks = (context.attended, context.inner, context.second)
+            masks = [layout.spread(mask) & layout.spread_mask for mask in masks]
+            return layout.gather(self._mix(layout.spread(projected), *masks))
+        sizes = [n * length for _, _, n, length in layout.groups]
+        projected = projected.split(sizes)
         masks = zip(*(mask.split(sizes) for mask in (context.attended, context.inner, context.second)), strict=True)
         parts = []
-        for (_, _, n, length), rows, of_group in zip(context.layout.groups, projected, masks, strict=True):
+        for (_, _, n, length), rows, of_group in zip(layout.groups, projected, masks, strict=True):
             mixed = self._mix(rows.view(n, length, -1), *(mask.view(n, length) for mask in of_group))
             parts.append(mixed.flatten(0, 1))
         return torch.cat(parts)
@@ -141,6 +150,10 @@ class HybridBertRunner(BertRunner):
             # The separator between the texts of a pair is the last token of the first segment.
             inner[:-1] &= second[:-1] | ~second[1:]
         return _Context(layout, ones if layout.attended is None else layout.attended, inner, second)
+
+    def joined_linears(self, index):
+        mixer = self.layer_modules()[index].attention.self
+        return mixer.linears if isinstance(mixer, PoolingMixer) else super().joined_linears(index)
 
     def layer(self, index, state, context, cls_only=False):
         module = self.layer_modules()[index]

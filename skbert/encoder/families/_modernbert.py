@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from skbert.encoder._attention import attend
 from skbert.encoder._dropout import apply_dropout
-from skbert.encoder._layer_runner import LayerRunner, attend
+from skbert.encoder._layer_runner import LayerRunner
 from skbert.text import Layout
 
 
@@ -48,7 +49,7 @@ class ModernBertRunner(LayerRunner):
         cos, sin = context.rotary[module.attention_type]
         query, key = _rotate(query, cos, sin, n_heads), _rotate(key, cos, sin, n_heads)
         if cls_only:
-            state, query = state[layout.cls_index], query[layout.cls_index]
+            state, query = (rows.index_select(0, layout.cls_index) for rows in (state, query))
         attended = attend(
             query,
             key,

@@ -17,8 +17,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from skbert.encoder._attention import attend_from_first, attend_joined
 from skbert.encoder._dropout import apply_dropout, dropout
-from skbert.encoder._layer_runner import LayerRunner, attend
+from skbert.encoder._layer_runner import LayerRunner
+from skbert.encoder._side_by_side import join
+from skbert.encoder._way import few_launches
 
 _NO_DROPOUT = nn.Identity()
 
@@ -103,6 +106,10 @@ class _PostLNRunner(LayerRunner):
     def layer_modules(self):
         return list(self.model.encoder.layer)
 
+    def joined_linears(self, index):
+        parts = self._parts(self.layer_modules()[index])
+        return parts.query, parts.key, parts.value
+
     def replace_layers(self, modules, path):
         self.model.encoder.layer = nn.ModuleList(modules)
 
@@ -127,16 +134,17 @@ class _PostLNRunner(LayerRunner):
         parts = self._parts(module)
         dropout_p = parts.attention_dropout.p if module.training else 0.0
         if cls_only:
-            rows = state[layout.cls_index]
-            attended = _attend_from_first(parts, rows, state, layout, self.n_heads, dropout_p)
+            rows = state.index_select(0, layout.cls_index)
+            if few_launches(state.device):
+                projected = project(state, parts.key, parts.value)
+                query = parts.query(rows)
+                attended = attend_from_first(query, projected, layout, n_heads=self.n_heads, dropout_p=dropout_p)
+            else:
+                attended = _attend_from_first(parts, rows, state, layout, self.n_heads, dropout_p)
             state = rows
         else:
-            # One matrix product for query, key and value reads the hidden state only once.
-            linears = (parts.query, parts.key, parts.value)
-            weight = torch.cat([linear.weight for linear in linears])
-            bias = torch.cat([linear.bias for linear in linears])
-            projected = F.linear(state, weight, bias).split(parts.key.out_features, dim=-1)
-            attended = attend(*projected, layout, n_heads=self.n_heads, dropout_p=dropout_p)
+            projected = project(state, parts.query, parts.key, parts.value)
+            attended = attend_joined(projected, layout, n_heads=self.n_heads, dropout_p=dropout_p)
         return self.rest_of_layer(module, state, attended)
 
     def rest_of_layer(self, module, state, attended):
@@ -149,8 +157,14 @@ class _PostLNRunner(LayerRunner):
         return parts.ffn_norm(attended + apply_dropout(parts.ffn_dropout, widened))
 
 
+def project(state, *linears):
+    """The outputs of `linears` side by side: one matrix product reads the hidden state only once."""
+    weight, bias = join([linear.weight for linear in linears]), join([linear.bias for linear in linears])
+    return F.linear(state, weight, bias)
+
+
 def _attend_from_first(parts, rows, state, layout, n_heads, dropout_p):
-    """Attention of the first token of each text to all its tokens, without computing their keys and values.
+    """Attention of the first token of each text to all its tokens, without computing their keys and values ("groups").
 
     With one query per text, q · (W_k h + b_k) = (W_kᵀ q) · h plus a constant, which the softmax cancels. Likewise
     Σ a (W_v h + b_v) = W_v (Σ a h) + b_v Σ a. So the matrix products run over texts instead of tokens.
