@@ -124,7 +124,7 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
     history_ : list of dict
         One row per step: ``step``, ``train_loss``, ``learning_rate``, ``dur`` (seconds), and ``val_loss`` at
         evaluations.
-    loss_curve_ : list of float, (n_iter_,)
+    loss_curve_ : list of float, (n_iter,)
         Mean loss of the masked tokens of each step, in nats, with dropout.
     val_loss_curve_ : list of float
         Mean loss of the masked tokens of the held-out texts, in nats: before the first step, and at ten evaluations.

@@ -71,13 +71,13 @@ class Word2Sense(WordVectors, WordsInContext, BaseEstimator):
     ----------
     vocabulary_ : dict of str to int
         Row of each word in the matrices below, from the most frequent word to the rarest.
-    embedding_ : CSR matrix (n_words, n_senses_)
+    embedding_ : CSR matrix (n_words, n_senses)
         Vectors of the words. Rows sum to 1.
     n_senses_ : int
         Number of senses.
-    sense_distributions_ : float array (n_senses_, n_words)
+    sense_distributions_ : float array (n_senses, n_words)
         Distribution over words of each sense.
-    sense_shares_ : float array (n_senses_,)
+    sense_shares_ : float array (n_senses,)
         Share of each sense in all contexts.
     topic_words_ : float array (n_topics, n_words)
         Distribution over words of each topic.
