@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from skbert._shared import warn
+from skbert._shared import reads_texts, warn
 from skbert.senses._in_context import WordsInContext
 from skbert.senses._learning import check_parameters, learn_senses
 from skbert.senses._word_vectors import WordVectors, check_one_column
@@ -164,11 +164,7 @@ class Word2Sense(WordVectors, WordsInContext, BaseEstimator):
         self.verbose = verbose
 
     def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        return tags
+        return reads_texts(super().__sklearn_tags__())
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "embedding_")
