@@ -18,7 +18,7 @@ from benchmarks._texts import texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import MaxPoolBERTClassifier
 from skbert.encoder import minilm_folder
-from skbert.landscape import LossMeter, TextLoss, as_weights, curvature_of, difference, measure_surface
+from skbert.landscape import LossMeter, TextLoss, as_tensors, curvature_of, difference, measure_surface
 
 _N_CLASSES, _N_POINTS, _LONGEST = 6, 21, 128
 _PADDED = "a loop over transformers, tokenised once, padded to the longest of 32"
@@ -73,7 +73,7 @@ def fitted(texts, codes, **parameters):
         "minilm", layers=1, token_pooling="cls", max_epochs=2, learning_rate=1e-4, random_state=0, device="cpu"
     ).set_params(**parameters)
     model.fit_watched(texts, codes, lambda phase, weights: start.update(weights) if phase == "start" else None)
-    return model, as_weights(start)._tensors
+    return model, as_tensors(start)
 
 
 class OurRow:

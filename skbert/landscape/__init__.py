@@ -6,14 +6,14 @@ from skbert.landscape._loss_meter import LossMeter
 from skbert.landscape._points import measure_surface
 from skbert.landscape._scorers import distance_score, sharpness_score, top_eigenvalue_score, trace_score
 from skbert.landscape._text_loss import TextLoss
-from skbert.landscape._weights import Weights, as_weights, difference
+from skbert.landscape._weights import Weights, as_tensors, difference
 
 __all__ = [
     "LossLandscape",
     "LossMeter",
     "TextLoss",
     "Weights",
-    "as_weights",
+    "as_tensors",
     "curvature_of",
     "difference",
     "distance_score",

@@ -11,14 +11,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skbert._shared import check_choice, check_int, check_not_a_string, check_targets_given
-from skbert.estimators import MaxPoolBERTClassifier, MaxPoolBERTRegressor, as_labels, as_numbers
+from skbert.estimators import MaxPoolBERTClassifier, MaxPoolBERTRegressor, as_labels, as_numbers, class_codes
 from skbert.text import check_texts
 
 _WHAT_IS_NEEDED = (
     "LossLandscape needs a MaxPoolBERTClassifier or MaxPoolBERTRegressor, a Pipeline that ends in one, or a "
     "FrozenEstimator of these"
 )
-SECONDS = ("seed", "data", "random", None)
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def check_subject(estimator):
 def check_parameters(landscape):
     """Check the constructor parameters that need no data."""
     if landscape.second is not None:
-        check_choice("second", landscape.second, tuple(one for one in SECONDS if one is not None))
+        check_choice("second", landscape.second, ("seed", "data", "random"))
     check_int("n_points", landscape.n_points, 2)
     check_int("n_groups", landscape.n_groups, 0)
     check_int("max_texts", landscape.max_texts, 2)
@@ -125,7 +124,7 @@ def check_labelled(X, y, what, subject, classes=None):
     if len(y) < 2:
         raise ValueError(f"{what} holds {len(y)} text; a mean loss with its error needs at least 2.")
     if classes is not None:
-        unknown = [label for label in np.unique(y).tolist() if label not in classes.tolist()]
+        unknown = np.unique(y[class_codes(y, classes) < 0]).tolist()
         if unknown:
             raise ValueError(
                 f"{name} contains class {unknown[0]!r}, which is not among the classes {classes.tolist()}."

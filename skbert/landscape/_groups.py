@@ -29,13 +29,10 @@ def check_groups(runner, groups):
         check_boundary(runner, "n_groups", len(groups), group.start - 1)
 
 
-def names_by_depth(module):
-    """Names of the parameters of `module` by depth: 0 the embeddings, d layer d, L + 1 all above the layers."""
+def depths_by_name(module):
+    """Depth of each parameter of `module`: 0 the embeddings, d layer d, L + 1 all above the layers."""
     depth_of, above = parameter_depths(module.runner), module.runner.n_layers + 1
-    found = {depth: [] for depth in range(above + 1)}
-    for name, parameter in module.named_parameters():
-        found[depth_of.get(id(parameter), above)].append(name)
-    return found
+    return {name: depth_of.get(id(parameter), above) for name, parameter in module.named_parameters()}
 
 
 def group_bunch(groups, lines):

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from skbert.compute import MemoryNotice, run_batches
-from skbert.encoder import check_boundary, parameter_depths
+from skbert.encoder import check_boundary
+from skbert.landscape._groups import depths_by_name
 from skbert.training import cache_prefixes, occurring_rows
 
 
@@ -41,6 +42,11 @@ class LossMeter:
         The fitted estimator.
     labelled : list of tuples (X, y, name)
         The sets of texts, with their targets and how messages name them.
+
+    Attributes
+    ----------
+    depths : dict of str to int
+        Depth of each weight by its name; see `depths_by_name`.
     """
 
     def __init__(self, reader, labelled):
@@ -58,6 +64,7 @@ class LossMeter:
         vocabulary = self._stack.enter_context(occurring_rows(self._module, [dataset for dataset, *_ in found]))
         self._rows, self._datasets = vocabulary.rows, vocabulary.datasets
         self._parameters = dict(self._module.named_parameters())
+        self.depths = depths_by_name(self._module)
         self._prefixes = None
 
     def __enter__(self):
@@ -65,6 +72,11 @@ class LossMeter:
 
     def __exit__(self, *error):
         self._stack.close()
+
+    @property
+    def runner(self):
+        """Runs the layers of the copy."""
+        return self._module.runner
 
     @property
     def targets(self):
@@ -99,10 +111,7 @@ class LossMeter:
 
     def keep_below(self, names):
         """From now on only the weights `names` change: run all layers below them once, for all points that follow."""
-        depth_of = parameter_depths(self._module.runner)
-        n_layers = self._module.n_layers
-        depths = [depth_of.get(id(self._parameters[name]), n_layers + 1) for name in names if name in self._parameters]
-        n_still = max(0, min(depths, default=n_layers + 1) - 1)
+        n_still = max(0, min((self.depths[name] for name in names), default=self._module.n_layers + 1) - 1)
         if n_still and not self._can_divide(n_still):
             n_still = 0
         self._module.freeze(n_still)

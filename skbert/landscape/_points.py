@@ -33,18 +33,16 @@ def grid(span, n_points):
 
 def measure_line(meter, start, end, alphas, names, progress):
     """The `Measured` of each set of texts at each point of ``start + alpha (end - start)``, where only `names` move."""
-    start, end = (meter.of_texts({name: weights[name] for name in names}) for weights in (start, end))
-    meter.keep_below(names)
-    found = []
-    for alpha in alphas:
-        meter.set_between(start, end, float(alpha))
-        found.append(meter.measure())
-        progress.update()
-    return found
+    (line,) = measure_surface(meter, start, end, {}, alphas, [0.0], names, progress)
+    return line
 
 
 def measure_surface(meter, start, end, second, alphas, betas, names, progress):
-    """As `measure_line`, at each point of ``start + alpha (end - start) + beta second``: one list per beta."""
+    """As `measure_line`, at each point of ``start + alpha (end - start) + beta second``: one list per beta.
+
+    Weights that neither direction moves stay at `end`.
+    """
+    meter.set(meter.of_texts(end))
     # What only the second direction moves must be set anew at every point, too.
     names = list(dict.fromkeys([*names, *second]))
     start, end = (meter.of_texts({name: weights[name] for name in names}) for weights in (start, end))

@@ -107,13 +107,14 @@ def _rollback(landscape):
         return []
     part = "train" if rolled.val_loss is None else "val"
 
-    def row(name, loss, error, recall):
-        return {"name": name, "loss": float(loss), "error": float(error), "recall": [] if recall is None else recall}
+    def of_all(kind):
+        """The value of the whole model, then those of the groups."""
+        return [rolled[f"whole_{part}_{kind}"], *rolled[f"{part}_{kind}"]]
 
-    recalls = rolled[f"{part}_recall"]
-    rows = [row("the whole model", *(rolled[f"whole_{part}_{kind}"] for kind in ("loss", "error", "recall")))]
-    for place, name in enumerate(rolled.names):
-        recall = None if recalls is None else recalls[place].tolist()
-        rows.append(row(name, rolled[f"{part}_loss"][place], rolled[f"{part}_error"][place], recall))
-    rows[0]["recall"] = [] if recalls is None else rolled[f"whole_{part}_recall"].tolist()
-    return rows
+    names = ["nothing", *rolled.names]
+    without = rolled[f"{part}_recall"] is None
+    recalls = [[] for _ in names] if without else [recall.tolist() for recall in of_all("recall")]
+    return [
+        {"name": name, "loss": float(loss), "error": float(error), "recall": recall}
+        for name, loss, error, recall in zip(names, of_all("loss"), of_all("error"), recalls, strict=True)
+    ]

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skbert.landscape._checks import check_labelled, check_subject
 from skbert.landscape._curvature import curvature_of, sharpness_of
 from skbert.landscape._text_loss import TextLoss
-from skbert.landscape._weights import as_weights, difference, norm
+from skbert.landscape._weights import as_tensors, difference, norm
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -169,7 +169,7 @@ def distance_score(estimator: BaseEstimator, X: ArrayLike | None = None, y: Arra
     """
     check_is_fitted(estimator)
     reader = check_subject(estimator).reader
-    weights, pretrained = (as_weights(found)._tensors for found in (reader.weights(), reader.pretrained_weights()))
+    weights, pretrained = (as_tensors(found) for found in (reader.weights(), reader.pretrained_weights()))
     return norm(difference(weights, pretrained))
 
 

@@ -12,11 +12,11 @@ from tqdm.auto import tqdm
 
 from skbert._shared import warn
 from skbert.landscape._checks import fresh_reader
-from skbert.landscape._groups import check_groups, group_bunch, names_by_depth, rollback_bunch
+from skbert.landscape._groups import check_groups, group_bunch, rollback_bunch
 from skbert.landscape._loss_meter import LossMeter
 from skbert.landscape._points import as_bunch, barrier, measure_line, measure_surface
 from skbert.landscape._trajectory import Trajectory
-from skbert.landscape._weights import Weights, as_weights, difference, inner, norm, random_direction, scale_
+from skbert.landscape._weights import Weights, as_tensors, difference, inner, norm, random_direction, scale_
 
 # A repeated fit ends at the same weights; on a GPU, sums in another order may move them by a small part of the way.
 _SAME_FIT = 1e-2
@@ -65,7 +65,7 @@ class Survey:
             labelled.append((_safe_indexing(val[0], rows[1]), val[1][rows[1]], "X_val"))
         found["_texts"] = labelled[0][:2]
         other_end = self._other_end(X, y, other)
-        with LossMeter(reader, labelled) as self._meter, self._bar(reader) as self._progress:
+        with LossMeter(reader, labelled) as self._meter, self._bar() as self._progress:
             found |= self._line()
             found |= self._barrier(other_end)
             self._second = self._second_direction(other_end)
@@ -94,11 +94,11 @@ class Survey:
 
         def keep(phase, weights):
             if phase == "start":
-                self._start = as_weights(weights)._tensors
+                self._start = as_tensors(weights)
 
         again = clone(self._template).fit_watched(X, y, keep)
         reader = self._subject.reader if self._subject.prefit else again
-        self._end = as_weights(reader.weights())._tensors
+        self._end = as_tensors(reader.weights())
         self._first = difference(self._end, self._start)
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self._end.values()):
             raise ValueError(
@@ -110,8 +110,7 @@ class Survey:
                 "The fit did not move any weight, so there is no direction to look at. Raise learning_rate or "
                 "max_epochs: the first step of a warm-up has a rate of 0."
             )
-        repeated = as_weights(again.weights())._tensors
-        if self._subject.prefit and norm(difference(repeated, self._end)) > _SAME_FIT * length:
+        if self._subject.prefit and norm(difference(as_tensors(again.weights()), self._end)) > _SAME_FIT * length:
             raise ValueError(
                 "The fitted estimator was not trained on these texts: a fit of its parameters on X and y ends "
                 "elsewhere. Pass the texts of its fit in the same order, or pass it without FrozenEstimator."
@@ -135,7 +134,7 @@ class Survey:
             found = clone(self._template).fit_watched(*other, start=self._start)
         else:
             return None
-        return as_weights(found.weights())._tensors
+        return as_tensors(found.weights())
 
     def _rows(self, n):
         """Rows of at most `max_texts` texts, ascending."""
@@ -144,7 +143,7 @@ class Survey:
         chosen = np.random.default_rng([self._rows_seed, n]).choice(n, self._max_texts, replace=False)
         return np.sort(chosen)
 
-    def _bar(self, reader):
+    def _bar(self):
         n = len(self._alphas)
         total = n * (1 + len(self._groups)) + (n * n if self._kind else 0) + (n if self._kind == "seed" else 0)
         return tqdm(total=total, desc="points", unit="point", leave=False, disable=self._verbose < 1)
@@ -200,17 +199,14 @@ class Survey:
         nothing = {"group_lines_": None, "rollback_": None}
         if not self._groups:
             return nothing
-        module = reader.network_copy()
         try:
-            check_groups(module.runner, self._groups)
+            check_groups(self._meter.runner, self._groups)
         except ValueError as error:
             warn(f"Groups of layers are left out: {error}")
             return nothing
-        by_depth, lines = names_by_depth(module), []
-        end = self._meter.of_texts(self._end)
+        lines = []
         for group in self._groups:
-            self._meter.set(end)
-            names = [name for depth in group for name in by_depth[depth]]
+            names = [name for name, depth in self._meter.depths.items() if depth in group]
             measured = measure_line(self._meter, self._start, self._end, self._alphas, names, self._progress)
             lines.append(as_bunch(measured, self._alphas.shape))
         codes = [*self._meter.targets, None][:2]

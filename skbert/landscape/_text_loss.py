@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import torch
 
 from skbert.compute import MemoryNotice, token_budget
-from skbert.landscape._groups import names_by_depth
+from skbert.landscape._groups import depths_by_name
 from skbert.text import batches_by_length, collate
 from skbert.training import CrossEntropy, cache_prefixes, occurring_rows
 
@@ -52,13 +54,12 @@ class TextLoss:
         vocabulary = self._context.__enter__()
         self._dataset, self.rows = vocabulary.datasets[0], vocabulary.rows
         self._prefixes = cache_prefixes(self._module.eval(), [self._dataset], self._device, "fp32", MemoryNotice())
-        by_depth = names_by_depth(self._module)
-        depth_of = {name: depth for depth, names in by_depth.items() for name in names}
+        depth_of = depths_by_name(self._module)
         trained = [(name, p) for name, p in self._module.named_parameters() if p.requires_grad]
         self._parameters = [p for _, p in trained]
         self.names = [(name, p.numel()) for name, p in trained]
         self.depths = torch.cat([torch.full((p.numel(),), depth_of[name], dtype=torch.int8) for name, p in trained])
-        self.n_depths = len(by_depth)
+        self.n_depths = self._module.n_layers + 2
         self.size = len(self.depths)
         rows = batches_by_length(self._dataset.tokens.lengths, token_budget(self._device))
         self._batches = [(one, collate(self._dataset.tokens, one).to(self._device)) for one in rows]
@@ -77,8 +78,17 @@ class TextLoss:
             parameter.copy_(vector[place : place + n].view_as(parameter))
             place += n
 
-    def _back(self):
-        self._set(self.weights)
+    @contextmanager
+    def _moved_by(self, step):
+        """Inside the block, the weights are a step (size,) from where they were; None is no step."""
+        if step is None:
+            yield
+            return
+        self._set(self.weights + step)
+        try:
+            yield
+        finally:
+            self._set(self.weights)
 
     def _losses(self, output, rows):
         return self._objective.plain(output, self._dataset.target[rows].to(output.device))
@@ -86,23 +96,14 @@ class TextLoss:
     @torch.no_grad()
     def loss(self, step=None):
         """Mean loss, at a step (size,) from the weights."""
-        if step is not None:
-            self._set(self.weights + step)
-        total = sum(
-            float(self._losses(self._outputs_of(rows, batch), rows).double().sum()) for rows, batch in self._batches
-        )
-        if step is not None:
-            self._back()
-        return total / len(self._dataset)
+        with self._moved_by(step):
+            losses = (self._losses(self._outputs_of(rows, batch), rows) for rows, batch in self._batches)
+            return sum(float(part.double().sum()) for part in losses) / len(self._dataset)
 
     def gradient(self, step=None):
         """Gradient (size,) of the mean loss, at a step (size,) from the weights."""
-        if step is not None:
-            self._set(self.weights + step)
-        found = self._backward(lambda output, rows: self._losses(output, rows).sum() / len(self._dataset))
-        if step is not None:
-            self._back()
-        return found
+        with self._moved_by(step):
+            return self._backward(lambda output, rows: self._losses(output, rows).sum() / len(self._dataset))
 
     def _backward(self, scalar):
         """Gradient (size,) of the sum over batches of ``scalar(outputs, rows)``."""
@@ -118,32 +119,27 @@ class TextLoss:
     @torch.no_grad()
     def _all_outputs(self, step=None):
         """Outputs (n_texts, k), at a step from the weights."""
-        if step is not None:
-            self._set(self.weights + step)
         found = {}
-        for rows, batch in self._batches:
-            found.update(zip(rows.tolist(), self._outputs_of(rows, batch), strict=True))
-        if step is not None:
-            self._back()
+        with self._moved_by(step):
+            for rows, batch in self._batches:
+                found.update(zip(rows.tolist(), self._outputs_of(rows, batch), strict=True))
         return torch.stack([found[row] for row in range(len(self._dataset))])
 
-    def _step_along(self, vector):
-        return vector * (_STEP * self.weights.norm() / vector.norm())
+    def _along(self, vector, function):
+        """The derivative of ``function(step)`` along `vector`, by central differences."""
+        size = _STEP * self.weights.norm() / vector.norm()
+        return (function(size * vector) - function(-size * vector)) / (2 * size)
 
     def hessian_product(self, vector):
         """The Hessian times `vector` (size,), by central differences of gradients."""
-        step = self._step_along(vector)
-        factor = vector.norm() / step.norm()
-        return (self.gradient(step) - self.gradient(-step)) * (0.5 * factor)
+        return self._along(vector, self.gradient)
 
     def ggn_product(self, vector):
         """The generalised Gauss-Newton matrix times `vector` (size,).
 
         The Jacobian product is a central difference of outputs, so no second derivative is needed.
         """
-        step = self._step_along(vector)
-        factor = vector.norm() / step.norm()
-        moved = (self._all_outputs(step) - self._all_outputs(-step)) * (0.5 * factor)
+        moved = self._along(vector, self._all_outputs)
         if self._outputs is None:
             self._outputs = self._all_outputs()
         pull = _output_curvature(self._objective, self._outputs, moved) / len(self._dataset)

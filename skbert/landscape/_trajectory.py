@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skbert.landscape._weights import as_weights, coordinates, difference
+from skbert.landscape._weights import as_tensors, coordinates, difference
 
 
 class Trajectory:
@@ -24,7 +24,7 @@ class Trajectory:
 
     def __call__(self, phase, weights):
         """Record the weights of one moment of the fit; see `fine_tune`."""
-        weights = as_weights(weights)._tensors
+        weights = as_tensors(weights)
         self._places.append(coordinates(difference(weights, self._start), self._first, self._second))
         self._meter.set(self._meter.of_texts(weights))
         self._losses.append(float(self._meter.measure()[0].losses.mean(dtype=float)))

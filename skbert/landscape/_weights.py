@@ -86,10 +86,10 @@ class Weights:
         return norm(difference(its, mine))
 
 
-def as_weights(arrays):
-    """A `Weights` of arrays or tensors by name; only numbers that can be trained, on the CPU."""
+def as_tensors(arrays):
+    """Arrays or tensors by name as tensors on the CPU; only numbers that can be trained."""
     tensors = {name: torch.as_tensor(array).detach().cpu() for name, array in arrays.items()}
-    return Weights({name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()})
+    return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
 
 
 def difference(end, start):

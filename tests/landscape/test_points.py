@@ -6,7 +6,7 @@ import torch
 from sklearn.base import clone
 
 from skbert.landscape._loss_meter import LossMeter
-from skbert.landscape._points import as_bunch, band, barrier, grid, measure_surface
+from skbert.landscape._points import as_bunch, band, barrier, grid, measure_line, measure_surface
 from skbert.landscape._weights import difference
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -118,3 +118,14 @@ def test_plane__of_a_second_direction_that_moves_other_weights_does_not_pile_up(
         rows = measure_surface(meter, start, one.weights(), second, [0.0, 0.0, 0.0], [1.0], first, Silent())
     losses = [point[0].losses.mean() for point in rows[0]]
     assert losses[0] == losses[1] == losses[2]
+
+
+def test_line__does_not_depend_on_where_an_earlier_one_ended(three, texts, labels):
+    start, one, _ = three
+    head = [name for name in start if name.startswith("head.")]
+    with LossMeter(one, [(texts, labels, "X")]) as meter:
+        fresh = measure_line(meter, start, one.weights(), [0.0, 0.5], head, Silent())
+        measure_line(meter, start, one.weights(), [1.5], list(start), Silent())
+        again = measure_line(meter, start, one.weights(), [0.0, 0.5], head, Silent())
+    for before, after in zip(fresh, again, strict=True):
+        np.testing.assert_array_equal(before[0].losses, after[0].losses)

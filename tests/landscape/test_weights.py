@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skbert.landscape import Weights
-from skbert.landscape._weights import as_weights, coordinates, difference, inner, norm, random_direction, scale_
+from skbert.landscape._weights import as_tensors, coordinates, difference, inner, norm, random_direction, scale_
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_random_direction__is_gaussian_of_either_sign():
 
 
 def test_distance__is_euclidean_and_needs_the_same_network(drawn):
-    one, other = as_weights(drawn[0]), as_weights(drawn[1])
+    one, other = Weights(as_tensors(drawn[0])), Weights(as_tensors(drawn[1]))
     assert one.distance_to(other) == pytest.approx(np.linalg.norm(flat(drawn[0]) - flat(drawn[1])))
     assert one.n_weights == 27
     assert "27 numbers in 2 tensors" in repr(one)
@@ -80,5 +80,5 @@ def test_distance__is_euclidean_and_needs_the_same_network(drawn):
         one.distance_to(Weights({"a": torch.ones(2)}))
 
 
-def test_as_weights__leaves_out_what_cannot_be_trained():
-    assert as_weights({"a": np.ones(2, np.float32), "ids": np.arange(3)}).n_weights == 2
+def test_as_tensors__leaves_out_what_cannot_be_trained():
+    assert Weights(as_tensors({"a": np.ones(2, np.float32), "ids": np.arange(3)})).n_weights == 2
