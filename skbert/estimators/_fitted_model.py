@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,11 @@ class FittedModel:
         The files from which the tokenizer can be built again.
     shared : bool, default=False
         Whether other modules use the same weights; then the module stays on the CPU and must not be moved.
+
+    A subclass for another kind of module names its blueprint, which has ``to_json``, ``from_json`` and ``build``.
     """
+
+    _blueprint_kind: Any = Blueprint
 
     def __init__(self, module, tokenizer, blueprint, tokenizer_files, shared=False):
         self._module = module
@@ -54,13 +59,15 @@ class FittedModel:
     def from_state(cls, state):
         """The inverse of `state`."""
         return cls.from_tensors(
-            state["tensors"], Blueprint.from_json(json.loads(state["blueprint"])), dict(state["tokenizer_files"])
+            state["tensors"],
+            cls._blueprint_kind.from_json(json.loads(state["blueprint"])),
+            dict(state["tokenizer_files"]),
         )
 
     @classmethod
     def from_saved(cls, tensors, blueprint, tokenizer_files):
         """The fitted model that was saved as arrays, a blueprint in JSON types, and files."""
-        return cls.from_tensors(tensors, Blueprint.from_json(blueprint), tokenizer_files)
+        return cls.from_tensors(tensors, cls._blueprint_kind.from_json(blueprint), tokenizer_files)
 
     def copy(self, texts):
         """A copy with its own weights, for training on `texts`; the tokenizer is shared."""
@@ -99,7 +106,11 @@ class FittedModel:
             module = self._module
             if module is None:
                 return self._tensors
-        return _as_arrays(module)
+        return self._arrays_of(module)
+
+    @staticmethod
+    def _arrays_of(module):
+        return as_arrays(module.state_dict())
 
     @property
     def max_length(self):
@@ -122,7 +133,7 @@ class FittedModel:
         """The module in eval mode on `device`, built on first use."""
         with self._lock:
             if self._shared and device.type != "cpu":
-                self._tensors, self._module, self._shared = _as_arrays(self._module), None, False
+                self._tensors, self._module, self._shared = self._arrays_of(self._module), None, False
                 self._ready_on = None
             if self._module is None:
                 # Weights that are built inside the inference mode of a caller could not be trained later.
@@ -208,5 +219,6 @@ class FittedModel:
         return tokens.take(firsts), index
 
 
-def _as_arrays(module):
-    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
+def as_arrays(tensors):
+    """Tensors by name as numpy arrays, which are copies."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from skbert.compute import giving_up
 from skbert.encoder import (
     build_masked_lm,
-    check_copy,
     make_config,
     masked_lm_weights,
     save_masked_lm,
-    tokenizer_from_files,
 )
+from skbert.estimators import FittedModel, as_arrays
 from skbert.pretraining._net import MaskedNet
 
 # Written by transformers, so not copied from the folder of the tokenizer.
@@ -51,85 +47,27 @@ class Blueprint:
         """The blueprint as a dict of JSON types."""
         return asdict(self)
 
-
-class FittedMaskedLM:
-    """A trained `MaskedNet` with its tokenizer.
-
-    As in the other estimators, the module is built from arrays when it is first needed, and turned into arrays when
-    the estimator is pickled or saved.
-
-    Parameters
-    ----------
-    net : MaskedNet or None
-        The trained module.
-    tokenizer : transformers tokenizer or None
-        Its tokenizer.
-    blueprint : Blueprint
-        Everything that is needed to build the module again, except its weights.
-    tokenizer_files : dict of str to bytes
-        The files from which the tokenizer can be built again.
-    tensors : dict of str to numpy array, default=None
-        The weights, if there is no module yet.
-    """
-
-    def __init__(self, net, tokenizer, blueprint, tokenizer_files, tensors=None):
-        self._net, self._tokenizer, self._tensors = net, tokenizer, tensors
-        # Several threads may share an estimator that was just unpickled.
-        self._lock = threading.Lock()
-        self.blueprint = blueprint
-        self.tokenizer_files = tokenizer_files
-
     @classmethod
-    def from_saved(cls, tensors, blueprint, tokenizer_files):
-        """The fitted model that was saved as arrays, a blueprint in JSON types, and files."""
-        return cls(None, None, Blueprint(**blueprint), tokenizer_files, tensors)
+    def from_json(cls, content):
+        """The inverse of `to_json`."""
+        return cls(**content)
 
-    @classmethod
-    def from_state(cls, state):
-        """The inverse of `state`."""
-        return cls.from_saved(state["tensors"], json.loads(state["blueprint"]), dict(state["tokenizer_files"]))
+    def build(self, arrays):
+        """The `MaskedNet` with the weights `arrays`, a dict of name to numpy array."""
+        # The arrays are copied, because they may be read-only memory maps from another process.
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        return MaskedNet(build_masked_lm(make_config(self.config), tensors))
 
-    def state(self):
-        """Everything as str, bytes and numpy arrays; the module itself does not change."""
-        self.check_copy()
-        return {
-            "blueprint": json.dumps(self.blueprint.to_json()),
-            "tensors": self.tensors(),
-            "tokenizer_files": dict(self.tokenizer_files),
-        }
 
-    def check_copy(self):
-        """Refuse to be copied where the copy would tokenise otherwise; SavedEstimatorError."""
-        if self._tokenizer is not None:
-            check_copy(self._tokenizer, self.tokenizer_files)
+class FittedMaskedLM(FittedModel):
+    """A trained `MaskedNet` with its tokenizer."""
 
-    def tensors(self):
-        """All weights as a dict of name to numpy array, copied from the module; tied weights once."""
-        with self._lock:
-            if self._net is None:
-                return self._tensors
-            weights = masked_lm_weights(self._net.model)
-        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in weights.items()}
+    _blueprint_kind = Blueprint
 
-    @property
-    def tokenizer(self):
-        """The tokenizer, built on first use."""
-        if self._tokenizer is None:
-            self._tokenizer = tokenizer_from_files(self.tokenizer_files)
-        return self._tokenizer
-
-    def net(self, device):
-        """The module in eval mode on `device`, built on first use."""
-        with self._lock:
-            if self._net is None:
-                # The arrays are copied, because they may be read-only memory maps from another process.
-                tensors = {name: torch.from_numpy(np.array(array)) for name, array in self._tensors.items()}
-                # Weights that are built inside the inference mode of a caller could not be trained later.
-                with torch.inference_mode(False):
-                    self._net = MaskedNet(build_masked_lm(make_config(self.blueprint.config), tensors))
-                self._tensors = None
-            with giving_up(lambda: f"Out of memory on {device}: the encoder does not fit. Use a smaller encoder."):
-                return self._net.to(device).eval()
+    @staticmethod
+    def _arrays_of(module):
+        # Tied weights once.
+        return as_arrays(masked_lm_weights(module.model))
 
     def hashes(self):
         """SHA-256 of the weights, and of the files of the tokenizer."""

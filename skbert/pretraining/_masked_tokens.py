@@ -66,7 +66,7 @@ class MaskedTokensMixin:
         corpus, vocabulary = self._corpus(X)
         masked = fixed_masks(corpus, vocabulary, self._fitted.blueprint.drop_mask)
         device, precision = self._place()
-        return -mean_loss(self._fitted.net(device), masked, device, precision)
+        return -mean_loss(self._fitted.module(device), masked, device, precision)
 
     def perplexity(self, X: ArrayLike) -> float:
         """Return the perplexity of masked tokens, exp(-score).
@@ -142,7 +142,7 @@ class MaskedTokensMixin:
             )
         device, precision = self._place()
         drop = self._fitted.blueprint.drop_mask
-        return fill(self._fitted.net(device), tokens, int(k), tokenizer, drop, device, precision)
+        return fill(self._fitted.module(device), tokens, int(k), tokenizer, drop, device, precision)
 
     def read_layers(self, X: ArrayLike) -> Bunch:
         """Read every hidden state with the output layer, which was trained on the last one only.
@@ -180,7 +180,7 @@ class MaskedTokensMixin:
         check_is_fitted(self)
         corpus, _ = self._corpus(X)
         device, precision = self._place()
-        accuracy, loss = read_layers(self._fitted.net(device), corpus, device, precision)
+        accuracy, loss = read_layers(self._fitted.module(device), corpus, device, precision)
         return Bunch(accuracy=accuracy, loss=loss)
 
     def to_transformers(self, folder: str | os.PathLike[str]) -> None:
@@ -265,7 +265,7 @@ class MaskedTokensMixin:
         6
         """
         if self.__sklearn_is_fitted__():
-            return self._fitted.net(resolve_device(self.device)).runner.n_layers
+            return self._fitted.module(resolve_device(self.device)).runner.n_layers
         if self.architecture is not None:
             return check_architecture(self.architecture).n_layers
         return make_runner(load_encoder(self.model, self.revision).model).n_layers

@@ -88,7 +88,7 @@ def test_fit__pooling_layers__learn_and_leave_as_a_folder(tiny, tmp_path, texts,
     mlm.to_transformers(folder)
     model, tokenizer = AutoModelForMaskedLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer(TEXTS[:2], padding=True, return_tensors="pt")
-    ours = mlm._fitted.net(torch.device("cpu")).model
+    ours = mlm._fitted.module(torch.device("cpu")).model
     with torch.no_grad():
         torch.testing.assert_close(model(**inputs).logits, ours(**inputs).logits, rtol=1e-6, atol=1e-6)
     clf = MaxPoolBERTClassifier(str(folder), layers=1, max_epochs=1, device="cpu").fit(texts, labels)

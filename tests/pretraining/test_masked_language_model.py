@@ -104,7 +104,7 @@ def test_fill_mask__drop_mask__attends_to_no_mask_token(tiny):
     before, plain = mlm.fill_mask(texts), quick(tiny()).fit(TEXTS)
     plain_before = plain.fill_mask(texts)
     for model in (mlm, plain):
-        net = model._fitted.net(torch.device("cpu"))
+        net = model._fitted.module(torch.device("cpu"))
         with torch.no_grad():
             # Another vector at the first mask token only: that of its position.
             net.runner.model.embeddings.position_embeddings.weight[2] += 5.0
@@ -147,7 +147,7 @@ def test_to_transformers__every_family__loads_with_equal_logits(tiny, tmp_path, 
     mlm.to_transformers(tmp_path)
     model, tokenizer = AutoModelForMaskedLM.from_pretrained(tmp_path).eval(), AutoTokenizer.from_pretrained(tmp_path)
     ids = tokenizer(TEXTS[:1], return_tensors="pt")
-    ours = mlm._fitted.net(torch.device("cpu")).model.eval()(**ids).logits
+    ours = mlm._fitted.module(torch.device("cpu")).model.eval()(**ids).logits
     torch.testing.assert_close(model(**ids).logits, ours, rtol=1e-6, atol=1e-6)
     assert LayerPoolFeaturizer(tmp_path).fit_transform(TEXTS[:2]).shape == (2, 32)
     # Training goes on from it, with its own output layer.
@@ -180,7 +180,7 @@ def test_copies__of_a_fitted_model__know_the_same(fitted, tmp_path):
 def test_save__weights__stand_there_once(fitted, tmp_path):
     fitted.save(tmp_path)
     size = sum(file.stat().st_size for file in Path(tmp_path).glob("*.safetensors"))
-    model = fitted._fitted.net(torch.device("cpu")).model
+    model = fitted._fitted.module(torch.device("cpu")).model
     assert size < 4 * sum(p.numel() for p in model.parameters()) * 1.2 + 8192
 
 

@@ -64,7 +64,7 @@ def test_fit__same_batches_and_masks__is_a_plain_loop(folder):
     losses, model = plain_loop(folder, 12, 7, 1e-3)
     mlm = fitted(folder).fit(TEXTS)
     assert mlm.loss_curve_ == pytest.approx(losses, abs=2e-4)
-    trained = mlm._fitted.net(torch.device("cpu")).model.state_dict()
+    trained = mlm._fitted.module(torch.device("cpu")).model.state_dict()
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(trained[name], tensor, rtol=1e-3, atol=2e-4)
 
@@ -160,6 +160,6 @@ def test_fit__weights_that_mask_nothing__do_not_train(folder):
     with pytest.warns(ConvergenceWarning):
         mlm = fitted(folder, mask_weights=np.zeros_like).fit(TEXTS)
     before = AutoModelForMaskedLM.from_pretrained(folder).state_dict()
-    for name, tensor in mlm._fitted.net(torch.device("cpu")).model.state_dict().items():
+    for name, tensor in mlm._fitted.module(torch.device("cpu")).model.state_dict().items():
         if name in before:
             assert torch.equal(tensor, before[name])
