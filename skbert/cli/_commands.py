@@ -12,6 +12,24 @@ import typer
 
 from skbert._version import __version__
 from skbert.cli import _estimators, _evaluation, _files, _labels
+from skbert.cli._options import (
+    Data,
+    Encoding,
+    Label,
+    Model,
+    OneLabel,
+    Recipe,
+    Regression,
+    Saved,
+    Seed,
+    Separator,
+    Set,
+    Text,
+    only,
+    targets,
+    whole_number,
+    words_of,
+)
 from skbert.cli._terminal import say
 from skbert.errors import SkbertError
 
@@ -38,37 +56,6 @@ def _options(
     ] = False,
 ):
     pass
-
-
-Data = Annotated[Path, typer.Argument(help="Table of texts with column names: .csv, .tsv, .jsonl or .parquet.")]
-Text = Annotated[list[str], typer.Option("--text", help="Column of texts; given twice, pairs of texts.")]
-Label = Annotated[
-    list[str], typer.Option("--label", help="Column of labels; given several times, one column of 0 and 1 per label.")
-]
-OneLabel = Annotated[list[str], typer.Option("--label", help="Column of labels.")]
-Encoding = Annotated[str, typer.Option(help="Encoding of CSV, TSV and JSONL files, such as cp932 for Shift_JIS.")]
-Separator = Annotated[
-    str | None,
-    typer.Option(help="Character between fields of .csv, .tsv and .txt files, such as '|'. [default: from the header]"),
-]
-Model = Annotated[str, typer.Option(help="Hub id or local folder of an encoder, or minilm.")]
-Recipe = Annotated[
-    str | None,
-    typer.Option(
-        help="How to train; `skbert recipes` lists them. [default: few_data for the reading mean, else few_data_joint]"
-    ),
-]
-Set = Annotated[
-    list[str], typer.Option("--set", metavar="NAME=VALUE", help="Another parameter of the estimator; can be repeated.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-Regression = Annotated[bool, typer.Option("--regression", help="Labels are numbers.")]
-Saved = Annotated[Path, typer.Argument(help="Folder that `skbert fit` wrote.")]
-
-
-def _words(text):
-    """The words of an option that contains a list."""
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _say_frame(frame, digits=3):
@@ -125,16 +112,16 @@ def study(
     if store is not None:
         _files.check_folder(store.absolute().parent)
     table = _files.read_table(data, encoding, separator)
-    X, y = _files.texts_of(table, text), _targets(table, _only(label), regression)
+    X, y = _files.texts_of(table, text), targets(table, only(label), regression)
     if retry_failed and store is not None and store.is_file():
         say(f"{forget_failed(store)} failed runs are done again.", err=True)
     done = StabilityStudy(
-        variants=_estimators.variants(_words(variants), recipe, model, set_, regression=regression),
+        variants=_estimators.variants(words_of(variants), recipe, model, set_, regression=regression),
         seeds=seeds,
-        train_sizes=[_number(size, "--sizes") for size in _words(sizes)] or None,
+        train_sizes=[whole_number(size, "--sizes") for size in words_of(sizes)] or None,
         test_size=int(test_size) if test_size.is_integer() and test_size else test_size,
-        scoring=_words(scores) or None,
-        baselines=_words(baselines),
+        scoring=words_of(scores) or None,
+        baselines=words_of(baselines),
         store=store,
         n_jobs=n_jobs,
         random_state=seed,
@@ -161,27 +148,6 @@ def study(
         raise typer.Exit(1)
 
 
-def _only(label):
-    """The --label of a command that allows only one."""
-    if len(label) > 1:
-        raise ValueError(f"This command needs exactly one --label, got {', '.join(label)}.")
-    return label
-
-
-def _targets(table, label, regression):
-    """The targets in the columns `label`: classes, numbers, or 0 and 1 for each column."""
-    if regression:
-        return _labels.numbers_of(table, *_only(label))
-    return _labels.labels_of(table, *label) if len(label) == 1 else _labels.indicators_of(table, label)
-
-
-def _number(text, option):
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{option} needs whole numbers separated by commas, got {text!r}") from None
-
-
 @app.command()
 def fit(
     data: Data,
@@ -200,7 +166,7 @@ def fit(
     """Fine-tune an encoder on labelled texts and save it."""
     _files.check_folder(output)
     table = _files.read_table(data, encoding, separator)
-    X, y = _files.texts_of(table, text), _targets(table, label, regression)
+    X, y = _files.texts_of(table, text), targets(table, label, regression)
     estimator = _estimators.tuned(
         reading, recipe, model, set_, regression=regression, random_state=seed, verbose=1
     ).fit(X, y)
@@ -268,7 +234,7 @@ def evaluate(
 def _targets_as_learned(estimator, table, label):
     """The labels in the columns `label`, as classes of a fitted estimator."""
     if not hasattr(estimator, "classes_"):
-        return _labels.numbers_of(table, *_only(label))
+        return _labels.numbers_of(table, *only(label))
     if _estimators.is_multilabel(estimator):
         n_labels = len(estimator.classes_)
         if len(label) != n_labels:
@@ -277,7 +243,7 @@ def _targets_as_learned(estimator, table, label):
                 f"{len(label)} times. Name these columns, in the same order."
             )
         return _labels.indicators_of(table, label)
-    (name,) = _only(label)
+    (name,) = only(label)
     y = _labels.match(_labels.labels_of(table, name), estimator.classes_, f"{table.path}, {name!r}")
     for unknown, row in _labels.unlearned(y, estimator.classes_).items():
         say(f"The label {unknown!r}, first in row {row}, was never learned: its texts count as errors.", err=True)
@@ -303,7 +269,7 @@ def features(
     from skbert.estimators import LayerPoolFeaturizer
 
     _files.check_output(output, (".npy", *_files.TABLES), data)
-    chosen = [_number(layer, "--layers") for layer in _words(layers)]
+    chosen = [whole_number(layer, "--layers") for layer in words_of(layers)]
     if not chosen:
         raise ValueError("--layers is empty; give a number of layers, or indices separated by commas.")
     if store is not None:
@@ -383,7 +349,7 @@ def probe(
     table = _files.read_table(data, encoding, separator)
     X = _files.texts_of(table, text)
     if folder is None:
-        y = _targets(table, _only(label), regression=False)
+        y = targets(table, only(label), regression=False)
         estimator, cv = _estimators.tuned(reading, recipe, model, set_, random_state=seed), folds
     else:
         estimator, cv = _estimators.load(folder), "prefit"
@@ -426,7 +392,7 @@ def landscape(
     if second not in ("seed", "random", "none"):
         raise ValueError(f"--second is seed, random or none, got {second!r}.")
     table = _files.read_table(data, encoding, separator)
-    X, y = _files.texts_of(table, text), _targets(table, _only(label), regression)
+    X, y = _files.texts_of(table, text), targets(table, only(label), regression)
     train, val = _evaluation.held_out(X, y, held_out, seed, stratify=not regression)
     found = LossLandscape(
         _estimators.tuned(reading, recipe, model, set_, regression=regression, random_state=seed, verbose=1),
