@@ -46,6 +46,7 @@ def parse(arguments=None):
     parser.add_argument("--sets", nargs="+", default=list(SETS), help="folders in DIR, such as banking77 (77 classes)")
     parser.add_argument("--sizes", nargs="+", type=int, default=[8, 16, 32, 64], help="training texts per class")
     parser.add_argument("--draws", type=int, default=5, help="number of training sets, the same for all methods")
+    parser.add_argument("--first-draw", type=int, default=0, help="number of the first of them")
     parser.add_argument("--seeds", type=int, default=2, help="number of seeds per draw, for methods with randomness")
     parser.add_argument("--methods", nargs="+", default=list(LETTERS), help="names as described, or short names")
     parser.add_argument("--max-epochs", type=int, help="at most this many epochs, even if a recipe has more")
@@ -93,7 +94,7 @@ def limited_threads(n_threads):
 
 def plan(options, methods):
     """All runs in their order: whole draws first, so that an early table already compares all methods."""
-    for number in range(options.draws):
+    for number in range(options.first_draw, options.first_draw + options.draws):
         for name, size, method in itertools.product(options.sets, options.sizes, methods):
             for seed in range(options.seeds if is_random(method) else 1):
                 yield {"set": name, "size": size, "draw": number, "seed": seed, "method": method}

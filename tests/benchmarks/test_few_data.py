@@ -71,6 +71,16 @@ def test_run_file__a_torn_last_line_is_cut_off_and_the_rest_kept(tmp_path):
         RunFile(path)
 
 
+def test_main__starts_at_the_first_draw_asked_for(data, tiny, tmp_path):
+    output = tmp_path / "runs.jsonl"
+    arguments = ["--data", str(data), "--sets", "single", "--sizes", "2", "--methods", "a", "--model", tiny()]
+    arguments += ["--device", "cpu", "--output", str(output), "--draws"]
+    few_data.main([*arguments, "3"])
+    few_data.main([*arguments, "2", "--first-draw", "2"])
+    runs = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [run["draw"] for run in runs] == [0, 1, 2, 3]
+
+
 def test_main__goes_on_where_it_stopped(data, tiny, tmp_path, capsys, monkeypatch):
     output = tmp_path / "runs.jsonl"
     arguments = ["--data", str(data), "--sets", "single", "pairs", "--sizes", "2", "11", "--draws", "2", "--seeds", "2"]
