@@ -23,6 +23,7 @@ ELSEWHERE = {
     "cli/_commands": "cli/test_files",
     "cli/_estimators": "cli/test_files",
     "cli/_evaluation": "cli/test_files",
+    "cli/_many_texts": "cli/test_files",
     "cli/_options": "cli/test_files",
     # Every format is written and read again, into every other; what it refuses is seen by the reader of a table.
     "cli/_cells": "cli/test_round_trip",
