@@ -132,6 +132,8 @@ OF_A_ROOM = {
     # Which family runs what: the inner room as a whole.
     "encoder/test_families",
     "encoder/test_hybrid",
+    # Many texts, through all that lies between a list and an array.
+    "estimators/test_long_inputs",
     # One constructor parameter, or one way to leave the process, through all estimators.
     "estimators/test_layer_path",
     "estimators/test_reinit",
