@@ -114,8 +114,8 @@ def growth(folder, n_texts, most_texts):
 def test_memory__beside_texts_and_result_does_not_grow_with_the_texts(tiny):
     folder = tiny(n_layers=1)
     # Without windows, each text needs more than a kilobyte.
-    assert growth(folder, 40_000, most_texts=40_000) > 40e6
-    assert growth(folder, 40_000, most_texts=2000) < 20e6
+    assert growth(folder, 20_000, most_texts=20_000) > 25e6
+    assert growth(folder, 20_000, most_texts=2000) < 15e6
 
 
 # ---------------------------------------------------------------- over a cluster
