@@ -63,6 +63,7 @@ def windows(open_text, separator, quoted, n_rows=None):
     try:
         with open_text() as text:
             names = pd.read_csv(text, nrows=1, **raw).iloc[0].tolist()
+        name_columns(names, names)
         with open_text() as text:
             # With one column, an empty line is an empty text.
             frames = pd.read_csv(text, chunksize=n_rows, skip_blank_lines=len(names) > 1, **raw)
