@@ -122,7 +122,7 @@ def encode_part(table, path, header=True, types=None):
         if kind == ".tsv":
             return _delimited.encode_tsv(table.columns, table.first, header).encode("utf-8")
         if kind in (".jsonl", ".ndjson"):
-            return _jsonl.encode(table.as_cells(), table.first).encode("utf-8")
+            return _jsonl.encode(table.columns, table.first).encode("utf-8")
         if kind == ".parquet":
             return _parquet.encode(table.added(), table.source, table.first, types)
     raise ValueError(f"{path}: skbert writes {FORMATS}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import islice
 
-from skbert.cli._cells import ABSENT, as_json, each
+from skbert.cli._cells import ABSENT, as_json, as_values, each, is_finite
 
 _EXAMPLE = 'every line must be an object such as {"text": "…", "label": "…"}'
 
@@ -73,7 +73,10 @@ def encode(columns, first=0):
 
     `first` is the number of the first row, for messages.
     """
-    held = each(lambda cell: cell if cell is ABSENT else as_json(cell), columns, "JSONL", check_name=str, first=first)
+    # Finite numbers in an array are JSON as they are.
+    others = {name: as_values(cells) for name, cells in columns.items() if not is_finite(cells)}
+    held = each(lambda cell: cell if cell is ABSENT else as_json(cell), others, "JSONL", check_name=str, first=first)
+    held = {name: held[name] if name in held else cells.tolist() for name, cells in columns.items()}
     rows = zip(*held.values(), strict=True)
     return "".join(f"{_line({n: c for n, c in zip(held, row, strict=True) if c is not ABSENT})}\n" for row in rows)
 

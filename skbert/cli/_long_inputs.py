@@ -51,11 +51,13 @@ class LongInput:
     def check(self, check=lambda table: None):
         """Check all texts before anything is computed, and call `check` with each window."""
         n_rows = 0
-        for table in self._source.windows():
-            self.texts(table)
-            check(table)
-            n_rows += len(table)
-            self._names = list(table.columns)
+        with tqdm(desc="checked", unit=" texts", leave=False) as bar:
+            for table in self._source.windows():
+                self.texts(table)
+                check(table)
+                n_rows += len(table)
+                self._names = list(table.columns)
+                bar.update(len(table))
         self.n_rows = n_rows
 
     def tables(self):
@@ -79,7 +81,8 @@ class LongInput:
 
     def job(self, others):
         """What an output depends on, by names for messages: the input, and `others`."""
-        said = {f"the content of {self.path}": sha256_of(self.path), **self._given, **others}
+        # Not the path, which can be written in several ways.
+        said = {"the content of the input": sha256_of(self.path), **self._given, **others}
         return {name: str(value) for name, value in {**said, "the version of skbert": __version__}.items()}
 
 
@@ -105,13 +108,14 @@ def write(texts, output, job, blocks):
     blocks : callable
         Takes a window, and gives its content in the output as an iterable of bytes.
     """
-    with Parts(output, job) as parts, progress(texts.n_rows, parts.n_rows) as done:
+    with Parts(output, job) as parts:
         if parts.n_rows:
             say(f"Going on after {parts.n_rows} of {texts.n_rows} texts, which are in {parts.data}.", err=True)
         try:
-            for window in texts.windows(parts.n_rows):
-                parts.add(len(window), blocks(window))
-                done(len(window))
+            with progress(texts.n_rows, parts.n_rows) as done:
+                for window in texts.windows(parts.n_rows):
+                    parts.add(len(window), blocks(window))
+                    done(len(window))
             parts.finish()
         except BaseException:
             if parts.n_rows:

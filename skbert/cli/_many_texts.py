@@ -45,7 +45,7 @@ def predict(
     if precision is not None:
         estimator.set_params(precision=precision)
     device = estimator.compute_device()
-    used = {"--precision": resolve_precision(estimator.precision, device), "the device": device}
+    used = {"--precision": resolve_precision(estimator.precision, device), "the device": device.type}
     if proba and not hasattr(estimator, "classes_"):
         raise ValueError(f"{folder} predicts numbers, which have no probabilities; leave out --proba.")
     types = _check_predictions(texts, estimator, proba, output)
@@ -59,7 +59,7 @@ def predict(
                 typer.echo(_files.as_csv(predicted(window), header=window.first == 0), nl=False)
                 done(len(window))
         return
-    job = texts.job({f"the estimator in {folder}": sha256_of_folder(folder), "--proba": proba, **used})
+    job = texts.job({"the estimator": sha256_of_folder(folder), "--proba": proba, **used})
     write(texts, output, job, lambda window: encoded(predicted(window), output, types))
     say(f"{texts.n_rows} predictions: {output}")
 
@@ -138,7 +138,7 @@ def features(
             "--token-pooling": token_pooling,
             "--normalize": normalize,
             "--precision": resolve_precision(precision, device),
-            "the device": device,
+            "the device": device.type,
         }
     )
 
