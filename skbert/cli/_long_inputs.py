@@ -18,7 +18,8 @@ from skbert.text import TextInput, TextsCutWarning, warn_of_cuts, windows
 
 # What is computed between two states on the disk, and lost by a kill: at most this many characters.
 _MOST_CHARACTERS = 500_000
-# Cells that are text at once, when a window is written.
+# Numbers in the vectors of a window, and cells that are text at once when it is written.
+_MOST_NUMBERS = 1 << 23
 _MOST_CELLS = 1 << 18
 
 
@@ -31,6 +32,11 @@ class LongInput:
         As of `Source`.
     text : list of str
         The column of texts, or both columns of pairs.
+
+    Attributes
+    ----------
+    n_rows : int or None
+        Number of rows, after `check`.
     """
 
     def __init__(self, path, encoding, separator, text):
@@ -38,6 +44,7 @@ class LongInput:
         self._source = Source(path, encoding, separator)
         self._given = {"--text": str(list(text)), "--encoding": encoding, "--separator": str(separator)}
         self._names = ()
+        self._most_rows = MOST_ROWS
         self.n_rows = None
 
     def head(self):
@@ -60,6 +67,10 @@ class LongInput:
                 bar.update(len(table))
         self.n_rows = n_rows
 
+    def limit(self, width):
+        """Take fewer rows per window if the vectors of a window, of this width, would need much memory."""
+        self._most_rows = max(1, min(MOST_ROWS, _MOST_NUMBERS // width))
+
     def tables(self):
         """All windows, with the names that `check` found."""
         return self._source.windows(names=self._names)
@@ -73,7 +84,7 @@ class LongInput:
         for table in self.tables():
             n_rows += len(table)
             columns = TextInput(*(table[name] for name in self.text))
-            for start, stop in windows(columns, MOST_ROWS, _MOST_CHARACTERS):
+            for start, stop in windows(columns, self._most_rows, _MOST_CHARACTERS):
                 if table.first + start >= n_done:
                     yield table.between(start, stop)
         if n_rows != self.n_rows:
@@ -83,6 +94,10 @@ class LongInput:
         """What an output depends on, by names for messages: the input, and `others`."""
         # Not the path, which can be written in several ways.
         said = {"the content of the input": sha256_of(self.path), **self._given, **others}
+        # Parts end where windows do.
+        said["the size of windows"] = (
+            f"{MOST_ROWS} rows read, {self._most_rows} computed, {_MOST_CHARACTERS} characters"
+        )
         return {name: str(value) for name, value in {**said, "the version of skbert": __version__}.items()}
 
 

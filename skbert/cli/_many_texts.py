@@ -128,6 +128,7 @@ def features(
     ).fit(texts.texts(texts.head()))
     texts.check()
     names, width = featurizer.get_feature_names_out(), featurizer.n_features_out_
+    texts.limit(width)
     (weights, tokenizer), device = featurizer.encoder_hashes(), featurizer.compute_device()
     job = texts.job(
         {

@@ -45,6 +45,7 @@ class Parts:
         self.path = Path(path)
         self.data = self.path.with_name(f"{self.path.name}.part")
         self.state = self.path.with_name(f"{self.path.name}.part.json")
+        self._new_state = self.path.with_name(f"{self.path.name}.part.json.new")
         self._job = job
         self._lock = lock_on(self.data)
 
@@ -111,6 +112,7 @@ class Parts:
         else:
             os.replace(self.data, self.path)
         self.state.unlink()
+        self._new_state.unlink(missing_ok=True)
 
     def _contents(self):
         start = 0
@@ -120,12 +122,11 @@ class Parts:
                 start = end
 
     def _write_ends(self, ends):
-        written = self.state.with_name(f"{self.state.name}.new")
-        with open(written, "w", encoding="utf-8") as file:
+        with open(self._new_state, "w", encoding="utf-8") as file:
             json.dump({"format": _FORMAT, "job": self._job, "ends": ends}, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(written, self.state)
+        os.replace(self._new_state, self.state)
 
     def _read_ends(self):
         if not self.data.exists() or not self.state.exists():

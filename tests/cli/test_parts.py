@@ -234,6 +234,28 @@ def test_input_that_changed__is_refused_until_its_parts_are_deleted(stopped, run
     np.testing.assert_allclose(pd.read_csv(out), LayerPoolFeaturizer(tiny()).fit_transform(X), atol=2e-6)
 
 
+def test_windows_that_changed__are_refused(stopped, run, monkeypatch):
+    words, _ = stopped
+    monkeypatch.setattr(_long_inputs, "_MOST_NUMBERS", 32 * 20)
+    status, _, err = run(*words)
+    assert status == 1
+    assert "another job: the size of windows was 50 rows read, 50 computed, 500000 characters" in err
+
+
+def test_vectors_that_are_long__have_small_windows(run, small_windows, monkeypatch, tiny, tmp_path):
+    monkeypatch.setattr(_long_inputs, "_MOST_NUMBERS", 32 * 20)
+    X = many_texts(130)
+    pd.DataFrame({"text": X}).to_csv(tmp_path / "t.csv", index=False)
+    sizes = []
+    transform = LayerPoolFeaturizer.transform
+    monkeypatch.setattr(LayerPoolFeaturizer, "transform", lambda self, X: sizes.append(len(X)) or transform(self, X))
+    assert run("features", tmp_path / "t.csv", "--model", tiny(), "--output", tmp_path / "f.npy")[0] == 0
+    assert sum(sizes) == 130
+    assert max(sizes) == 20
+    expected = LayerPoolFeaturizer(tiny()).fit(X)
+    np.testing.assert_allclose(np.load(tmp_path / "f.npy"), transform(expected, X), atol=2e-6)
+
+
 def test_encoder_that_changed__is_refused(stopped, run, tiny):
     words, _ = stopped
     status, _, err = run(*words[:-1], tiny(seed=1))
