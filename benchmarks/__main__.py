@@ -10,6 +10,7 @@ from benchmarks import (
     gpu,
     grid_search,
     landscape,
+    long_inputs,
     memory,
     pretraining,
     senses,
@@ -18,13 +19,26 @@ from benchmarks import (
 from benchmarks._main import run
 from benchmarks._options import parse
 
-_SCRIPTS = [features, fine_tuning, frozen_prefix, grid_search, pretraining, skip_layers, landscape, memory, senses, gpu]
+_SCRIPTS = [
+    features,
+    fine_tuning,
+    frozen_prefix,
+    grid_search,
+    pretraining,
+    skip_layers,
+    landscape,
+    memory,
+    long_inputs,
+    senses,
+    gpu,
+]
 _LINES = {script.__name__.rpartition(".")[2]: script.lines for script in _SCRIPTS}
 
 
 def _only(parser):
     parser.add_argument("--only", choices=_LINES, action="append", help="run only this one; can be given several times")
     senses.add_options(parser)
+    long_inputs.add_options(parser)
 
 
 if __name__ == "__main__":

@@ -45,14 +45,14 @@ def _measure(options):
     texts = texts_for(options, options.count)
     featurizer = LayerPoolFeaturizer("minilm", max_length=128, device="cpu", precision="fp32").fit(texts[:1])
     # Memory that the first call allocates permanently belongs to the transform, so there is no call before it.
-    before, start = _resident("VmRSS"), time.perf_counter()
+    before, start = resident("VmRSS"), time.perf_counter()
     features = featurizer.transform(texts)
     seconds = time.perf_counter() - start
-    found = {"before": before, "peak": _resident("VmHWM"), "output": features.nbytes}
+    found = {"before": before, "peak": resident("VmHWM"), "output": features.nbytes}
     print(json.dumps({**found, "n_texts": len(texts), "seconds": seconds}))
 
 
-def _resident(field):
+def resident(field):
     """Bytes of this process from the kernel; getrusage would include the peak of a parent process."""
     for row in Path("/proc/self/status").read_text().splitlines():
         if row.startswith(f"{field}:"):

@@ -23,6 +23,10 @@ ELSEWHERE = {
     "cli/_commands": "cli/test_files",
     "cli/_estimators": "cli/test_files",
     "cli/_evaluation": "cli/test_files",
+    "cli/_many_texts": "cli/test_files",
+    # Reading and computing in windows shows in what a long job writes.
+    "cli/_long_inputs": "cli/test_parts",
+    "cli/_source": "cli/test_tables",
     "cli/_options": "cli/test_files",
     # Every format is written and read again, into every other; what it refuses is seen by the reader of a table.
     "cli/_cells": "cli/test_round_trip",
@@ -131,6 +135,8 @@ OF_A_ROOM = {
     # Which family runs what: the inner room as a whole.
     "encoder/test_families",
     "encoder/test_hybrid",
+    # Many texts, through all that lies between a list and an array.
+    "estimators/test_long_inputs",
     # One constructor parameter, or one way to leave the process, through all estimators.
     "estimators/test_layer_path",
     "estimators/test_reinit",

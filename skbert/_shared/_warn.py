@@ -32,10 +32,10 @@ def warn(message, category=UserWarning):
 
     Parameters
     ----------
-    message : str
-        Text of the warning.
+    message : str or Warning
+        Text of the warning, or the warning itself.
     category : type, default=UserWarning
-        Class of the warning.
+        Class of the warning, if `message` is a text.
     """
     frame = _frame_of_user(sys._getframe(1))
     code, names = frame.f_code, frame.f_globals

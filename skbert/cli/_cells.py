@@ -140,7 +140,21 @@ def check_unicode(text):
     return text
 
 
-def each(convert, columns, kind, check_name=check_unicode):
+def is_finite(column):
+    """Whether a column is an array of numbers or truth values none of which is missing or infinite."""
+    known = isinstance(column, np.ndarray) and column.dtype.kind in "iufb" and column.dtype.itemsize <= 8
+    return known and bool(np.isfinite(column).all())
+
+
+def check_named(name, check):
+    """Run `check` on the name of a column; its CannotHoldError becomes a ValueError that says what to do."""
+    try:
+        check(name)
+    except CannotHoldError as error:
+        raise ValueError(f"the name {name!r} holds {error}; rename the column.") from error
+
+
+def each(convert, columns, kind, check_name=check_unicode, first=0):
     """Convert all cells of all columns; the error for a value that the format cannot hold names row and column.
 
     Parameters
@@ -153,6 +167,8 @@ def each(convert, columns, kind, check_name=check_unicode):
         Name of the format, such as "JSONL".
     check_name : callable
         Raises CannotHoldError for a name that the format cannot hold.
+    first : int
+        Number of the first row, for messages.
 
     Returns
     -------
@@ -160,12 +176,9 @@ def each(convert, columns, kind, check_name=check_unicode):
     """
     found = {}
     for name, cells in columns.items():
-        try:
-            check_name(name)
-        except CannotHoldError as error:
-            raise ValueError(f"the name {name!r} holds {error}; rename the column.") from error
+        check_named(name, check_name)
         found[name] = done = []
-        for row, cell in enumerate(cells):
+        for row, cell in enumerate(cells, start=first):
             try:
                 done.append(convert(cell))
             except CannotHoldError as error:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 
-from skbert.cli._cells import ABSENT, as_json, each
+from skbert.cli._cells import ABSENT, as_json, as_values, each, is_finite
 
 _EXAMPLE = 'every line must be an object such as {"text": "…", "label": "…"}'
 
@@ -19,12 +20,30 @@ def decode(text):
     ValueError
         A line is not JSON, or not an object; the message has its number.
     """
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            rows.append(_row(line, number))
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name, ABSENT) for row in rows] for name in names}
+    return next(windows(text.split("\n")), {})
+
+
+def windows(lines, n_rows=None, names=()):
+    """Read columns as `decode` does, `n_rows` rows at a time.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        Lines that end only at a line feed.
+    n_rows : int, default=None
+        None reads all rows at once.
+    names : iterable of str
+        Names of columns that come first; to them are added those of the rows so far.
+
+    Yields
+    ------
+    dict of str to list
+    """
+    names = dict.fromkeys(names)
+    rows = (_row(line, number) for number, line in enumerate(lines, start=1) if line.strip())
+    while window := list(islice(rows, n_rows)):
+        names |= dict.fromkeys(name for row in window for name in row)
+        yield {name: [row.get(name, ABSENT) for row in window] for name in names}
 
 
 def _row(line, number):
@@ -49,9 +68,15 @@ def _object(pairs):
     return found
 
 
-def encode(columns):
-    """Columns as JSONL text; ValueError names row and column of a value that JSONL cannot hold."""
-    held = each(lambda cell: cell if cell is ABSENT else as_json(cell), columns, "JSONL", check_name=str)
+def encode(columns, first=0):
+    """Columns as JSONL text; ValueError names row and column of a value that JSONL cannot hold.
+
+    `first` is the number of the first row, for messages.
+    """
+    # Finite numbers in an array are JSON as they are.
+    others = {name: as_values(cells) for name, cells in columns.items() if not is_finite(cells)}
+    held = each(lambda cell: cell if cell is ABSENT else as_json(cell), others, "JSONL", check_name=str, first=first)
+    held = {name: held[name] if name in held else cells.tolist() for name, cells in columns.items()}
     rows = zip(*held.values(), strict=True)
     return "".join(f"{_line({n: c for n, c in zip(held, row, strict=True) if c is not ABSENT})}\n" for row in rows)
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+_NORM_ROWS = 4096
+
+
 class LayerPoolFeaturizer(TextEstimator):
     """Transformer that turns texts into pooled hidden states of a pretrained encoder.
 
@@ -220,6 +223,9 @@ class LayerPoolFeaturizer(TextEstimator):
 
 
 def as_unit_vectors(features):
-    """Scale the vectors `features` (..., width) to Euclidean norm 1, in place; zero vectors do not change."""
-    features /= np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
+    """Scale the vectors `features` (n, ..., width) to Euclidean norm 1, in place; zero vectors do not change."""
+    # In blocks, because a norm first squares a copy.
+    for start in range(0, len(features), _NORM_ROWS):
+        block = features[start : start + _NORM_ROWS]
+        block /= np.maximum(np.linalg.norm(block, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
     return features

@@ -15,7 +15,7 @@ from skbert.encoder import check_copy, lay_side_by_side, tokenizer_from_files
 from skbert.estimators._blueprint import Blueprint
 from skbert.estimators._through_store import run_through_store
 from skbert.store import encoder_key
-from skbert.text import tokenize, warn_of_cuts
+from skbert.text import tokenize, warn_of_cuts, windows
 
 
 class FittedModel:
@@ -155,7 +155,9 @@ class FittedModel:
         return encoder_key(blueprint.weights_sha256, blueprint.config, blueprint.path, precision)
 
     def run(self, texts, what, device, precision, progress=False, store=None):
-        """Compute outputs or pooled vectors of texts; each distinct text is computed once.
+        """Compute outputs or pooled vectors of texts; each distinct text of a window is computed once.
+
+        Besides the texts and the result, memory is used only for one window at a time: see `skbert.text.windows`.
 
         Parameters
         ----------
@@ -176,22 +178,34 @@ class FittedModel:
         -------
         float32 array (n, width)
         """
-        tokens, index = self.distinct_tokens(texts)
         module = self.module(device)
-        if store is None:
-            function = {"output": module.forward, "pooled": module.pool}[what]
-            batches = run_batches(function, tokens, device, precision)
-        else:
-            batches = run_through_store(store, self.encoder_key(precision), module, tokens, device, precision)
-        result = None
-        with tqdm(total=len(tokens), unit="text", leave=False, disable=not progress) as bar:
-            for indices, values in batches:
-                values = values.float().cpu().numpy()
-                if result is None:
-                    result = np.empty((len(tokens), values.shape[1]), dtype=np.float32)
-                result[indices] = values
-                bar.update(len(indices))
-        return result if index is None else result[index]
+        function = {"output": module.forward, "pooled": module.pool}[what]
+
+        def batches_of(tokens):
+            if store is None:
+                return run_batches(function, tokens, device, precision)
+            return run_through_store(store, self.encoder_key(precision), module, tokens, device, precision)
+
+        result, n_cut = None, 0
+        with tqdm(total=len(texts), unit="text", leave=False, disable=not progress) as bar:
+            for start, stop in windows(texts):
+                tokens, index, cut = self._distinct_tokens(texts.between(start, stop))
+                n_cut += cut
+                found = None
+                for indices, values in batches_of(tokens):
+                    values = values.float().cpu().numpy()
+                    if result is None:
+                        result = np.empty((len(texts), values.shape[1]), dtype=np.float32)
+                    if found is None:
+                        # Without duplicates, no second array is needed.
+                        found = result[start:stop] if index is None else result[start : start + len(tokens)]
+                    found[indices] = values
+                    bar.update(len(indices))
+                if index is not None:
+                    result[start:stop] = found[index]
+                bar.update(stop - start - len(tokens))
+        warn_of_cuts(n_cut, len(texts), self.max_length)
+        return result
 
     def distinct_tokens(self, texts):
         """Tokenise the distinct texts, with one warning that counts all texts that were cut.
@@ -208,15 +222,19 @@ class FittedModel:
         index : int array (n,) or None
             Index of each text among the distinct texts; None if all are distinct.
         """
+        tokens, index, n_cut = self._distinct_tokens(texts)
+        warn_of_cuts(n_cut, len(texts), self.max_length)
+        return tokens, index
+
+    def _distinct_tokens(self, texts):
         rows = texts.rows()
         tokens = tokenize(texts, self.tokenizer, self.max_length)
-        warn_of_cuts(tokens.n_cut, len(rows), self.max_length)
         place = {row: i for i, row in enumerate(dict.fromkeys(rows))}
         if len(place) == len(rows):
-            return tokens, None
+            return tokens, None, tokens.n_cut
         index = np.array([place[row] for row in rows])
         _, firsts = np.unique(index, return_index=True)
-        return tokens.take(firsts), index
+        return tokens.take(firsts), index, tokens.n_cut
 
 
 def as_arrays(tensors):

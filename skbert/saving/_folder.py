@@ -49,7 +49,7 @@ def write_folder(folder, kind, state, tensors):
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"Cannot save to {folder}: it is a file. Give the path of a folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with lock_on(folder):
         _replace(folder, kind, state, tensors)
 
 
@@ -194,9 +194,9 @@ def _remove_leftovers(folder, keep):
             path.unlink(missing_ok=True)
 
 
-def _lock(folder):
-    """Separates two processes that save here, because each would remove the other's files; it is outside the folder."""
-    path = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:24]
+def lock_on(path):
+    """A lock that separates two processes that write to this path; its file is outside, in the temporary folder."""
+    name = hashlib.sha256(os.fsencode(Path(path).resolve())).hexdigest()[:24]
     # With the user id in the name, because a lock file that another user created could not be opened.
     user = os.getuid() if hasattr(os, "getuid") else ""
-    return FileLock(Path(tempfile.gettempdir()) / f"skbert-{user}-{path}.lock")
+    return FileLock(Path(tempfile.gettempdir()) / f"skbert-{user}-{name}.lock")

@@ -34,7 +34,7 @@ _FORMATS = {"F32": ("float32", 4), "BF16": ("bfloat16", 2)}
 
 @dataclass(frozen=True)
 class _Table:
-    """Where each block of a segment is.
+    """Where each block of a segment is. One is in memory for every segment, so its numbers are short.
 
     Attributes
     ----------
@@ -42,8 +42,10 @@ class _Table:
         Key of each record.
     parts : dict of str to int
         Column of each part in the arrays below.
-    offsets, n_rows, checksums : int64 arrays (n_records, n_parts)
-        For every block: its first byte in the file, its number of rows, and its CRC-32.
+    start : int
+        First byte of the blocks in the file.
+    n_rows, checksums : 32-bit arrays (n_records, n_parts)
+        For every block: its number of rows, and its CRC-32.
     format : str
         Number format, by its name in safetensors.
     row_bytes : int
@@ -52,7 +54,7 @@ class _Table:
 
     keys: list[bytes]
     parts: dict[str, int]
-    offsets: np.ndarray
+    start: int
     n_rows: np.ndarray
     checksums: np.ndarray
     format: str
@@ -293,14 +295,12 @@ def _make_table(header, start, content):
 
     number_format, width = header["data"]["dtype"], header["data"]["shape"][1]
     row_bytes = width * _FORMATS[number_format][1]
-    n_rows = array("n_rows", np.int64)
-    ends = np.cumsum(n_rows.ravel()).reshape(n_rows.shape)
     return _Table(
         keys=[key.tobytes() for key in array("keys", np.uint8)],
         parts={part: column for column, part in enumerate(json.loads(header["__metadata__"]["parts"]))},
-        offsets=start + header["data"]["data_offsets"][0] + (ends - n_rows) * row_bytes,
-        n_rows=n_rows,
-        checksums=array("checksums", np.int64),
+        start=start + header["data"]["data_offsets"][0],
+        n_rows=array("n_rows", np.int64).astype(np.int32),
+        checksums=array("checksums", np.int64).astype(np.uint32),
         format=number_format,
         row_bytes=row_bytes,
     )
@@ -310,20 +310,22 @@ def _read_blocks(path, table, wanted, parts):
     """The blocks of the rows `wanted`, each a pair (key, row); raise `_Damaged` if a block has changed."""
     found = {}
     columns = [table.parts[part] for part in parts]
+    ends = np.cumsum(table.n_rows, dtype=np.int64).reshape(table.n_rows.shape)
+    offsets = table.start + (ends - table.n_rows) * table.row_bytes
     with open(path, "rb") as file:
         for key, row in wanted:
-            found[key] = [_read_block(file, table, row, column) for column in columns]
+            found[key] = [_read_block(file, table, row, column, int(offsets[row, column])) for column in columns]
     with suppress(OSError):  # a folder may be read-only
         os.utime(path)  # time of last use, for eviction
     return found
 
 
-def _read_block(file, table, row, column):
+def _read_block(file, table, row, column, offset):
     import torch  # not at the top: saving an estimator imports this package, but needs no torch
 
     n_rows = int(table.n_rows[row, column])
     content = bytearray(n_rows * table.row_bytes)
-    file.seek(int(table.offsets[row, column]))
+    file.seek(offset)
     # Read instead of memory-mapped: if a mapped file is truncated, the process is killed.
     n_read = file.readinto(content)
     if n_read != len(content) or zlib.crc32(content) != table.checksums[row, column]:

@@ -10,12 +10,14 @@ from skbert.text._batches import (
     padded_inputs,
 )
 from skbert.text._texts import TextInput, check_texts, is_missing
-from skbert.text._tokens import TokenizedTexts, tokenize, warn_of_cuts
+from skbert.text._tokens import TextsCutWarning, TokenizedTexts, tokenize, warn_of_cuts
+from skbert.text._windows import windows
 from skbert.text._words import is_japanese, japanese_words, mecab_dictionary, word_numbers
 
 __all__ = [
     "Layout",
     "TextInput",
+    "TextsCutWarning",
     "TokenBatch",
     "TokenizedTexts",
     "batches_by_length",
@@ -30,5 +32,6 @@ __all__ = [
     "padded_inputs",
     "tokenize",
     "warn_of_cuts",
+    "windows",
     "word_numbers",
 ]

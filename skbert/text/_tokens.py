@@ -53,10 +53,29 @@ class TokenizedTexts:
         return np.fromiter((len(ids) for ids in self.input_ids), dtype=np.int64, count=len(self))
 
 
+class TextsCutWarning(UserWarning):
+    """Texts were longer than allowed; the numbers can be added where many texts are computed in several calls.
+
+    Parameters
+    ----------
+    n_cut, n_texts : int
+        Number of texts that were cut, and of all texts.
+    max_length : int
+        Maximum number of tokens.
+    """
+
+    def __init__(self, n_cut, n_texts, max_length):
+        super().__init__(n_cut, n_texts, max_length)
+        self.n_cut, self.n_texts, self.max_length = n_cut, n_texts, max_length
+
+    def __str__(self):
+        return f"{self.n_cut} of {self.n_texts} texts are longer than max_length={self.max_length} tokens and were cut."
+
+
 def warn_of_cuts(n_cut, n_texts, max_length):
     """Warn once that texts were cut, and how many; do nothing if none was cut."""
     if n_cut:
-        warn(f"{n_cut} of {n_texts} texts are longer than max_length={max_length} tokens and were cut.")
+        warn(TextsCutWarning(n_cut, n_texts, max_length))
 
 
 def tokenize(texts, tokenizer, max_length):

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from skbert.cli._files import Table, check_writable, read_table, write_table
+from skbert.cli._files import Table, Writable, check_writable, encode_part, read_table, write_table
+from skbert.cli._parquet import join
+from skbert.cli._source import Source
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 # More of them find more: SKBERT_EXAMPLES=1000 python -m pytest tests/cli/test_round_trip.py
@@ -366,3 +369,91 @@ def test_parquet__of_other_programs__keeps_its_types(tmp_path):
     written = pq.read_table(tmp_path / "out.parquet")
     assert written.drop_columns("prediction").equals(pq.read_table(tmp_path / "in.parquet"), check_metadata=True)
     assert written["prediction"].to_pylist() == ["a", "b"]
+
+
+# ---------------------------------------------------------------- in windows
+
+
+def in_windows(source, n_rows):
+    """The tables of a file that is read in windows, as the commands do it: twice, for the names."""
+    for table in source.windows(n_rows):
+        names = list(table.columns)
+    return list(source.windows(n_rows, names))
+
+
+def assert_read_in_windows(path, n_rows):
+    """What windows hold together is what the whole file holds, or both are refused."""
+    whole, tables = read_table(path), in_windows(Source(path), n_rows)
+    assert [table.first for table in tables] == list(np.cumsum([0, *map(len, tables[:-1])]))
+    together = {name: [cell for table in tables for cell in table[name]] for name in whole.columns}
+    assert_same(together, whole.columns)
+    return whole, tables
+
+
+def assert_written_in_windows(whole, tables, path):
+    """Windows that pass the checks are together what the whole table is; where it is refused, so are they."""
+    if refused(whole, path) is not None:
+        with pytest.raises(ValueError, match=re.escape(str(path))):
+            list(parts_of(tables, path))
+        return
+    parts = list(parts_of(tables, path))
+    if path.suffix == ".parquet":
+        join(parts, path)
+    else:
+        path.write_bytes(b"".join(parts))
+    found = read_table(path)
+    whole_path = path.with_name(f"whole{path.suffix}")
+    write_table(whole, whole_path)
+    assert_same(found.columns, read_table(whole_path).columns)
+    if path.suffix == ".parquet":
+        pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(whole_path))
+
+
+def parts_of(tables, path):
+    """The content of a file, window by window, as `skbert predict` writes it."""
+    writable = Writable(path)
+    for table in tables:
+        writable.add(table)
+    writable.finish()
+    for table in tables:
+        yield encode_part(table, path, header=table.first == 0, types=writable.types)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(rows=json_tables(), n_rows=st.integers(1, 4))
+def test_jsonl__in_windows__is_what_it_is_at_once(kind, rows, n_rows):
+    assume(all(rows))
+    with TemporaryDirectory() as folder:
+        source = Path(folder) / "in.jsonl"
+        source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        whole, tables = assert_read_in_windows(source, n_rows)
+        assert_written_in_windows(whole, tables, Path(folder) / f"out{kind}")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(frame=frames(), n_rows=st.integers(1, 4))
+def test_parquet__in_windows__is_what_it_is_at_once(kind, frame, n_rows):
+    with TemporaryDirectory() as folder:
+        source = Path(folder) / "in.parquet"
+        frame.to_parquet(source)
+        whole, tables = assert_read_in_windows(source, n_rows)
+        assert_written_in_windows(whole, tables, Path(folder) / f"out{kind}")
+
+
+@pytest.mark.parametrize("kind", [".csv", ".tsv"])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(content=st.text('ab"\t,\n\r', max_size=40), n_rows=st.integers(1, 3))
+def test_separated_text__in_windows__is_what_it_is_at_once(kind, content, n_rows):
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"in{kind}"
+        path.write_bytes(content.encode())
+        try:
+            whole = read_table(path)
+        except ValueError as error:
+            with pytest.raises(ValueError, match=re.escape(str(error))):
+                in_windows(Source(path), n_rows)
+        else:
+            _, tables = assert_read_in_windows(path, n_rows)
+            assert_written_in_windows(whole, tables, Path(folder) / f"out{kind}")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier
+from skbert.cli import _source
 from skbert.cli._files import Table, check_folder, check_output, check_shown, read_table, write_table
 
 
@@ -196,6 +197,22 @@ def test_encodings_that_are_none_of_texts__are_refused(tmp_path, encoding):
     with pytest.raises(ValueError, match="--encoding") as caught:
         columns_of(tmp_path / "t.csv", "text\na\n", encoding)
     assert repr(encoding) in str(caught.value)
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 1 << 20])
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        (b"text\n" + "zoë日本".encode() + b"\ncaf\xe9 au lait\n", b"\xe9"),
+        ("text\n日".encode()[:-1], "日".encode()[:-1]),
+    ],
+)
+def test_bytes_that_are_no_text__are_named_with_their_place(tmp_path, monkeypatch, block, content, wrong):
+    monkeypatch.setattr(_source, "_BLOCK", block)
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(ValueError, match="Give its encoding, such as --encoding cp932") as caught:
+        read_table(tmp_path / "t.csv")
+    assert f"is not utf-8: {wrong!r} at byte {content.index(wrong)}: " in str(caught.value)
 
 
 @pytest.mark.parametrize("named", ["||", "", '"', "\n"])
