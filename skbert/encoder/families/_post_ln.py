@@ -195,9 +195,13 @@ def _attend_from_first(parts, rows, state, layout, n_heads, dropout_p):
     sums, totals = [], []
     texts = asked.split([n for _, _, n, _ in layout.groups])
     tokens = state.split([n * length for _, _, n, length in layout.groups])
-    for (_, _, n, length), own, hidden in zip(layout.groups, texts, tokens, strict=True):
+    for (_, first, n, length), own, hidden in zip(layout.groups, texts, tokens, strict=True):
         hidden = hidden.view(n, length, -1)
-        weights = dropout((own @ hidden.transpose(1, 2)).softmax(dim=-1), dropout_p)
+        scores = own @ hidden.transpose(1, 2)
+        if layout.attended is not None:
+            keys = layout.attended[first : first + n * length].view(n, 1, length)
+            scores = scores.masked_fill(~keys, float("-inf"))
+        weights = dropout(scores.softmax(dim=-1), dropout_p)
         sums.append(weights @ hidden)
         totals.append(weights.sum(dim=-1))
     values = torch.einsum("nhw,hdw->nhd", torch.cat(sums), parts.value.weight.view(by_head))
