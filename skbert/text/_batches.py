@@ -143,7 +143,7 @@ class Layout:
 
     @cached_property
     def evened(self):
-        """The batch with some texts padded to the length of longer ones, so that there are fewer groups; may be None."""
+        """The batch with texts padded to the length of longer ones, for fewer groups; None if that gains nothing."""
         return Evened.of(self)
 
     @cached_property
