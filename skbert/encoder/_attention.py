@@ -114,34 +114,36 @@ class _AttendWithDropout(torch.autograd.Function):
         ctx.scale = (query.shape[1] // n_heads) ** -0.5
         ctx.groups = groups = _Groups(layout, n_heads, cls_only, window, query.dtype)
         query, key, value = groups.pad_queries(query) * ctx.scale, groups.pad(key), groups.pad(value)
-        out, ctx.saved = torch.empty_like(query), []
+        out, saved = torch.empty_like(query), []
         factors = dropout_factors(groups.n_weights, dropout_p, groups.wide)
         with torch.autocast("cpu", enabled=False):
             for place, factor in enumerate(factors):
-                q, k, v = groups.queries(query, place), groups.keys(key, place), groups.keys(value, place)
-                scores = groups.mask(torch.bmm(q, k.transpose(1, 2)).to(groups.wide), place)
+                q, k, v = groups.queries(query, place), groups.keys(key, place, across=True), groups.keys(value, place)
+                scores = groups.mask(torch.bmm(q, k).to(groups.wide), place)
                 weights = scores.softmax(dim=-1)
                 factor = factor.view(weights.shape)
                 dropped = (weights * factor).to(q.dtype)
                 groups.write_queries(out, place, torch.bmm(dropped, v))
-                ctx.saved.append((q, k, v, weights, factor, dropped))
+                saved += [q, k, v, weights, factor, dropped]
+        ctx.save_for_backward(*saved)
         return groups.unpad_queries(out)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
         """Gradients of query, key and value."""
-        groups = ctx.groups
+        groups, saved = ctx.groups, ctx.saved_tensors
         gradient = groups.zero_padded(gradient)
         of_query = torch.empty_like(gradient)
         of_key, of_value = gradient.new_empty(2, groups.n_keys, gradient.shape[1])
-        for place, (q, k, v, weights, factor, dropped) in enumerate(ctx.saved):
+        for place in range(len(saved) // 6):
+            q, k, v, weights, factor, dropped = saved[6 * place : 6 * place + 6]
             own = groups.queries(gradient, place)
             groups.write_keys(of_value, place, torch.bmm(dropped.transpose(1, 2), own))
             of_weights = torch.bmm(own, v.transpose(1, 2)).to(groups.wide).mul_(factor)
             of_scores = torch._softmax_backward_data(of_weights, weights, -1, groups.wide).to(q.dtype)
-            groups.write_queries(of_query, place, torch.bmm(of_scores, k))
-            groups.write_keys(of_key, place, torch.bmm(of_scores.transpose(1, 2), q))
+            groups.write_queries(of_query, place, torch.bmm(of_scores, k.transpose(1, 2)))
+            groups.write_keys(of_key, place, torch.bmm(q.transpose(1, 2), of_scores).transpose(1, 2))
         found = groups.unpad_queries(of_query.mul_(ctx.scale)), groups.unpad(of_key), groups.unpad(of_value)
         return *found, *(None,) * 5
 
@@ -195,16 +197,18 @@ class _Groups:
     def queries(self, packed, place):
         return self._copy(self._cut(packed, place, self._cls_only), place)
 
-    def keys(self, packed, place):
-        return self._copy(self._cut(packed, place, False), place)
+    def keys(self, packed, place, across=False):
+        """Keys or values of a group; with `across`, length and width of a head are exchanged."""
+        cut = self._cut(packed, place, False)
+        return self._copy(cut.transpose(2, 3) if across else cut, place)
 
     def write_queries(self, packed, place, states):
         target = self._cut(packed, place, self._cls_only)
-        target.copy_(states.view(target.shape))
+        target.copy_(states.unflatten(0, (-1, self._n_heads)))
 
     def write_keys(self, packed, place, states):
         target = self._cut(packed, place, False)
-        target.copy_(states.view(target.shape))
+        target.copy_(states.unflatten(0, (-1, self._n_heads)))
 
     def _cut(self, packed, place, per_text):
         text, token, n, length = self._layout.groups[place]
