@@ -52,26 +52,36 @@ def _run(text_set, reading, seed, precision, options):
 
 
 def table(runs):
-    """Accuracy and last training loss in both precisions, and the paired differences with their t intervals."""
+    """Accuracy and last training loss in both precisions, and paired differences with t intervals; by set, and of all."""
     columns = ["set", "reading", "pairs", "accuracy, fp32", "bf16", "bf16 - fp32"]
     columns += ["last training loss, fp32", "bf16 - fp32", "CPU s, fp32", "bf16"]
     rows = [columns, ["---"] * len(columns)]
-    for name, reading in dict.fromkeys((run["set"], run["reading"]) for run in runs):
-        by_seed = {}
-        for run in runs:
-            if (run["set"], run["reading"]) == (name, reading):
-                by_seed.setdefault(run["seed"], {})[run["precision"]] = run
-        pairs = [[both[precision] for precision in PRECISIONS] for both in by_seed.values() if len(both) == 2]
-        if not pairs:
-            continue
-        accuracy, loss, cpu = (
-            np.array([[run[what] for run in pair] for pair in pairs]) for what in ("accuracy", "loss", "cpu_seconds")
-        )
-        means = [f"{mean:.2f}" for mean in accuracy.mean(axis=0)]
-        of_accuracy, of_loss = (interval(np.diff(values)[:, 0]) for values in (accuracy, loss))
-        middle = [f"{seconds:.1f}" for seconds in np.median(cpu, axis=0)]
-        rows.append([name, reading, str(len(pairs)), *means, of_accuracy, f"{loss[:, 0].mean():.3f}", of_loss, *middle])
+    for reading in dict.fromkeys(run["reading"] for run in runs):
+        names = dict.fromkeys(run["set"] for run in runs if run["reading"] == reading)
+        found = {name: _pairs(runs, reading, name) for name in names}
+        if len(found) > 1:
+            found["all"] = [pair for pairs in found.values() for pair in pairs]
+        rows += [_row(name, reading, pairs) for name, pairs in found.items() if pairs]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _pairs(runs, reading, name):
+    """The runs of each seed in the order of `PRECISIONS`, where both are there."""
+    by_seed = {}
+    for run in runs:
+        if (run["set"], run["reading"]) == (name, reading):
+            by_seed.setdefault(run["seed"], {})[run["precision"]] = run
+    return [[both[precision] for precision in PRECISIONS] for both in by_seed.values() if len(both) == 2]
+
+
+def _row(name, reading, pairs):
+    accuracy, loss, cpu = (
+        np.array([[run[what] for run in pair] for pair in pairs]) for what in ("accuracy", "loss", "cpu_seconds")
+    )
+    means = [f"{mean:.2f}" for mean in accuracy.mean(axis=0)]
+    of_accuracy, of_loss = (interval(np.diff(values)[:, 0]) for values in (accuracy, loss))
+    middle = [f"{seconds:.1f}" for seconds in np.median(cpu, axis=0)]
+    return [name, reading, str(len(pairs)), *means, of_accuracy, f"{loss[:, 0].mean():.3f}", of_loss, *middle]
 
 
 def main():
