@@ -30,7 +30,7 @@ def lines(options):
     if sentence is not None:
         candidates[_SENTENCE] = sentence
     seconds = alternate(candidates, options.repeats)
-    for precision, target in (("fp32", 1.6), ("bf16", 3.2)):
+    for precision, target in (("fp32", 1.6), ("bf16", 5)):
         name = f"features, {precision}"
         if sentence is None:
             yield missing(name, _SENTENCE, "sentence-transformers", target)

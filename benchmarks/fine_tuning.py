@@ -19,14 +19,14 @@ from skbert.encoder import minilm_folder
 _TRAINER = "HF Trainer with DataCollatorWithPadding"
 _SKORCH = f"skorch after its HF tokenizer, max_length {MAX_LENGTH}"
 _SAME_MODEL = {"layers": 1, "token_pooling": "cls", "head": "pooler"}
-_NAME = "fine-tuning, fp32, batch 16"
+_NAME, _IN_BF16 = "fine-tuning, fp32, batch 16", "fine-tuning, bf16, batch 16"
 
 
 def lines(options):
     texts = texts_for(options, 32 if options.quick else 240)
     labels, folder, epochs = labels_for(texts), str(minilm_folder()), 2
 
-    def ours(**parameters):
+    def ours(precision="fp32", **parameters):
         MaxPoolBERTClassifier(
             "minilm",
             max_length=MAX_LENGTH,
@@ -35,13 +35,15 @@ def lines(options):
             learning_rate=LEARNING_RATE,
             random_state=0,
             device="cpu",
-            precision="fp32",
+            precision=precision,
             **parameters,
         ).fit(texts, labels)
 
     candidates = {
         "same model": lambda: ours(**_SAME_MODEL),
         "defaults": ours,
+        "same model, bf16": lambda: ours("bf16", **_SAME_MODEL),
+        "defaults, bf16": lambda: ours("bf16"),
         _SKORCH: lambda: fit_skorch(folder, texts, labels, epochs),
     }
     has_trainer = find_spec("accelerate") is not None
@@ -49,13 +51,17 @@ def lines(options):
         candidates[_TRAINER] = lambda: fit_trainer(folder, texts, labels, epochs)
     seconds = alternate(candidates, options.repeats)
     n_examples = epochs * len(texts)
+    same, same_in_bf16 = seconds["same model"], seconds["same model, bf16"]
+    pooled = "with max-pooling and attention"
     if has_trainer:
-        same = seconds["same model"]
-        yield ratio_line(_NAME, _TRAINER, same, seconds[_TRAINER], 2.6, n_examples)
-        name = f"{_NAME}, with max-pooling and attention"
-        yield ratio_line(name, _TRAINER, seconds["defaults"], seconds[_TRAINER], None, n_examples)
+        yield ratio_line(_NAME, _TRAINER, same, seconds[_TRAINER], 3, n_examples)
+        yield ratio_line(f"{_NAME}, {pooled}", _TRAINER, seconds["defaults"], seconds[_TRAINER], None, n_examples)
+        yield ratio_line(_IN_BF16, f"{_TRAINER}, fp32", same_in_bf16, seconds[_TRAINER], 6, n_examples)
     else:
-        yield missing(_NAME, _TRAINER, "accelerate, which HF Trainer needs,", 2.6)
+        yield missing(_NAME, _TRAINER, "accelerate, which HF Trainer needs,", 3)
+    yield ratio_line(_IN_BF16, "ours in fp32", same_in_bf16, same, 2.2, n_examples)
+    both = seconds["defaults, bf16"], seconds["defaults"]
+    yield ratio_line(f"{_IN_BF16}, {pooled}", "ours in fp32", *both, None, n_examples)
     yield ratio_line(_NAME, _SKORCH, seconds["same model"], seconds[_SKORCH], 5, n_examples)
 
 

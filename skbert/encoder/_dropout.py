@@ -19,7 +19,8 @@ def dropout(x, p):
     """Set each element of `x` to 0 with probability `p` and scale the others so that the mean does not change.
 
     The random bits come from torch's generator of the device of `x`. On the CPU, `p` is rounded to a multiple of
-    2**-16, and the scale belongs to the rounded value.
+    2**-16, and the scale belongs to the rounded value. There, the result for bf16 is fp32, which is faster to compute
+    and has the exact scale.
     """
     if p == 0.0:
         return x
@@ -27,13 +28,25 @@ def dropout(x, p):
         return torch.native_dropout(x, p, True)[0]
     if x.device.type != "cpu":
         return F.dropout(x, p)
-    n_dropped = round(p * _LEVELS)
-    if n_dropped == _LEVELS:
+    if round(p * _LEVELS) == _LEVELS:
         return x * 0.0
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
-    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-    keep = (bits >= n_dropped - _LEVELS // 2).to(x.dtype)
-    return x * keep.mul_(_LEVELS / (_LEVELS - n_dropped))
+    (factors,) = dropout_factors([x.numel()], p, torch.promote_types(x.dtype, torch.float32))
+    return x * factors.view(x.shape)
+
+
+def dropout_factors(sizes, p, dtype):
+    """What `dropout` multiplies tensors of these numbers of elements with, on the CPU, as flat tensors.
+
+    Drawing for several tensors at once gives what drawing for one after the other would give.
+    """
+    n_dropped = round(p * _LEVELS)
+    n_words = [-(-size // 4) for size in sizes]
+    words = torch.empty(sum(n_words), dtype=torch.int64).random_(-(2**63), None)
+    factors = (words.view(torch.int16) >= n_dropped - _LEVELS // 2).to(dtype)
+    if n_dropped < _LEVELS:
+        factors.mul_(_LEVELS / (_LEVELS - n_dropped))
+    drawn = factors.split([4 * n for n in n_words])
+    return [part[:size] for part, size in zip(drawn, sizes, strict=True)]
 
 
 def apply_dropout(module, x):

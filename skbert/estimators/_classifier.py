@@ -155,8 +155,9 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
     device : str, default="auto"
         Device to compute on. ``"auto"`` chooses CUDA if it is available, else MPS, else the CPU.
     precision : {"auto", "fp32", "bf16"}, default="auto"
-        Number format of matrix products. ``"auto"`` is bf16 on CUDA and fp32 elsewhere. On a
-        CPU without bf16 instructions, bf16 is much slower than fp32.
+        Number format of matrix products; the weights that are trained are fp32 in any case.
+        ``"auto"`` is bf16 on CUDA and fp32 elsewhere. On a CPU, bf16 is faster than fp32 if the CPU
+        has bf16 instructions, and much slower if not.
     verbose : int, default=0
         1 shows progress bars, 2 shows skorch's table of epochs.
 

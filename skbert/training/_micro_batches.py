@@ -6,6 +6,7 @@ import torch
 
 from skbert.compute import TorchStream, free_cached_memory, is_out_of_memory
 from skbert.errors import OutOfMemoryError
+from skbert.training._weight_copies import WeightCopies
 
 _REMEDY = "Lower max_length, raise freeze_layers, or use a smaller encoder."
 
@@ -46,6 +47,7 @@ class MicroBatches:
         # At first, a batch is one part, even one of pairs, which has two texts for each.
         self.size = 2 * getattr(settings, size)
         self.stream = TorchStream(seed, settings.device)
+        self.copies = WeightCopies(module, settings)
 
     def backward(self, rows, forward, loss_of_part=None, loss_of_all=None):
         """Compute the gradients of the sum of two losses; return their value and the outputs of all parts.
@@ -86,6 +88,10 @@ class MicroBatches:
                 self.stream.set_state(start)
 
     def _accumulate(self, parts, forward, loss_of_part, loss_of_all):
+        with self.copies.in_use():
+            return self._all_parts(parts, forward, loss_of_part, loss_of_all)
+
+    def _all_parts(self, parts, forward, loss_of_part, loss_of_all):
         total, outputs, cached = 0.0, [], None
         if loss_of_all is not None and len(parts) > 1:
             total, cached = self._cache_gradients(parts, forward, loss_of_all)

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from skbert.encoder._attention import attend, attend_from_first, attend_joined
+from skbert.encoder._dropout import dropout
 from skbert.encoder._way import WAYS, forced_way
 from skbert.text import Layout
 
@@ -126,6 +127,83 @@ def test_attend__dropout_that_drops_nothing__equals_none(way, cls_only, window):
     with forced_way(way):
         plain = attend(query, key, value, layout, dropout_p=0.0, **options)
         torch.testing.assert_close(attend(query, key, value, layout, dropout_p=1e-9, **options), plain)
+
+
+def grown(tensors, dtype):
+    """Copies of tensors in `dtype` that can be trained."""
+    return [tensor.detach().to(dtype).requires_grad_() for tensor in tensors]
+
+
+@LENGTHS
+@pytest.mark.parametrize("window", [None, 2])
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("cls_only", [False, True])
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-10), (torch.bfloat16, 0.05)], ids=str)
+def test_attend__dropout_that_drops_nothing__gradients_of_a_plain_loop(lengths, window, drops, cls_only, dtype, atol):
+    attended = (torch.arange(sum(lengths)) % 3 != 2) if drops else None
+    if drops:
+        attended[layout_of(lengths).cls_index] = True
+    layout = layout_of(lengths, attended)
+    ours = grown(states(lengths), dtype)
+    theirs = grown(ours, torch.float64)
+    query = ours[0][layout.cls_index] if cls_only else ours[0]
+    # Small enough that no random bits drop anything.
+    out = attend(query, *ours[1:], layout, n_heads=N_HEADS, dropout_p=1e-9, cls_only=cls_only, window=window)
+    expected = by_hand(*theirs, lengths, attended, window)
+    expected = expected[layout.cls_index] if cls_only else expected
+    assert out.dtype == dtype
+    torch.testing.assert_close(out.double(), expected, rtol=0, atol=atol)
+    weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    found = torch.autograd.grad(out, ours, weights.to(dtype))
+    for one, other in zip(found, torch.autograd.grad(expected, theirs, weights), strict=True):
+        assert one.dtype == dtype
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=atol)
+
+
+@LENGTHS
+def test_attend__dropout__gradients_of_the_formula_with_the_same_draws(lengths):
+    layout, head = layout_of(lengths), WIDTH // N_HEADS
+    ours, theirs = grown(states(lengths), torch.float32), grown(states(lengths), torch.float32)
+    torch.manual_seed(3)
+    out = attend(*ours, layout, n_heads=N_HEADS, dropout_p=0.4)
+    torch.manual_seed(3)
+    parts = []
+    for _, first, n, length in layout.groups:
+        q, k, v = (t[first : first + n * length].view(n, length, N_HEADS, head).transpose(1, 2) for t in theirs)
+        weights = dropout((q @ k.transpose(2, 3) / head**0.5).softmax(dim=-1), 0.4)
+        parts.append((weights @ v).transpose(1, 2).reshape(n * length, WIDTH))
+    expected = torch.cat(parts)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-5)
+    weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(2))
+    found = torch.autograd.grad(out, ours, weights)
+    for one, other in zip(found, torch.autograd.grad(expected, theirs, weights), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("lengths", [(5, 9, 14, 17), (70,) * 16], ids=["small groups", "a large group"])
+def test_attend__dropout_in_bf16__its_gradient_drops_the_same_weights(lengths):
+    # The output is linear in the values, with the weights that were kept.
+    layout = Layout(lengths, torch.arange(len(lengths)))
+    query, key, value = torch.randn(3, sum(lengths), WIDTH, generator=torch.Generator().manual_seed(0)).bfloat16()
+    value = torch.randint(-2, 3, value.shape, generator=torch.Generator().manual_seed(1)).bfloat16().requires_grad_()
+    torch.manual_seed(0)
+    out = attend(query, key, value, layout, n_heads=N_HEADS, dropout_p=0.5)
+    weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).bfloat16()
+    (of_value,) = torch.autograd.grad(out, value, weights)
+    terms = out.double() * weights
+    assert abs(terms.sum() - (of_value.double() * value).sum()) < 0.01 * terms.abs().sum()
+    torch.manual_seed(1)
+    other = attend(query, key, value, layout, n_heads=N_HEADS, dropout_p=0.5)
+    assert (other - out).abs().max() > 0.1
+
+
+def test_attend__dropout__once_differentiable_only():
+    lengths = (3, 3, 7)
+    leaves = states(lengths)
+    out = attend(*leaves, layout_of(lengths), n_heads=N_HEADS, dropout_p=0.1)
+    (gradient,) = torch.autograd.grad((out**2).sum(), leaves, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
 
 
 @EACH_WAY

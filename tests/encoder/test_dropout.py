@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from skbert.encoder._dropout import apply_dropout, dropout
+from skbert.encoder._dropout import apply_dropout, dropout, dropout_factors
 from skbert.encoder._way import forced_way
 from tests.helpers.operations import CountOperations
 
@@ -39,6 +39,21 @@ def test_dropout__same_generator_state__same_mask():
     torch.manual_seed(3)
     assert torch.equal(dropout(x, 0.2), first)
     assert not torch.equal(dropout(x, 0.2), first)
+
+
+def test_dropout_factors__several_tensors__as_drawn_one_after_the_other():
+    sizes = [3, 8, 21, 1]
+    torch.manual_seed(5)
+    expected = [dropout(torch.ones(size), 0.3) for size in sizes]
+    torch.manual_seed(5)
+    for one, other in zip(dropout_factors(sizes, 0.3, torch.float32), expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_dropout__bf16__the_exact_scale():
+    y = dropout(torch.ones(1000).bfloat16(), 0.1)
+    assert y.dtype == torch.float32
+    assert y.max().item() == pytest.approx(1 / 0.9, rel=1e-4)
 
 
 def test_dropout__nothing_to_drop():

@@ -120,16 +120,27 @@ def test_hidden_states__both_ways__the_same_with_gradients(runner_of_family, fam
 
 @EACH_FAMILY
 @INPUTS
-def test_hidden_states__dropped_keys__both_ways_the_same(runner_of_family, family, texts):
+@pytest.mark.parametrize("cls_only", [False, True])
+def test_hidden_states__dropped_keys__both_ways_the_same(runner_of_family, family, texts, cls_only):
     runner, tokenizer = runner_of_family(family)
     if not runner.drops_keys:
         assert family in HAS_ONE_WAY
         return
     batch = batch_of(texts, tokenizer, drops=True)
-    both = [outcome(way, runner, batch, (2, N_LAYERS)) for way in ("padded", "groups")]
+    both = [outcome(way, runner, batch, (2, N_LAYERS), cls_only=cls_only) for way in ("padded", "groups")]
     assert_same(*both)
-    plain, _ = outcome("padded", runner, batch_of(texts, tokenizer), (2, N_LAYERS))
+    plain, _ = outcome("padded", runner, batch_of(texts, tokenizer), (2, N_LAYERS), cls_only=cls_only)
     assert (plain[-1] - both[0][0][-1]).abs().max() > 1e-2
+
+
+@EACH_FAMILY
+def test_hidden_states__dropped_keys_and_first_tokens_only__rows_of_all_tokens(runner_of_family, family):
+    runner, tokenizer = runner_of_family(family)
+    batch = batch_of(TextInput(TEXTS), tokenizer, drops=True)
+    with torch.no_grad():
+        (whole,), layout = runner.hidden_states(batch, [N_LAYERS])
+        (first,), _ = runner.hidden_states(batch, [N_LAYERS], cls_only=True)
+    torch.testing.assert_close(first, layout.restore(whole[layout.cls_index]), rtol=0, atol=1e-5)
 
 
 @EACH_FAMILY

@@ -199,6 +199,35 @@ def test_layout__spread_and_gather__equal_a_plain_loop(lengths):
     assert torch.equal(packed.grad, layout.gather(weights))
 
 
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("lengths", [(3,), (3, 7, 16), (5, 9, 17, 17, 18, 60, 61, 61), (40, 41, 90, 300)], ids=str)
+def test_layout__evened__the_same_texts_in_fewer_groups(lengths, drops):
+    attended = torch.arange(sum(lengths)) % 4 != 3 if drops else None
+    layout = Layout(lengths, torch.arange(len(lengths)).flip(0), attended)
+    evened = layout.evened
+    assert layout.evened is evened
+    assert len(evened.layout.groups) < len(layout.groups) or len(lengths) == 1
+    assert torch.equal(evened.layout.order, layout.order)
+    packed = torch.arange(sum(lengths))
+    padded = packed[evened.sources].split(evened.layout.lengths)
+    keys = evened.layout.attended.split(evened.layout.lengths)
+    start = 0
+    for length, own, key in zip(lengths, padded, keys, strict=True):
+        tokens = packed[start : start + length]
+        assert len(own) >= max(length, 16)
+        assert torch.equal(own[:length], tokens)
+        assert (own[length:] == tokens[-1]).all()
+        assert torch.equal(key[:length], torch.ones(length) == 1 if attended is None else attended[tokens])
+        assert not key[length:].any()
+        start += length
+    assert torch.equal(packed[evened.sources][evened.cells], packed)
+
+
+@pytest.mark.parametrize("lengths", [(16,), (20, 20), (20, 60, 200)], ids=str)
+def test_layout__evened__nothing_to_gain_nothing_done(lengths):
+    assert Layout(lengths, torch.arange(len(lengths))).evened is None
+
+
 @LENGTHS
 @pytest.mark.parametrize("window", [None, 2])
 @pytest.mark.parametrize("one_query", [False, True])

@@ -23,6 +23,7 @@ class Part:
 
 class Settings:
     device = torch.device("cpu")
+    precision = "fp32"
     batch_size = 12
 
 

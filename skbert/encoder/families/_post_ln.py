@@ -11,6 +11,7 @@ applied, and in their embeddings.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -193,13 +194,20 @@ def _attend_from_first(parts, rows, state, layout, n_heads, dropout_p):
     scale = query.shape[-1] ** -0.5
     asked = torch.einsum("nhd,hdw->nhw", query * scale, parts.key.weight.view(by_head))
     sums, totals = [], []
-    texts = asked.split([n for _, _, n, _ in layout.groups])
-    tokens = state.split([n * length for _, _, n, length in layout.groups])
-    for (_, _, n, length), own, hidden in zip(layout.groups, texts, tokens, strict=True):
-        hidden = hidden.view(n, length, -1)
-        weights = dropout((own @ hidden.transpose(1, 2)).softmax(dim=-1), dropout_p)
-        sums.append(weights @ hidden)
-        totals.append(weights.sum(dim=-1))
+    # In training, these products are so small that casts to bf16 would cost more than they save.
+    with torch.autocast(state.device.type, enabled=False) if dropout_p else nullcontext():
+        asked = asked.to(state.dtype) if dropout_p else asked
+        texts = asked.split([n for _, _, n, _ in layout.groups])
+        tokens = state.split([n * length for _, _, n, length in layout.groups])
+        for (_, first, n, length), own, hidden in zip(layout.groups, texts, tokens, strict=True):
+            hidden = hidden.view(n, length, -1)
+            scores = own @ hidden.transpose(1, 2)
+            if layout.attended is not None:
+                keys = layout.attended[first : first + n * length].view(n, 1, length)
+                scores = scores.masked_fill(~keys, float("-inf"))
+            weights = dropout(scores.softmax(dim=-1), dropout_p)
+            sums.append(weights @ hidden)
+            totals.append(weights.sum(dim=-1))
     values = torch.einsum("nhw,hdw->nhd", torch.cat(sums), parts.value.weight.view(by_head))
     values = values + torch.cat(totals)[..., None] * parts.value.bias.view(n_heads, -1)
     return values.flatten(1)
