@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModel
 
 from skbert.encoder import _loading, clear_cache, load_encoder, share_encoder, use_shared_copies
-from tests.helpers.mapped import lies_in_a_file_below
+from tests.helpers.mapped import lie_in_a_file_below
 from tests.helpers.tiny import FAMILIES, write_tiny
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="encoders are shared on POSIX systems only")
@@ -79,11 +79,11 @@ def test_copy__of_any_family__is_the_encoder(tiny, place, family):
 def test_weights__of_a_copy__lie_in_its_file(tiny, place, family):
     as_another_process(share_encoder(tiny(family), None, place))
     parameters = list(load_encoder(tiny(family)).model.parameters())
-    assert all(lies_in_a_file_below(place, parameter) for parameter in parameters)
+    assert all(lie_in_a_file_below(place, parameters))
     clear_cache()
     use_shared_copies([])
     shutil.rmtree(place)
-    assert not any(lies_in_a_file_below(place, p) for p in load_encoder(tiny(family)).model.parameters())
+    assert not any(lie_in_a_file_below(place, load_encoder(tiny(family)).model.parameters()))
 
 
 def test_weights__in_half_precision_or_of_odd_sizes__begin_where_torch_lets_them(tmp_path, place, original):
