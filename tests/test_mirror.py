@@ -131,7 +131,8 @@ OF_A_ROOM = {
     # Which family runs what: the inner room as a whole.
     "encoder/test_families",
     "encoder/test_hybrid",
-    # One constructor parameter, or one way to leave the process, through all estimators.
+    # One constructor parameter, what it costs in memory, or one way to leave the process, through all estimators.
+    "estimators/test_frozen_memory",
     "estimators/test_layer_path",
     "estimators/test_reinit",
     "estimators/test_saved_folders",
