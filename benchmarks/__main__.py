@@ -14,11 +14,24 @@ from benchmarks import (
     pretraining,
     senses,
     skip_layers,
+    study,
 )
 from benchmarks._main import run
 from benchmarks._options import parse
 
-_SCRIPTS = [features, fine_tuning, frozen_prefix, grid_search, pretraining, skip_layers, landscape, memory, senses, gpu]
+_SCRIPTS = [
+    features,
+    fine_tuning,
+    study,
+    frozen_prefix,
+    grid_search,
+    pretraining,
+    skip_layers,
+    landscape,
+    memory,
+    senses,
+    gpu,
+]
 _LINES = {script.__name__.rpartition(".")[2]: script.lines for script in _SCRIPTS}
 
 
