@@ -45,7 +45,7 @@ def temporary(tmp_path, monkeypatch):
 
 
 def n_copies(folder):
-    return len(list(Path(folder).glob(COPIES)))
+    return len(list(Path(folder).glob(f"{COPIES}/model.safetensors")))
 
 
 class Seen:
