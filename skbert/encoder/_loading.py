@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import threading
 import warnings
 from collections import OrderedDict
@@ -177,7 +178,7 @@ def share_encoder(model, revision, folder):
     model, revision
         As in `load_encoder`.
     folder : path
-        An empty folder. The processes that were given the copy use it until it is removed.
+        A folder to make. The processes that were given the copy use it until it is removed.
 
     Returns
     -------
@@ -189,7 +190,8 @@ def share_encoder(model, revision, folder):
     try:
         loaded, key = _load_with_key(model, revision)
         write_copy(loaded, folder)
-    except (OSError, KeyError, ModelNotFoundError, ImportError):
+    except Exception:  # an encoder that cannot be loaded raises again where it is needed
+        shutil.rmtree(folder, ignore_errors=True)
         return None
     return SharedCopy(key, os.fspath(folder), loaded.weights_sha256)
 

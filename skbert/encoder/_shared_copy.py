@@ -64,16 +64,17 @@ def can_share():
 
 
 def write_copy(loaded, folder):
-    """Write a `LoadedEncoder` to a folder, with weights in fp32 that can be used where they are in the file.
+    """Write a `LoadedEncoder` to a new folder, with weights in fp32 that can be used where they are in the file.
 
     Raises
     ------
     OSError
-        The folder cannot be written to, or the disk is full.
+        The folder cannot be made or written to, or the disk is full.
     KeyError
         A tensor is of a type that encoders do not have.
     """
     folder = Path(folder)
+    folder.mkdir()
     for name, content in loaded.tokenizer_files.items():
         (folder / name).write_bytes(content)
     tensors, header, end = loaded.model.state_dict(), {}, 0

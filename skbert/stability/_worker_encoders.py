@@ -38,7 +38,8 @@ def encoders_for_workers(estimators, n_jobs):
         yield ()
         return
     with folder as path:
-        yield tuple(_copies(names, Path(path)))
+        copies = [share_encoder(*name, Path(path) / str(number)) for number, name in enumerate(names)]
+        yield tuple(copy for copy in copies if copy is not None)
 
 
 def _starts_processes(n_jobs):
@@ -52,12 +53,3 @@ def _names(estimators):
     encoders = [(part.model, getattr(part, "revision", None)) for part in parts if hasattr(part, "encoder_hashes")]
     # Another model in place of a name is a part itself, and names what it starts from.
     return dict.fromkeys(found for found in encoders if isinstance(found[0], (str, Path)))
-
-
-def _copies(names, folder):
-    for number, (model, revision) in enumerate(names):
-        place = folder / str(number)
-        place.mkdir()
-        copy = share_encoder(model, revision, place)
-        if copy is not None:
-            yield copy

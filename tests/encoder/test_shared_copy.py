@@ -31,9 +31,7 @@ def original(tmp_path):
 
 @pytest.fixture
 def place(tmp_path):
-    folder = tmp_path / "copy"
-    folder.mkdir()
-    return folder
+    return tmp_path / "copy"
 
 
 def as_another_process(copy):
@@ -88,14 +86,13 @@ def test_weights__of_a_copy__lie_in_its_file(tiny, place, family):
 
 def test_weights__in_half_precision_or_of_odd_sizes__begin_where_torch_lets_them(tmp_path, place, original):
     half = tmp_path / "half"
+    place.mkdir()
     shutil.copytree(original, half)
     AutoModel.from_pretrained(original).half().save_pretrained(half)
     odd = write_tiny(tmp_path / "odd", width=12, n_heads=2)
-    for number, path in enumerate((half, odd)):
+    for path in (half, Path(odd)):
         expected = weights(load_encoder(path))
-        own = place / str(number)
-        own.mkdir()
-        as_another_process(share_encoder(path, None, own))
+        as_another_process(share_encoder(path, None, place / path.name))
         found = load_encoder(path)
         assert same(weights(found), expected)
         assert all(p.dtype == torch.float32 and p.data_ptr() % 64 == 0 for p in found.model.parameters())
@@ -146,8 +143,17 @@ def test_copy__that_is_gone_or_damaged__is_done_without(original, place, damage)
 
 
 def test_copy__that_cannot_be_made__is_none(original, place, tmp_path, monkeypatch):
-    assert share_encoder(original, None, tmp_path / "no such folder") is None
+    assert share_encoder(original, None, place / "below what is not there") is None
     assert share_encoder(tmp_path / "no such encoder", None, place) is None
-    monkeypatch.setattr(_loading, "can_share", lambda: False)
+    with monkeypatch.context() as patch:
+        patch.setattr(_loading, "can_share", lambda: False)
+        assert share_encoder(original, None, place) is None
+
+    def until_the_disk_is_full(loaded, folder):
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"half of it")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(_loading, "write_copy", until_the_disk_is_full)
     assert share_encoder(original, None, place) is None
-    assert list(place.iterdir()) == []
+    assert not place.exists()
