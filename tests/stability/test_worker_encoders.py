@@ -156,16 +156,16 @@ def test_study__without_room_for_copies_has_the_same_numbers(encoder, texts, lab
 
 
 _SCRIPT = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from skbert import MaxPoolBERTClassifier, StabilityStudy
 from tests.helpers.study_models import labelled_texts
 
-encoder, mark = sys.argv[1:]
+encoder, marks = sys.argv[1:]
 
 class Waiting(MaxPoolBERTClassifier):
-    def fit(self, X, y, mark=mark):
-        Path(mark).touch()
+    def fit(self, X, y, marks=marks):
+        Path(marks, f"fitting-{os.getpid()}").touch()
         time.sleep(3600)
 
 StabilityStudy(Waiting(encoder), seeds=2, baselines=(), n_jobs=2).fit(*labelled_texts(40))
@@ -173,13 +173,14 @@ StabilityStudy(Waiting(encoder), seeds=2, baselines=(), n_jobs=2).fit(*labelled_
 
 
 def test_copies__are_removed_by_the_workers_of_a_study_that_was_killed(encoder, temporary):
-    root, mark = Path(__file__).parents[2], temporary / "fitting"
+    root = Path(__file__).parents[2]
     process = subprocess.Popen(
-        [sys.executable, "-c", _SCRIPT, encoder, str(mark)],
+        [sys.executable, "-c", _SCRIPT, encoder, str(temporary)],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(temporary)},
     )
-    wait_until(lambda: mark.exists() or process.poll() is not None)
+    # Both workers, for one that gets its first run after the end of the study does not know that it is alone.
+    wait_until(lambda: len(list(temporary.glob("fitting-*"))) == 2 or process.poll() is not None)
     assert n_copies(temporary) == 1
     process.kill()
     process.wait()
