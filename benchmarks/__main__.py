@@ -15,6 +15,7 @@ from benchmarks import (
     pretraining,
     senses,
     skip_layers,
+    study,
 )
 from benchmarks._main import run
 from benchmarks._options import parse
@@ -22,6 +23,7 @@ from benchmarks._options import parse
 _SCRIPTS = [
     features,
     fine_tuning,
+    study,
     frozen_prefix,
     grid_search,
     pretraining,

@@ -10,17 +10,23 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 MAX_LENGTH, BATCH_SIZE, LEARNING_RATE = 128, 16, 2e-5
 
 
-def fit_trainer(folder, texts, labels, epochs, *, device="cpu", bf16=False):
-    """transformers' Trainer, with batches padded to their longest text; other settings are its defaults."""
+def fit_trainer(folder, texts, labels, epochs, *, device="cpu", bf16=False, test=None):
+    """transformers' Trainer, with batches padded to their longest text; other settings are its defaults.
+
+    `test`, texts and labels, are predicted after training.
+    """
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
-    encoded = tokenizer(list(texts), truncation=True, max_length=MAX_LENGTH)
-    rows = [
-        {**{name: column[i] for name, column in encoded.items()}, "labels": int(label)}
-        for i, label in enumerate(labels)
-    ]
+
+    def rows_of(texts, labels):
+        encoded = tokenizer(list(texts), truncation=True, max_length=MAX_LENGTH)
+        return [
+            {**{name: column[i] for name, column in encoded.items()}, "labels": int(label)}
+            for i, label in enumerate(labels)
+        ]
+
     with tempfile.TemporaryDirectory() as output:
         arguments = TrainingArguments(
             output,
@@ -37,9 +43,11 @@ def fit_trainer(folder, texts, labels, epochs, *, device="cpu", bf16=False):
             disable_tqdm=True,
         )
         collator = DataCollatorWithPadding(tokenizer)
-        trainer = Trainer(model, arguments, train_dataset=rows, data_collator=collator)
+        trainer = Trainer(model, arguments, train_dataset=rows_of(texts, labels), data_collator=collator)
         trainer.remove_callback(PrinterCallback)
         trainer.train()
+        if test is not None:
+            trainer.predict(rows_of(*test))
     return model
 
 

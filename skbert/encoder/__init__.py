@@ -20,6 +20,7 @@ from skbert.encoder._loading import (
     make_config,
     minilm_folder,
     read_encoder,
+    share_encoder,
 )
 from skbert.encoder._masked_lm import (
     build_masked_lm,
@@ -31,6 +32,7 @@ from skbert.encoder._masked_lm import (
     save_masked_lm,
     start_as_identity,
 )
+from skbert.encoder._shared_copy import SharedCopy, use_shared_copies
 from skbert.encoder._side_by_side import lay_side_by_side
 from skbert.encoder._skipping import SkipPlan, skip_hidden_states
 from skbert.encoder._tokenizers import check_copy, longest_input, tokenizer_files, tokenizer_from_files
@@ -42,6 +44,7 @@ __all__ = [
     "LayerRunner",
     "LoadedEncoder",
     "Prefix",
+    "SharedCopy",
     "SkipPlan",
     "build_masked_lm",
     "build_model",
@@ -68,6 +71,7 @@ __all__ = [
     "resolve_path",
     "runner_of",
     "save_masked_lm",
+    "share_encoder",
     "skip_hidden_states",
     "start_as_identity",
     "take_path",
@@ -75,4 +79,5 @@ __all__ = [
     "tokenizer_from_files",
     "top_parts",
     "trained_parts",
+    "use_shared_copies",
 ]

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import threading
 import warnings
 from collections import OrderedDict
@@ -22,9 +23,10 @@ from pathlib import Path
 import torch
 
 from skbert.compute import isolated
-from skbert.encoder._layer_path import take_path
+from skbert.encoder._layer_path import take_path, trained_parts
+from skbert.encoder._shared_copy import SharedCopy, can_share, leave_mapped, shared_copy, write_copy
 from skbert.encoder._tokenizers import load_tokenizer, tokenizer_files
-from skbert.encoder.families import register_models
+from skbert.encoder.families import make_runner, register_models
 from skbert.errors import ModelNotFoundError
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -80,7 +82,7 @@ class LoadedEncoder:
         """Size of the weights."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.model.state_dict().values())
 
-    def copy_model(self, dropout=None, path=None):
+    def copy_model(self, dropout=None, path=None, n_frozen=0):
         """A copy of the model to train.
 
         Parameters
@@ -89,10 +91,26 @@ class LoadedEncoder:
             Replaces every dropout probability of its config.
         path : tuple of int, default=None
             The layers of the copy; see `take_path`.
+        n_frozen : int, default=0
+            The embeddings and so many of the lowest layers are never written to, so the copy may use the memory of
+            this model for them; it does so without `dropout` and `path`.
         """
         if dropout is None:
-            return take_path(copy.deepcopy(self.model), path)
+            untrained = [] if path is not None else _below(make_runner(self.model), n_frozen)
+            return take_path(copy.deepcopy(self.model, {id(p): _same_memory(p) for p in untrained}), path)
         return take_path(build_model(config_with_dropout(self.model.config, dropout), self.model.state_dict()), path)
+
+
+def _below(runner, n_frozen):
+    """The parameters that are not trained if the lowest `n_frozen` layers are frozen."""
+    if not n_frozen or not runner.owns_forward:
+        return []
+    trained = {id(p) for part in trained_parts(runner, n_frozen) for p in part.parameters()}
+    return [p for p in runner.model.parameters() if id(p) not in trained]
+
+
+def _same_memory(parameter):
+    return torch.nn.Parameter(parameter.data, requires_grad=parameter.requires_grad)
 
 
 def load_encoder(model, revision=None):
@@ -117,6 +135,11 @@ def load_encoder(model, revision=None):
     ImportError
         The tokenizer needs a package that is not installed.
     """
+    return _load_with_key(model, revision)[0]
+
+
+def _load_with_key(model, revision):
+    """The encoder, and its key in the cache."""
     if not isinstance(model, (str, os.PathLike)):
         raise TypeError(f"model must be a Hub id, a folder or 'minilm', got {type(model).__name__}")
     name = os.fspath(model)
@@ -124,14 +147,14 @@ def load_encoder(model, revision=None):
         folder = folder_of(name, revision)
         key = _fingerprint(folder)
         if key not in _cache:
-            _cache[key] = _load(name, folder)
+            _cache[key] = _load_shared(name, folder, key) or _load(name, folder)
         _cache.move_to_end(key)
         loaded = _cache[key]
         if name == "minilm":
             _check_minilm(loaded, folder)
         while len(_cache) > 1 and sum(entry.n_bytes for entry in _cache.values()) > _CACHE_BYTES:
             _cache.popitem(last=False)
-        return loaded
+        return loaded, key
 
 
 def read_encoder(folder, name):
@@ -145,6 +168,32 @@ def read_encoder(folder, name):
     folder = Path(folder)
     _check_files(name, folder)
     return _load(name, folder)
+
+
+def share_encoder(model, revision, folder):
+    """Write a copy of an encoder for other processes, which then neither hash its weights nor keep their own.
+
+    Parameters
+    ----------
+    model, revision
+        As in `load_encoder`.
+    folder : path
+        A folder to make. The processes that were given the copy use it until it is removed.
+
+    Returns
+    -------
+    SharedCopy or None
+        For `use_shared_copies`; None where there can be no copy, so that each process has to load the encoder itself.
+    """
+    if not can_share():
+        return None
+    try:
+        loaded, key = _load_with_key(model, revision)
+        write_copy(loaded, folder)
+    except Exception:  # an encoder that cannot be loaded raises again where it is needed
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return SharedCopy(key, os.fspath(folder), loaded.weights_sha256)
 
 
 def clear_cache():
@@ -302,12 +351,27 @@ def _fingerprint(folder):
     return (str(folder.resolve()), *stats)
 
 
-def _load(name, folder):
+def _load_shared(name, folder, key):
+    """The encoder from the copy that another process made of it; None if there is none."""
+    shared = shared_copy(key)
+    try:
+        return shared and _load(name, folder, shared)
+    except ModelNotFoundError:
+        return None  # the process that made the copy has removed it
+
+
+def _load(name, folder, shared=None):
+    """Load the encoder of `folder`, from there or from the `SharedCopy` of it."""
     register_models()
-    weights_sha256 = _sha256_of_files(_weight_files(folder))
-    model, missing = _read_model(name, folder)
-    tokenizer = load_tokenizer(name, folder)
-    files = tokenizer_files(tokenizer, folder)
+    if shared is None:
+        weights_sha256, source, keep = _sha256_of_files(_weight_files(folder)), folder, copy_into_memory
+    else:
+        weights_sha256, source, keep = shared.weights_sha256, Path(shared.folder), leave_mapped
+    model, missing = _read_model(name, source)
+    keep(model)
+    model.config._name_or_path = str(folder)
+    tokenizer = load_tokenizer(name, source)
+    files = tokenizer_files(tokenizer, source)
     pooler_missing = any(key.startswith("pooler.") for key in missing)
     if getattr(model, "pooler", None) is not None and pooler_missing:
         # transformers would fill it with random numbers; such a pooler is of no use.
@@ -365,7 +429,6 @@ def _read_model(name, folder):
             f"The weights of {name!r} in {folder} are incomplete: {len(needed)} tensors are missing, "
             f"the first is {needed[0]}. Download it again or check the folder."
         )
-    copy_into_memory(model)
     return model.eval(), missing
 
 

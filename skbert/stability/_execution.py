@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -11,7 +12,7 @@ import traceback
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from sklearn.metrics import check_scoring, get_scorer
 from sklearn.pipeline import Pipeline
 from threadpoolctl import ThreadpoolController
 
+from skbert.compute import free_cached_memory
+from skbert.encoder import use_shared_copies
 from skbert.stability._design import parts_of
 
 
@@ -42,6 +45,8 @@ class Job:
     train_scoring : dict of str to callable or str
     is_null : bool
         Whether the estimator is a null model.
+    copies : tuple of SharedCopy, default=()
+        Encoders that a worker process can use without loading them itself.
 
     Attributes
     ----------
@@ -49,11 +54,11 @@ class Job:
         The process that made the job.
     """
 
-    __slots__ = ("estimator", "is_null", "owner", "run", "scoring", "test", "train", "train_scoring")
+    __slots__ = ("copies", "estimator", "is_null", "owner", "run", "scoring", "test", "train", "train_scoring")
 
-    def __init__(self, run, estimator, train, test, scoring, train_scoring, is_null):
+    def __init__(self, run, estimator, train, test, scoring, train_scoring, is_null, copies=()):
         self.run, self.estimator, self.train, self.test, self.scoring = run, estimator, train, test, scoring
-        self.train_scoring, self.is_null = train_scoring, is_null
+        self.train_scoring, self.is_null, self.copies = train_scoring, is_null, copies
         self.owner = os.getpid()
 
 
@@ -67,7 +72,8 @@ def execute(job):
         ``status`` ("ok" or "failed"), ``reason``, ``seconds``, ``n_iter``, ``scores`` (training scores too) and
         ``finished`` (UTC).
     """
-    _end_with(job.owner)
+    _end_with(job)
+    use_shared_copies(job.copies)
     start, scores, n_iter = time.perf_counter(), None, None
     try:
         with ExitStack() as held:
@@ -82,28 +88,44 @@ def execute(job):
         reason = _training_failure(fitted) or reason
     except (Exception, SystemExit) as error:
         reason = _last_words(error)
+    if os.getpid() != job.owner:
+        _return_memory()
     return job.run, _outcome(job, start, reason, scores, n_iter)
 
 
-_ended_with: set[int] = set()
+def _return_memory():
+    """Return the memory of a training to the system, which joblib would take for a leak, and start another worker."""
+    import torch
+
+    free_cached_memory(torch.device("cpu"))
 
 
-def _end_with(owner):
-    """End this process when its parent `owner`, which runs the study, has ended.
+_watched: dict[int, set[str]] = {}
+
+
+def _end_with(job):
+    """End this process when its parent, which runs the study, has ended, and remove what the parent left behind.
 
     A killed parent sends no message. A worker of joblib would then wait for minutes for another job, and keep its
     memory, a GPU and its inherited pipes.
     """
-    if os.getppid() != owner or owner in _ended_with:  # in the process of the study itself, or on a cluster
+    owner = job.owner
+    if os.getppid() != owner:  # in the process of the study itself, or on a cluster
         return
+    is_new = owner not in _watched
+    _watched.setdefault(owner, set()).update(copy.folder for copy in job.copies)
 
     def watch():
         while os.getppid() == owner:
             time.sleep(1)
+        for folder in tuple(_watched[owner]):
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                Path(folder).parent.rmdir()
         os._exit(1)
 
-    _ended_with.add(owner)
-    threading.Thread(target=watch, name="skbert-watch", daemon=True).start()
+    if is_new:
+        threading.Thread(target=watch, name="skbert-watch", daemon=True).start()
 
 
 def _outcome(job, start, reason, scores=None, n_iter=None):

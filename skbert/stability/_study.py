@@ -39,6 +39,7 @@ from skbert.stability._planning import what_seeds_can_tell
 from skbert.stability._results import StudyResults
 from skbert.stability._run import key_of
 from skbert.stability._run_store import RunStore
+from skbert.stability._worker_encoders import encoders_for_workers
 
 if TYPE_CHECKING:
     import os
@@ -345,17 +346,18 @@ class StabilityStudy(StudyResults, BaseEstimator):
         done = set(map(key_of, store.runs()))
         todo = [run for run in runs if run.key() not in done]
 
-        def jobs():
+        def jobs(copies):
             for run in todo:
                 split = self.splits_[run.draw]
                 parts = [(_safe_indexing(X, rows), y[rows]) for rows in (split.train(run.size), split.test)]
                 estimator, is_null = with_seeds(self.variants_[run.variant], run), run.variant in self.baselines_
-                yield Job(run, estimator, *parts, scoring, train_scoring, is_null)
+                yield Job(run, estimator, *parts, scoring, train_scoring, is_null, copies)
 
-        n_done = len(runs) - len(todo)
-        with tqdm(total=len(runs), initial=n_done, unit="run", smoothing=0, disable=not self.verbose) as bar:
+        n_done, needed = len(runs) - len(todo), {run.variant: self.variants_[run.variant] for run in todo}
+        bar = tqdm(total=len(runs), initial=n_done, unit="run", smoothing=0, disable=not self.verbose)
+        with bar, encoders_for_workers(needed, self.n_jobs) as copies:
             # If there is no job, no workers are started.
-            for run, outcome in execute_all(jobs(), self.n_jobs) if todo else ():
+            for run, outcome in execute_all(jobs(copies), self.n_jobs) if todo else ():
                 store.add(run.as_dict(), outcome)
                 bar.set_postfix_str(f"{run.variant}, {run.size} texts")
                 bar.update()

@@ -1,0 +1,187 @@
+"""Workers of a study use one copy of each encoder, which is gone when the study is over, however it ends."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import joblib
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, StabilityStudy
+from skbert.encoder import load_encoder
+from skbert.stability import _worker_encoders
+from skbert.stability._run_store import RunStore
+from tests.encoder.test_shared_copy import overwrite_in_place
+from tests.helpers.mapped import lie_in_a_file_below, own_kilobytes
+from tests.helpers.study_models import same
+from tests.helpers.tiny import write_tiny
+from tests.helpers.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="encoders are shared on POSIX systems only"),
+    pytest.mark.filterwarnings("ignore:With seeds=:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.* runs failed:RuntimeWarning"),
+]
+COPIES = "skbert-*/*"
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    """An encoder that no worker has seen."""
+    return write_tiny(tmp_path / "encoder")
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder for temporary files, here and in the processes that are started."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def n_copies(folder):
+    return len(list(Path(folder).glob(f"{COPIES}/model.safetensors")))
+
+
+class Seen:
+    """A scorer of what can be seen from within a run; the study gets it as a number."""
+
+    def __init__(self, look, *arguments):
+        self.look = look
+        self.arguments = arguments
+
+    def __call__(self, fitted, X, y):
+        return float(self.look(fitted, *self.arguments))
+
+
+def share_mapped(fitted, model):
+    """Share of the tensors of the loaded encoder that lie in a copy."""
+    lying = lie_in_a_file_below(COPIES, load_encoder(model).model.parameters())
+    return sum(lying) / len(lying)
+
+
+def private(fitted):
+    """What this process holds of copies for itself alone, in kB; -1 where it has mapped none."""
+    found = own_kilobytes(COPIES)
+    return -1 if found is None else found
+
+
+def n_layers_mapped(fitted):
+    """Layers of the trained network whose weights all lie in a copy; a tenth more for its table of embeddings."""
+    weights = fitted.weights()
+    found = zip(weights, lie_in_a_file_below(COPIES, weights.values()), strict=True)
+    lying = {name for name, is_mapped in found if is_mapped}
+    layers = [{name for name in weights if f".layer.{i}." in name} for i in range(4)]
+    return sum(layer <= lying for layer in layers) + ("encoder.embeddings.word_embeddings.weight" in lying) / 10
+
+
+def n_copies_seen(fitted, folder):
+    return n_copies(folder)
+
+
+def run(clf, texts, labels, n_jobs=2, variants=None, **looks):
+    given = {"seeds": 2, "test_size": 6, "random_state": 0, "baselines": (), "n_jobs": n_jobs}
+    scoring = {"scoring": {name: Seen(*look) for name, look in looks.items()}} if looks else {}
+    return StabilityStudy(clf, variants, **given, **scoring).fit(texts, labels).results_
+
+
+def test_workers__do_not_read_the_weights_again(encoder, texts, labels, quick):
+    clf = MaxPoolBERTClassifier(encoder, **quick)
+    frozen = make_pipeline(LayerPoolFeaturizer(encoder, device="cpu"), LogisticRegression())
+    variants = {"tuned": {}, "half": {"freeze_layers": 2}, "frozen": frozen}
+    here = run(clf, texts, labels, 1, variants)
+    # As if nothing had happened to the file: whoever read it now would compute other numbers.
+    path = Path(encoder) / "model.safetensors"
+    stat = path.stat()
+    overwrite_in_place(path, seed=1)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    same(run(clf, texts, labels, 2, variants), here)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers__hold_no_weights_of_their_own_but_trained_ones(encoder, texts, labels, quick):
+    clf = MaxPoolBERTClassifier(encoder, **quick)
+    looks = {"mapped": (share_mapped, encoder), "private": (private,), "layers": (n_layers_mapped,)}
+    results = run(clf, texts, labels, variants={"tuned": {}, "half": {"freeze_layers": 2}}, **looks)
+    assert results["mapped"].tolist() == [1.0] * 4
+    assert results["private"].tolist() == [0.0] * 4
+    expected = {"tuned": 0.0, "half": 2.1}
+    assert results["layers"].tolist() == [expected[name] for name in results["variant"]]
+
+
+def test_copies__are_there_during_the_study_and_gone_afterwards(encoder, temporary, texts, labels, quick):
+    clf = MaxPoolBERTClassifier(encoder, **{**quick, "max_epochs": 1})
+    results = run(clf, texts, labels, variants={"a": {}, "b": {"layers": 1}}, n=(n_copies_seen, str(temporary)))
+    # One for both variants.
+    assert results["n"].tolist() == [1.0] * 4
+    assert list(temporary.glob("skbert-*")) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*still being processed by the workers:UserWarning")
+def test_copies__are_gone_after_a_study_that_was_stopped(encoder, temporary, texts, labels, quick, monkeypatch):
+    def add(*_):
+        assert n_copies(temporary) == 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunStore, "add", add)
+    with pytest.raises(KeyboardInterrupt):
+        run(MaxPoolBERTClassifier(encoder, **{**quick, "max_epochs": 1}), texts, labels)
+    assert list(temporary.glob("skbert-*")) == []
+
+
+def test_copies__are_not_made_where_no_process_needs_them(encoder, temporary, texts, labels, quick):
+    clf = MaxPoolBERTClassifier(encoder, **{**quick, "max_epochs": 1})
+    given = {"n": (n_copies_seen, str(temporary))}
+    assert run(clf, texts, labels, 1, **given)["n"].tolist() == [0.0] * 2
+    with joblib.parallel_config(backend="threading"):
+        assert run(clf, texts, labels, 2, **given)["n"].tolist() == [0.0] * 2
+
+
+def test_study__without_room_for_copies_has_the_same_numbers(encoder, texts, labels, quick, monkeypatch):
+    clf = MaxPoolBERTClassifier(encoder, **quick)
+    here = run(clf, texts, labels, 1)
+
+    def no_room(*args, **options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(_worker_encoders, "TemporaryDirectory", no_room)
+    looks = {"mapped": (share_mapped, encoder)} if sys.platform == "linux" else {}
+    assert run(clf, texts, labels, 2, **looks).get("mapped", here["accuracy"] * 0).tolist() == [0.0] * 2
+    same(run(clf, texts, labels, 2), here)
+
+
+_SCRIPT = """
+import os, sys, time
+from pathlib import Path
+from skbert import MaxPoolBERTClassifier, StabilityStudy
+from tests.helpers.study_models import labelled_texts
+
+encoder, marks = sys.argv[1:]
+
+class Waiting(MaxPoolBERTClassifier):
+    def fit(self, X, y, marks=marks):
+        Path(marks, f"fitting-{os.getpid()}").touch()
+        time.sleep(3600)
+
+StabilityStudy(Waiting(encoder), seeds=2, baselines=(), n_jobs=2).fit(*labelled_texts(40))
+"""
+
+
+def test_copies__are_removed_by_the_workers_of_a_study_that_was_killed(encoder, temporary):
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SCRIPT, encoder, str(temporary)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(temporary)},
+    )
+    # Both workers, for one that gets its first run after the end of the study does not know that it is alone.
+    wait_until(lambda: len(list(temporary.glob("fitting-*"))) == 2 or process.poll() is not None)
+    assert n_copies(temporary) == 1
+    process.kill()
+    process.wait()
+    wait_until(lambda: not list(temporary.glob("skbert-*")))
