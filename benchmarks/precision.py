@@ -52,7 +52,7 @@ def _run(text_set, reading, seed, precision, options):
 
 
 def table(runs):
-    """Accuracy and last training loss in both precisions, and paired differences with t intervals; by set, and of all."""
+    """Accuracy and last training loss in both precisions, with paired differences, by set and of all sets."""
     columns = ["set", "reading", "pairs", "accuracy, fp32", "bf16", "bf16 - fp32"]
     columns += ["last training loss, fp32", "bf16 - fp32", "CPU s, fp32", "bf16"]
     rows = [columns, ["---"] * len(columns)]

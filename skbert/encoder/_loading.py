@@ -23,10 +23,10 @@ from pathlib import Path
 import torch
 
 from skbert.compute import isolated
-from skbert.encoder._layer_path import take_path, trained_parts
+from skbert.encoder._layer_path import take_path
 from skbert.encoder._shared_copy import SharedCopy, can_share, leave_mapped, shared_copy, write_copy
 from skbert.encoder._tokenizers import load_tokenizer, tokenizer_files
-from skbert.encoder.families import make_runner, register_models
+from skbert.encoder.families import register_models
 from skbert.errors import ModelNotFoundError
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -82,7 +82,7 @@ class LoadedEncoder:
         """Size of the weights."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.model.state_dict().values())
 
-    def copy_model(self, dropout=None, path=None, n_frozen=0):
+    def copy_model(self, dropout=None, path=None):
         """A copy of the model to train.
 
         Parameters
@@ -91,26 +91,10 @@ class LoadedEncoder:
             Replaces every dropout probability of its config.
         path : tuple of int, default=None
             The layers of the copy; see `take_path`.
-        n_frozen : int, default=0
-            The embeddings and so many of the lowest layers are never written to, so the copy may use the memory of
-            this model for them; it does so without `dropout` and `path`.
         """
         if dropout is None:
-            untrained = [] if path is not None else _below(make_runner(self.model), n_frozen)
-            return take_path(copy.deepcopy(self.model, {id(p): _same_memory(p) for p in untrained}), path)
+            return take_path(copy.deepcopy(self.model), path)
         return take_path(build_model(config_with_dropout(self.model.config, dropout), self.model.state_dict()), path)
-
-
-def _below(runner, n_frozen):
-    """The parameters that are not trained if the lowest `n_frozen` layers are frozen."""
-    if not n_frozen or not runner.owns_forward:
-        return []
-    trained = {id(p) for part in trained_parts(runner, n_frozen) for p in part.parameters()}
-    return [p for p in runner.model.parameters() if id(p) not in trained]
-
-
-def _same_memory(parameter):
-    return torch.nn.Parameter(parameter.data, requires_grad=parameter.requires_grad)
 
 
 def load_encoder(model, revision=None):

@@ -228,7 +228,7 @@ class MaxPoolBERTBase(TrainingAccessMixin, CallbackSupportMixin, TextEstimator):
         """A pretrained encoder with new poolings and a new head, as a `FittedModel` that is not trained yet."""
         loaded = encoder_for(self, texts, seeds.nested)
         path, dropout = resolve_path(self.layer_path, make_runner(loaded.model)), dropout_asked(checked)
-        encoder = loaded.copy_model(dropout, path, self._n_never_written(checked, loaded))
+        encoder = loaded.copy_model(dropout, path)
         arguments = {name: checked[name] for name in ("layer_pooling", "token_pooling", "n_heads", "head")}
         arguments |= {"n_outputs": n_outputs, "layers": self.layers, "head_dropout": dropout}
         arguments["unit_vectors"] = head_of_unit_vectors(checked)
@@ -239,15 +239,6 @@ class MaxPoolBERTBase(TrainingAccessMixin, CallbackSupportMixin, TextEstimator):
             module.reinitialise(checked["reinit_layers"])
         warn_of_defaults(self, module.runner.width, len(texts))
         return self._fitted_model(loaded, module, arguments, texts, asked=model_asked(self), own_path=path)
-
-    def _n_never_written(self, checked, loaded):
-        """Number of the lowest layers that nothing in a fit writes to."""
-        n_fresh = checked["reinit_layers"]
-        # A callback of the user may write to whatever it finds in the module.
-        if self.callbacks is not None or n_fresh == "all":
-            return 0
-        # Too many layers of either kind are refused later, when the fresh ones have been written.
-        return max(0, min(checked["freeze_layers"], make_runner(loaded.model).n_layers - n_fresh))
 
     def _model_to_go_on_with(self, texts, checked):
         """The model of the last fit, for ``warm_start``; ValueError if the parameters now define another model."""

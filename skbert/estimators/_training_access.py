@@ -55,10 +55,10 @@ class FitPlan:
         """Set the weights of `module` from which training starts."""
         if self.start is None:
             return
-        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-            if name in self.start and self.start[name].shape == tuple(tensor.shape):
-                # In memory of its own: that of a frozen layer belongs to the loaded encoder.
-                tensor.data = torch.tensor(self.start[name], dtype=tensor.dtype, device=tensor.device)
+        with torch.no_grad():
+            for name, tensor in module.state_dict().items():
+                if name in self.start and self.start[name].shape == tuple(tensor.shape):
+                    tensor.copy_(torch.as_tensor(self.start[name]))
 
 
 class TrainingAccessMixin:
