@@ -37,7 +37,7 @@ def read_lines(path, encoding="utf-8"):
     with open_text(path, encoding, "") as file:
         lines = [line.strip() for line in file.read().splitlines()]
     if not any(lines):
-        raise ValueError(f"{path} has no text: all its lines are blank.")
+        raise ValueError(f"{path} has no text: all lines are blank.")
     return [line for line in lines if line]
 
 

@@ -142,7 +142,7 @@ class Parts:
             n_rows = ends[-1][0] if ends else 0
             raise ValueError(
                 f"{self.data} holds the first {n_rows:,} texts of another job: {_differences(other, job, self._job)}. "
-                f"The same command as then goes on with it. {instead}"
+                f"Repeat the earlier command to go on with it. {instead}"
             )
         if ends and self.data.stat().st_size < ends[-1][1]:
             raise ValueError(f"{self.data} is shorter than it was. {instead}")

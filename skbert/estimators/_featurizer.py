@@ -93,6 +93,9 @@ class LayerPoolFeaturizer(TextEstimator):
     ``layer_pooling="weighted"`` and ``token_pooling="mha"`` have parameters that must be
     trained; use `MaxPoolBERTClassifier` for them.
 
+    Many texts are computed in windows, so the memory that is needed besides the texts and the features does not grow
+    with their number. The size of a batch changes vectors by rounding at most.
+
     Examples
     --------
     >>> from skbert import LayerPoolFeaturizer

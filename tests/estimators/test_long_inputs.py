@@ -1,5 +1,6 @@
 """Many texts: in windows, in memory that does not grow with them, and over a cluster."""
 
+import os
 import subprocess
 import sys
 import warnings
@@ -128,6 +129,12 @@ def features_of(part, folder):
     return pd.DataFrame(values, columns=featurizer.get_feature_names_out(), index=part.index)
 
 
+def noted_features(part, folder, notes):
+    """The same, and a note of the process that computed it."""
+    (notes / str(os.getpid())).touch()
+    return features_of(part, folder)
+
+
 @pytest.fixture(scope="module")
 def client():
     distributed = pytest.importorskip("distributed", reason="test needs distributed; make test installs it")
@@ -146,7 +153,9 @@ def test_map_partitions__over_two_workers_equals_transform(client, tiny, tmp_pat
     # A partition that has lost all its rows is one, too.
     texts = frames.concat([texts, texts[texts == "no such text"].repartition(npartitions=1)])
     meta = features_of(pd.Series(["any text"]), folder)
-    texts.map_partitions(features_of, folder, meta=meta).to_parquet(tmp_path / "features")
+    (tmp_path / "notes").mkdir()
+    texts.map_partitions(noted_features, folder, tmp_path / "notes", meta=meta).to_parquet(tmp_path / "features")
+    assert {int(note.name) for note in (tmp_path / "notes").iterdir()} == set(client.run(os.getpid).values())
     found = pd.read_parquet(tmp_path / "features")
     featurizer = LayerPoolFeaturizer(folder, device="cpu").fit(X)
     assert found.columns.tolist() == featurizer.get_feature_names_out().tolist()
