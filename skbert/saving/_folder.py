@@ -118,6 +118,11 @@ def read_folder(folder, kind):
     raise SavedEstimatorError(f"{folder} was replaced again at each attempt to read it; it could not be read.")
 
 
+def is_saved(folder):
+    """Whether `folder` holds something that was saved completely, even if it was damaged since."""
+    return (Path(folder) / _MANIFEST).is_file()
+
+
 def saved_class(folder):
     """Name of the class of the estimator in `folder`; SavedEstimatorError if there is no estimator."""
     folder = Path(folder)
@@ -130,7 +135,7 @@ def saved_class(folder):
 
 
 def _read_manifest(folder):
-    if not (folder / _MANIFEST).is_file():
+    if not is_saved(folder):
         raise SavedEstimatorError(
             f"There is no saved estimator in {folder}: {_MANIFEST} is missing. "
             "Either nothing was saved there, or the first save was interrupted."
