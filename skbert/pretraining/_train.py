@@ -234,14 +234,15 @@ class _Run:
             tensors["dropout"] = dict(enumerate(dropout or []))
             for index, found in self.optimizer.state_dict()["state"].items():
                 tensors[f"optimizer/{index}"] = found
-        arrays = {f"{group}:{name}": array for group, part in tensors.items() for name, array in as_arrays(part).items()}
-        if self.masking.weights is not None:
-            arrays |= {f"weights:{name}": array for name, array in self.masking.weights.noted().items()}
+        parts = {group: as_arrays(part) for group, part in tensors.items()}
+        if self.masking.weights is not None and not self.finished:
+            parts["weights"] = self.masking.weights.noted()
+        arrays = {f"{group}:{name}": array for group, part in parts.items() for name, array in part.items()}
         self._checkpoint.write(state, arrays)
 
     def _restore(self, state, arrays):
         """Go to the state that `_keep` wrote."""
-        tensors = {}
+        tensors: dict = {}
         for key, array in arrays.items():
             group, _, name = key.partition(":")
             tensors.setdefault(group, {})[name] = array if group == "weights" else torch.from_numpy(array)
@@ -249,7 +250,7 @@ class _Run:
             state[name] for name in ("history", "val_losses", "evaluated_at")
         )
         self.finished, self.diverged = state["finished"], state["diverged"]
-        self._best = min(self.val_losses, default=math.inf)
+        self._best = min((loss for loss in self.val_losses if loss < math.inf), default=math.inf)
         load_copy(self.net, tensors["net"])
         if self.finished:
             return

@@ -166,9 +166,9 @@ def test_fit__out_of_memory_before_the_stop__goes_on_in_the_same_parts(tiny, tmp
         return step(optimizer, closure)
 
     monkeypatch.setattr(_checkpoint, "_SECONDS", 0)
-    with monkeypatch.context() as patch, pytest.warns(RuntimeWarning, match="Out of memory"):
+    with monkeypatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.warns(RuntimeWarning, match="Out of memory"), pytest.raises(KeyboardInterrupt):
             model(tiny(), checkpoint=tmp_path).fit(TEXTS)
     # It does not have to find out again how much memory there is, so it does not warn.
     assert_equal(model(tiny(), checkpoint=tmp_path).fit(TEXTS), expected)
@@ -201,7 +201,9 @@ model(folder, checkpoint=checkpoint, mask_weights="loss").fit(TEXTS)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="only POSIX has SIGKILL")
-@pytest.mark.parametrize(("where", "number", "n_done"), [("step", 1, 0), ("step", 6, 5), ("write", 1, 0), ("write", 4, 3)])
+@pytest.mark.parametrize(
+    ("where", "number", "n_done"), [("step", 1, 0), ("step", 6, 5), ("write", 1, 0), ("write", 4, 3)]
+)
 def test_fit__killed__goes_on_from_the_last_checkpoint(tiny, tmp_path, stop, where, number, n_done):
     arguments = [tiny(), tmp_path, where, number, torch.get_num_threads()]
     root = Path(__file__).parents[2]
@@ -355,7 +357,7 @@ def test_fit__generator_as_a_seed__goes_on(tiny, tmp_path, stop):
 
 def test_fit__file_in_the_way__is_refused(tiny, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError, match="Cannot keep checkpoints in .*: it is a file"):
+    with pytest.raises(NotADirectoryError, match=r"Cannot keep checkpoints in .*: it is a file"):
         model(tiny(), checkpoint=tmp_path / "file").fit(TEXTS)
 
 
