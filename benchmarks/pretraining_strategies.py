@@ -56,9 +56,9 @@ MIXERS = {
 }
 _BASE, *_OTHERS = MIXERS
 _SIZES = {"n_layers": 4, "width": 64, "n_heads": 4}
-_SCRATCH = {"vocabulary": 1000, "batch_size": 64, "max_length": 24, "learning_rate": 5e-3, "precision": "fp32"}
-# Lines of the corpus are paragraphs; the texts are pieces of so many words of them.
-_PIECE = 10
+_SCRATCH = {"vocabulary": 1000, "batch_size": 64, "max_length": 16, "learning_rate": 5e-3, "precision": "fp32"}
+# Lines of the corpus are paragraphs; the texts are pieces of so many words of them, of which nearly all have 16 tokens.
+_PIECE = 14
 _MEMORY_STEPS = 5
 
 

@@ -216,6 +216,17 @@ def test_fit__killed__goes_on_from_the_last_checkpoint(tiny, tmp_path, stop, whe
     assert_equal(found, model(tiny(), mask_weights="loss").fit(TEXTS))
 
 
+def test_fit__verbose__shows_the_steps_that_were_done(tiny, tmp_path, stop, capsys):
+    stop(4)
+    with pytest.raises(KeyboardInterrupt):
+        model(tiny(), checkpoint=tmp_path).fit(TEXTS)
+    stop()
+    model(tiny(), checkpoint=tmp_path, verbose=1).fit(TEXTS)
+    shown = capsys.readouterr().err
+    assert f"3/{STEPS}" in shown
+    assert f"0/{STEPS}" not in shown
+
+
 # ---------------------------------------------------------------- which run is which
 
 
