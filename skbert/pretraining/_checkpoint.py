@@ -15,7 +15,7 @@ from skbert._shared import warn
 from skbert.encoder import masked_lm_weights
 from skbert.errors import SavedEstimatorError
 from skbert.estimators import as_arrays
-from skbert.saving import is_saved, read_folder, write_folder
+from skbert.saving import is_saved, lock_of, read_folder, write_folder
 
 # A killed process loses at most this much; an interrupted one loses at most the step that it was in.
 _SECONDS = 300
@@ -50,6 +50,10 @@ class Checkpoint:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder / name
         self._written = time.monotonic()
+
+    def alone(self):
+        """A context that no two processes have for the same run: the second waits, and reads what the first wrote."""
+        return lock_of(f"{self.folder}.run")
 
     def read(self):
         """What `write` was given last, or None if there is nothing yet.

@@ -162,10 +162,11 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
 
     *Going on after a stop.* With `checkpoint`, each distinct run (texts, start, parameters, seed, kind of device) has a
     folder of its own in it, so candidates and folds of a grid search can share the parameter, and another text or
-    parameter begins anew beside what is there. The folder holds all that the next step depends on: weights, state of
-    the optimizer, random streams, losses of the tokens. On the same machine with the same number of threads the end is
-    equal to that of a run without a stop, bit for bit. It takes the space of three models, and of one when the run is
-    finished. skbert removes nothing from it; remove the folder when you do not need it any more.
+    parameter begins anew beside what is there. Of two processes with the same run, the second waits for the result of
+    the first. The folder holds all that the next step depends on: weights, state of the optimizer, random streams,
+    losses of the tokens. On the same machine with the same number of threads the end is equal to that of a run without
+    a stop, bit for bit. It takes the space of three models, and of one when the run is finished. skbert never removes
+    a run; remove the folder when you do not need it any more.
 
     References
     ----------
@@ -343,10 +344,13 @@ class MaskedLanguageModel(MaskedTokensMixin, PersistenceMixin, BaseEstimator):
             net.to(settings.device)
         if held_out is not None:
             held_out = fixed_masks(held_out, vocabulary, settings.drop_mask)
-        masking, checkpoint = self._masking(corpus, vocabulary, settings, seeds), None
-        if self.checkpoint is not None:
+        masking = self._masking(corpus, vocabulary, settings, seeds)
+        if self.checkpoint is None:
+            result = train(net, masking, held_out, settings, seeds, notice)
+        else:
             checkpoint = Checkpoint(self.checkpoint, run_name(net, masking, held_out, settings, seeds))
-        result = train(net, masking, held_out, settings, seeds, notice, checkpoint)
+            with checkpoint.alone():
+                result = train(net, masking, held_out, settings, seeds, notice, checkpoint)
         measured = held_out
         if held_out is None:
             rows = np.random.default_rng(seeds.split).permutation(len(corpus))[:MOST_HELD_OUT]

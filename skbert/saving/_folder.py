@@ -49,7 +49,7 @@ def write_folder(folder, kind, state, tensors):
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"Cannot save to {folder}: it is a file. Give the path of a folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with lock_of(folder):
         _replace(folder, kind, state, tensors)
 
 
@@ -199,8 +199,13 @@ def _remove_leftovers(folder, keep):
             path.unlink(missing_ok=True)
 
 
-def _lock(folder):
-    """Separates two processes that save here, because each would remove the other's files; it is outside the folder."""
+def lock_of(folder):
+    """A lock on a path, as a context manager, which separates processes; it is a file outside of the folder.
+
+    `write_folder` takes it, because two processes that save at the same place would remove each other's files. Do not
+    call `write_folder` on a path whose lock you hold.
+    """
+    folder = Path(folder)
     path = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:24]
     # With the user id in the name, because a lock file that another user created could not be opened.
     user = os.getuid() if hasattr(os, "getuid") else ""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -314,6 +315,14 @@ def test_grid_search__stopped__trains_only_what_is_missing(tiny, tmp_path, stop)
     assert len(list(tmp_path.iterdir())) == 6
     mlm.set_params(checkpoint=None)
     assert found["mean_test_score"] == pytest.approx(search()["mean_test_score"], abs=0)
+
+
+def test_fit__same_run_at_the_same_time__is_trained_once(tiny, tmp_path, stop):
+    seen = stop()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: model(tiny(), checkpoint=tmp_path).fit(TEXTS), range(2))
+    assert seen["training"] == STEPS
+    assert_equal(first, second)
 
 
 # ---------------------------------------------------------------- what can go wrong
