@@ -131,7 +131,7 @@ def test_every_strategy__runs_and_stands_in_the_tables(tiny, data, monkeypatch, 
         lambda name="no", **more: model(folder if name == "minilm" else name, device="cpu", **more),
     )
     monkeypatch.setattr(benchmark, "_SCRATCH", {**benchmark._SCRATCH, "vocabulary": 150, "batch_size": 8})
-    monkeypatch.setattr(benchmark, "_SIZES", {"n_layers": 4, "width": 16, "n_heads": 2})
+    monkeypatch.setattr(benchmark, "_SIZES", {"n_layers": 3, "width": 16, "n_heads": 2})
     sizes = ["--seeds", "1", "--steps", "2", "--texts", "40", "--held-out", "10", "--batch", "8", "--sets", "words"]
     parts = [word for part in ("adapt", "scratch", "memory") for word in ("--part", part)]
     command = ["pretraining_strategies", "--data", data, "--output", data / "out", *parts, *sizes]
