@@ -19,6 +19,8 @@ from sklearn.pipeline import Pipeline
 from transformers import AutoModelForMaskedLM, AutoTokenizer, DataCollatorForLanguageModeling
 
 from benchmarks._main import main
+from benchmarks._table import Line
+from benchmarks._tensor_memory import peak_bytes
 from benchmarks._texts import labels_for, texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import LayerPoolFeaturizer, MaskedLanguageModel
@@ -134,7 +136,11 @@ def _hybrid_line(options):
     half = ["attention", "pooling"] * 2
     seconds = alternate({"half": lambda: fit(half), "attention": lambda: fit(["attention"] * 4)}, options.repeats)
     name = f"{steps} steps of 16 texts of 128 tokens, 4 layers of 384, every second one pooling"
-    yield ratio_line(name, "attention in all layers, ours", seconds["half"], seconds["attention"])
+    against = "attention in all layers, ours"
+    yield ratio_line(name, against, seconds["half"], seconds["attention"])
+    peaks = [peak_bytes(lambda mixers=mixers: fit(mixers)) / 2**20 for mixers in (half, ["attention"] * 4)]
+    detail = f"attention: {peaks[1]:.0f} MiB; all tensors that are alive at once, with weights and optimizer"
+    yield Line(f"peak memory of {name}", against, "MiB", None, peaks[0], detail)
 
 
 def _grid_line(options):

@@ -2,10 +2,11 @@
 
 python -m benchmarks.pretraining_strategies --data DIR [--part adapt] [--seeds 3] [--summary]
 
-Three parts; each finished run is a line of `pretraining.jsonl` in the output folder, so you can stop and start again.
+Four parts; each finished run is a line of `pretraining.jsonl` in the output folder, so you can stop and start again.
 
 - adapt: MiniLM goes on with each way of masking on texts of a set; loss of held-out texts, at the same masks for all.
 - scratch: the same from random weights on wikipedia_en, and layers that pool (HybridBERT) against layers that attend.
+- memory: bytes of all tensors that are alive at once in a few steps of each model of scratch.
 - help: accuracy with few labels before and after, on frozen features and after fine-tuning, on the same draws.
 
 DIR has one folder per set, with `train.tsv` and `test.tsv`; `wikipedia_en` has `train.txt` and `validation.txt`.
@@ -14,6 +15,7 @@ DIR has one folder per set, with `train.tsv` and `test.tsv`; `wikipedia_en` has 
 import argparse
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from scipy import stats
@@ -25,11 +27,13 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks._options import quiet
 from benchmarks._runs import RunFile
 from benchmarks._sets import draw, load_set
+from benchmarks._tensor_memory import peak_bytes
 from skbert import LayerPoolFeaturizer, MaskedLanguageModel, MaxPoolBERTClassifier
 
 REFERENCE = "token, 15 %"
 STRATEGIES = {
     REFERENCE: {},
+    "token, 30 %": {"mask_rate": 0.3},
     "token, 40 %": {"mask_rate": 0.4},
     "always [MASK]": {"replacement": (1.0, 0.0, 0.0)},
     "whole words": {"masking": "whole_word"},
@@ -40,12 +44,23 @@ STRATEGIES = {
     "DropMask": {"drop_mask": True},
     "random head": {"head": "random"},
 }
-_LAYERS = 4
+# The model before its first step; its run also measures the model that knows how frequent each token is.
+START = "not trained"
+
+# From scratch: the strategies are compared in the first of these models, because attention alone takes many times as
+# many steps to learn anything from its neighbours; the others have the masks of the reference.
 MIXERS = {
-    "pooling below": ["pooling"] * 2 + ["attention"] * 2,
-    "pooling above": ["attention"] * 2 + ["pooling"] * 2,
-    "alternating": ["attention", "pooling"] * 2,
+    "alternating": ["pooling", "attention", "pooling"],
+    "pooling below": ["pooling", "pooling", "attention"],
+    "pooling above": ["attention", "pooling", "pooling"],
+    "attention only": ["attention"] * 3,
 }
+_BASE, *_OTHERS = MIXERS
+_SIZES = {"n_layers": 3, "width": 64, "n_heads": 4}
+_SCRATCH = {"vocabulary": 1000, "batch_size": 64, "max_length": 16, "learning_rate": 5e-3, "precision": "fp32"}
+# Lines of the corpus are paragraphs; the texts are pieces of so many words of them, of which nearly all have 16 tokens.
+_PIECE = 14
+_MEMORY_STEPS = 5
 
 
 def _size(options):
@@ -57,52 +72,70 @@ def adapt(options, runs):
     for name in options.sets:
         text_set = load_set(options.data, name, n_test=options.held_out)
         texts = text_set.pool_texts[: options.texts]
+        settings = {"max_steps": options.steps, "batch_size": options.batch, "precision": options.precision}
         for seed in range(options.seeds):
-            for strategy in options.strategies or STRATEGIES:
-                parameters = STRATEGIES[strategy]
+            for strategy in [START, *(options.strategies or STRATEGIES)]:
                 key = {"part": "adapt", "set": name, "strategy": strategy, "seed": seed, **_size(options)}
-                if not runs.has(key):
-                    mlm = MaskedLanguageModel("minilm", max_steps=options.steps, batch_size=options.batch, **parameters)
-                    runs.append(key | _trained(mlm.set_params(random_state=seed), texts, text_set.test_texts))
+                if strategy in (START, *STRATEGIES) and not runs.has(key):
+                    mlm = MaskedLanguageModel("minilm", random_state=seed, **settings, **STRATEGIES.get(strategy, {}))
+                    runs.append(key | _measured(strategy, mlm, texts, text_set.test_texts))
 
 
 def scratch(options, runs):
-    folder = options.data / "wikipedia_en"
-    texts, held_out = (_long_lines(folder / f"{part}.txt") for part in ("train", "validation"))
-    variants = {name: (parameters, None) for name, parameters in STRATEGIES.items()}
-    variants |= {name: ({}, mixers) for name, mixers in MIXERS.items()}
+    texts, held_out = (_pieces(options.data / "wikipedia_en" / f"{part}.txt") for part in ("train", "validation"))
+    texts, held_out = texts[: options.texts], held_out[: options.held_out]
     for seed in range(options.seeds):
-        for strategy in options.strategies or variants:
-            parameters, mixers = variants[strategy]
+        for strategy in [START, *(options.strategies or [*STRATEGIES, *_OTHERS])]:
             key = {"part": "scratch", "set": "wikipedia_en", "strategy": strategy, "seed": seed, **_size(options)}
-            if runs.has(key):
-                continue
-            architecture = {"n_layers": _LAYERS, "width": 128, "n_heads": 2, "mixers": mixers}
-            mlm = MaskedLanguageModel(
-                architecture=architecture,
-                vocabulary=4000,
-                max_steps=options.steps,
-                batch_size=64,
-                max_length=32,
-                learning_rate=2e-3,
-                random_state=seed,
-                **parameters,
-            )
-            runs.append(key | _trained(mlm, texts[: options.texts], held_out[: options.held_out]))
+            if not runs.has(key):
+                mlm = _from_scratch(strategy, options.steps, random_state=seed)
+                runs.append(key | _measured(strategy, mlm, texts, held_out))
 
 
-def _long_lines(path):
-    """The lines of more than five words; the others are headings."""
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if len(line.split()) > 5]
+def _from_scratch(strategy, steps, **more):
+    architecture = {**_SIZES, "mixers": MIXERS[strategy if strategy in _OTHERS else _BASE]}
+    settings = {**_SCRATCH, "max_steps": steps, **STRATEGIES.get(strategy, {}), **more}
+    return MaskedLanguageModel(architecture=architecture, **settings)
 
 
-def _trained(mlm, texts, held_out):
-    """What a run measured."""
+def _pieces(path):
+    """The words of all lines that are no headings, in pieces of equal length."""
+    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    words = [word for line in lines if len(line) > 5 for word in line]
+    return [" ".join(words[start : start + _PIECE]) for start in range(0, len(words) - _PIECE + 1, _PIECE)]
+
+
+def _measured(strategy, mlm, texts, held_out):
+    """Loss of the held-out texts, and the seconds of the training alone."""
+    if strategy == START:
+        mlm.set_params(max_steps=1, learning_rate=0.0).fit(texts, X_val=held_out)
+        return {"loss": mlm.val_loss_curve_[0], "unigram": mlm.unigram_loss_}
+    mlm.set_params(validation_fraction=0.0)
     began, cpu = time.perf_counter(), time.process_time()
-    mlm.fit(texts, X_val=held_out)
+    mlm.fit(texts)
     found = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
-    losses = {"before": mlm.val_loss_curve_[0], "after": mlm.val_loss_curve_[-1], "unigram": mlm.unigram_loss_}
-    return {**found, **losses}
+    found["step_seconds"] = float(np.median([row["dur"] for row in mlm.history_]))
+    found["loss"] = -mlm.score(held_out)
+    if mlm.drop_mask:
+        found["loss_seen"] = _loss_with_seen_masks(mlm, held_out)
+    return found
+
+
+def _loss_with_seen_masks(mlm, held_out):
+    """Loss of the weights of a DropMask model if the other tokens attend to mask tokens, as in transformers."""
+    with TemporaryDirectory() as folder:
+        mlm.to_transformers(folder)
+        seen = MaskedLanguageModel(folder, max_steps=1, learning_rate=0.0, random_state=0, precision=mlm.precision)
+        return seen.fit(held_out, X_val=held_out).val_loss_curve_[0]
+
+
+def memory(options, runs):
+    texts = _pieces(options.data / "wikipedia_en" / "train.txt")[: 10 * _SCRATCH["batch_size"]]
+    for strategy in options.strategies or [*STRATEGIES, *_OTHERS]:
+        key = {"part": "memory", "set": "wikipedia_en", "strategy": strategy}
+        if not runs.has(key):
+            mlm = _from_scratch(strategy, _MEMORY_STEPS, random_state=0, validation_fraction=0.0)
+            runs.append(key | {"bytes": peak_bytes(lambda mlm=mlm: mlm.fit(texts))})
 
 
 def help_(options, runs):
@@ -155,26 +188,40 @@ def interval(differences):
 
 
 def loss_table(runs, part):
-    """Held-out loss of each strategy, and its difference from the reference over the same seeds."""
+    """Held-out loss of each strategy, its difference from the reference over the same seeds, and what it costs."""
     rows = [
-        "| set | steps | strategy | seeds | loss after | against token, 15 % | CPU s |",
-        "|---|---|---|---|---|---|---|",
+        "| set | steps | strategy | seeds | loss | against token, 15 % | CPU s | ms per step | peak MB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     chosen = [run for run in runs if run["part"] == part]
+    peaks = {run["strategy"]: run["bytes"] / 1e6 for run in runs if run["part"] == "memory" and part == "scratch"}
     for group in sorted({(run["set"], run["steps"]) for run in chosen}):
         own = [run for run in chosen if (run["set"], run["steps"]) == group]
-        losses = {(run["strategy"], run["seed"]): run["after"] for run in own}
+        first = f"| {group[0]} | {group[1]} |"
+        losses = {(run["strategy"], run["seed"]): run["loss"] for run in own}
         for strategy in dict.fromkeys(run["strategy"] for run in own):
-            seeds = [seed for name, seed in losses if name == strategy and (REFERENCE, seed) in losses]
-            differences = [losses[strategy, seed] - losses[REFERENCE, seed] for seed in seeds]
-            cpu = np.median([run["cpu_seconds"] for run in own if run["strategy"] == strategy])
-            mean = np.mean([losses[strategy, seed] for seed in seeds])
-            shown = "" if strategy == REFERENCE else interval(differences)
-            rows.append(f"| {group[0]} | {group[1]} | {strategy} | {len(seeds)} | {mean:.3f} | {shown} | {cpu:.0f} |")
-        start = f"before {np.mean([run['before'] for run in own]):.2f}"
-        unigram = np.mean([run["unigram"] for run in own])
-        rows.append(f"| {group[0]} | {group[1]} | {start}, unigram model | | {unigram:.3f} | | |")
+            trained = [run for run in own if run["strategy"] == strategy]
+            if strategy == START:
+                start, unigram = (np.mean([run[name] for run in trained]) for name in ("loss", "unigram"))
+                rows.append(f"{first} {START} | {len(trained)} | {start:.3f} | | | | |")
+                rows.append(f"{first} unigram model | {len(trained)} | {unigram:.3f} | | | | |")
+                continue
+            cpu, step = (np.median([run[name] for run in trained]) for name in ("cpu_seconds", "step_seconds"))
+            peak = f"{peaks[strategy]:.1f}" if strategy in peaks else ""
+            costs = f"{cpu:.0f} | {1000 * step:.0f} | {peak} |"
+            rows.append(f"{first} {strategy} | {_compared(losses, strategy, losses)} | {costs}")
+            seen = {(strategy, run["seed"]): run["loss_seen"] for run in trained if "loss_seen" in run}
+            if seen:
+                rows.append(f"{first} {strategy}, masks seen | {_compared(seen, strategy, losses)} | | | |")
     return "\n".join(rows)
+
+
+def _compared(found, strategy, losses):
+    """Number of seeds, mean loss, and difference from the reference, of the seeds that both have."""
+    seeds = [seed for name, seed in found if name == strategy and (REFERENCE, seed) in losses]
+    mean = np.mean([found[strategy, seed] for seed in seeds])
+    differences = [found[strategy, seed] - losses[REFERENCE, seed] for seed in seeds]
+    return f"{len(seeds)} | {mean:.3f} | {'' if strategy == REFERENCE else interval(differences)}"
 
 
 def help_table(runs):
@@ -199,15 +246,16 @@ def help_table(runs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = {"adapt": adapt, "scratch": scratch, "help": help_}
+    parts = {"adapt": adapt, "scratch": scratch, "memory": memory, "help": help_}
     parser.add_argument("--data", type=Path, required=True, help="folder of the sets")
     parser.add_argument("--part", choices=parts, action="append", help="run only this part; can be given several times")
     parser.add_argument("--sets", nargs="+", default=["subj", "tweet_emotion"], help="sets of adapt and help")
-    parser.add_argument("--strategies", nargs="+", choices=[*STRATEGIES, *MIXERS], help="of adapt and scratch; all")
+    parser.add_argument("--strategies", nargs="+", choices=[*STRATEGIES, *_OTHERS], help="of all parts but help; all")
     parser.add_argument("--held-out", type=int, default=300, help="texts to measure the loss on, of adapt and scratch")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each strategy")
     parser.add_argument("--steps", type=int, default=200, help="optimizer steps of each run")
     parser.add_argument("--batch", type=int, default=24, help="texts per step of adapt and help")
+    parser.add_argument("--precision", default="fp32", help="number format of adapt: fp32 or bf16")
     parser.add_argument("--texts", type=int, default=2000, help="number of training texts without labels")
     parser.add_argument("--size", type=int, default=16, help="labelled texts per class, of help")
     parser.add_argument("--draws", type=int, default=7, help="draws of labelled texts per seed, of help")

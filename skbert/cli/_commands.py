@@ -230,6 +230,10 @@ def pretrain(
     text: Annotated[list[str], typer.Option("--text", help="Column of texts, if the file is a table.")] = ("text",),
     model: Model = "minilm",
     steps: Annotated[int, typer.Option(min=1, help="Number of optimizer steps.")] = 500,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps an unfinished run; after a stop, the same command goes on from there."),
+    ] = None,
     set_: Set = (),
     seed: Seed = 0,
     encoding: Encoding = "utf-8",
@@ -243,7 +247,8 @@ def pretrain(
         X = _files.read_lines(texts, encoding)
     else:
         X = _files.texts_of(_files.read_table(texts, encoding, separator), text)
-    parameters = {"max_steps": steps, "random_state": seed, "verbose": 1} | _estimators.read_settings(set_)
+    parameters = {"max_steps": steps, "random_state": seed, "verbose": 1, "checkpoint": checkpoint}
+    parameters |= _estimators.read_settings(set_)
     _estimators.check_known(MaskedLanguageModel, parameters)
     mlm = MaskedLanguageModel(model, **parameters).fit(X)
     mlm.to_transformers(output)

@@ -69,6 +69,14 @@ class TorchStream:
             _borrowing.release()
         return False
 
+    def position(self):
+        """Where the next ``with`` block will start: as `state`, or None before the first block."""
+        return self._states
+
+    def go_to(self, position):
+        """Let the next ``with`` block start at what `position` returned."""
+        self._states = position
+
     def state(self):
         """The state inside a ``with`` block; pass it to `set_state` to draw the same numbers again."""
         return [get() for get, _ in self._generators()]

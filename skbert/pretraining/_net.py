@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -60,6 +61,18 @@ def parameter_groups(net, weight_decay):
     ]
 
 
+def weights_of(net):
+    """Parameters and buffers of a module by name, each once; those of the module itself, not copies."""
+    return {**dict(net.named_parameters()), **dict(net.named_buffers())}
+
+
 def state_copy(net):
     """A copy of all weights of a module, on the CPU."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in net.state_dict().items()}
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights_of(net).items()}
+
+
+@torch.no_grad()
+def load_copy(net, tensors):
+    """Set all weights of a module to those of `state_copy`."""
+    for name, tensor in weights_of(net).items():
+        tensor.copy_(tensors[name])

@@ -9,6 +9,7 @@ import torch
 
 from skbert._shared import check_bool, check_choice, check_int, check_real, check_verbose
 from skbert.compute import resolve_device, resolve_precision
+from skbert.pretraining._checkpoint import check_checkpoint
 from skbert.pretraining._from_scratch import Architecture, check_architecture, check_vocabulary
 
 MASKINGS = ("token", "whole_word", "span", "pmi")
@@ -52,6 +53,7 @@ def checked_settings(model):
         A parameter is out of its range.
     """
     check_weights(model.mask_weights)
+    check_checkpoint(model.checkpoint, model.random_state)
     if model.revision is not None and not isinstance(model.revision, str):
         raise ValueError(f"revision must be None or a str, got {model.revision!r}")
     if model.max_length is not None:

@@ -24,6 +24,10 @@ class TokenWeights:
     def note(self, ids, losses):
         """Take note of the losses (n,) of masked tokens `ids`; has no effect on these weights."""
 
+    def noted(self):
+        """What `note` has changed, as arrays by name, which are not copies; nothing for these weights."""
+        return {}
+
 
 class CallableWeights(TokenWeights):
     """Weights that a function of the user gives for the token ids of a text."""
@@ -71,6 +75,10 @@ class LossWeights(TokenWeights):
         """Take note of the losses (n,) of masked tokens `ids`."""
         np.add.at(self._sums, ids, losses)
         np.add.at(self._counts, ids, 1)
+
+    def noted(self):
+        """Sums and counts of the losses of each token id."""
+        return {"sums": self._sums, "counts": self._counts}
 
 
 def frequency_weights(counts):

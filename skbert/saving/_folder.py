@@ -118,6 +118,11 @@ def read_folder(folder, kind):
     raise SavedEstimatorError(f"{folder} was replaced again at each attempt to read it; it could not be read.")
 
 
+def is_saved(folder):
+    """Whether `folder` holds something that was saved completely, even if it was damaged since."""
+    return (Path(folder) / _MANIFEST).is_file()
+
+
 def saved_class(folder):
     """Name of the class of the estimator in `folder`; SavedEstimatorError if there is no estimator."""
     folder = Path(folder)
@@ -130,7 +135,7 @@ def saved_class(folder):
 
 
 def _read_manifest(folder):
-    if not (folder / _MANIFEST).is_file():
+    if not is_saved(folder):
         raise SavedEstimatorError(
             f"There is no saved estimator in {folder}: {_MANIFEST} is missing. "
             "Either nothing was saved there, or the first save was interrupted."
@@ -195,7 +200,11 @@ def _remove_leftovers(folder, keep):
 
 
 def lock_on(path):
-    """A lock that separates two processes that write to this path; its file is outside, in the temporary folder."""
+    """A lock that separates two processes that write to this path; its file is outside, in the temporary folder.
+
+    `write_folder` takes it, because two processes that save at the same place would remove each other's files. Do not
+    call `write_folder` on a path whose lock you hold.
+    """
     name = hashlib.sha256(os.fsencode(Path(path).resolve())).hexdigest()[:24]
     # With the user id in the name, because a lock file that another user created could not be opened.
     user = os.getuid() if hasattr(os, "getuid") else ""

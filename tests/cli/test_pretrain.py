@@ -4,6 +4,7 @@ import pytest
 from transformers import AutoModelForMaskedLM
 
 from skbert import MaskedLanguageModel
+from skbert.pretraining._net import MaskedNet
 
 QUICK = ["--steps", "3", "--set", "device=cpu", "--set", "batch_size=8"]
 
@@ -41,6 +42,28 @@ def test_pretrain__from_scratch__by_set(run, table, tmp_path):
     status, _, _ = run("pretrain", table, "--output", folder, *QUICK, "--set", sizes, "--set", "vocabulary=150")
     assert status == 0
     assert AutoModelForMaskedLM.from_pretrained(folder).config.mixers == ["pooling"]
+
+
+def test_pretrain__stopped__goes_on_by_the_same_command(run, table, tmp_path, tiny, monkeypatch):
+    losses, calls = MaskedNet.losses, []
+
+    def counted(net, *batch):
+        if net.training:
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+        return losses(net, *batch)
+
+    monkeypatch.setattr(MaskedNet, "losses", counted)
+    command = ["pretrain", table, "--model", tiny(), "--checkpoint", tmp_path / "runs", *QUICK]
+    status, _, _ = run(*command, "--output", tmp_path / "first")
+    assert status == 130
+    assert not (tmp_path / "first").exists()
+    status, out, _ = run(*command, "--output", tmp_path / "second")
+    assert status == 0
+    assert "3 steps on 24 texts" in out
+    # Two steps before the stop, the one that was stopped, and again that one.
+    assert len(calls) == 4
 
 
 @pytest.mark.parametrize(

@@ -288,6 +288,22 @@ def test_fit__gpt__is_refused(tiny, tmp_path):
         quick(tmp_path).fit(TEXTS)
 
 
+@pytest.mark.parametrize("architecture", [None, {"n_layers": 1, "width": 16, "n_heads": 2}])
+def test_fit__tokenizer_without_mask_token__is_refused(tiny, tmp_path, architecture):
+    loaded = load_encoder(tiny())
+    loaded.model.save_pretrained(tmp_path)
+    type(loaded.tokenizer).from_pretrained(tiny(), mask_token=None).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="has no mask token, so no token can be hidden"):
+        quick(tmp_path, architecture=architecture).fit(TEXTS)
+
+
+def test_fit__verbose__shows_the_steps(tiny, capsys):
+    quick(tiny(), verbose=1).fit(TEXTS)
+    assert "pretraining" in capsys.readouterr().err
+    quick(tiny()).fit(TEXTS)
+    assert not capsys.readouterr().err
+
+
 def test_fit__unknown_model__is_refused():
     with pytest.raises(ModelNotFoundError):
         quick("./nowhere").fit(TEXTS)
