@@ -52,17 +52,23 @@ class _Copy:
     def __init__(self, weight, memory):
         self.weight = weight
         self.tensor = memory.detach().requires_grad_()
-        # Kept from step to step, because new memory costs more than the sum.
-        self._gradient = torch.empty_like(weight)
-        self.tensor.register_post_accumulate_grad_hook(self._pass_on)
+        # The hook must not lead back to the tensor that holds it: Python cannot see, and so not free, such a circle.
+        self.tensor.register_post_accumulate_grad_hook(_passed_on_to(weight))
+
+
+def _passed_on_to(weight):
+    # Kept from step to step, because new memory costs more than the sum.
+    gradient = torch.empty_like(weight)
 
     @torch.no_grad()
-    def _pass_on(self, tensor):
-        if self.weight.grad is None:
-            self.weight.grad = self._gradient.copy_(tensor.grad)
+    def pass_on(copy):
+        if weight.grad is None:
+            weight.grad = gradient.copy_(copy.grad)
         else:
-            self.weight.grad.add_(tensor.grad)
-        tensor.grad = None
+            weight.grad.add_(copy.grad)
+        copy.grad = None
+
+    return pass_on
 
 
 def _trained_linears(runner):

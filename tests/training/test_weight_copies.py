@@ -1,12 +1,14 @@
 """bf16 copies of weights: the same gradients as with autocast, in fp32 weights, and never an old copy."""
 
 import copy
+import gc
 import pickle
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback
 from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -307,3 +309,25 @@ def test_masked_language_model__in_bf16__learns_in_fp32_weights(tiny, texts, fam
     # One step is enough to differ, and all of them not enough to differ by much.
     assert not np.array_equal(*found)
     assert abs(found[0][-10:].mean() - found[1][-10:].mean()) < 0.35
+
+
+def n_in_bf16():
+    """Number of tensors in bf16 that exist anywhere in this process."""
+    gc.collect()
+    # By type(), because isinstance asks each object, and some of torch then warn.
+    return sum(issubclass(type(found), torch.Tensor) and found.dtype == torch.bfloat16 for found in gc.get_objects())
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_fit__frees_the_copies(tiny, texts, labels, quick):
+    class Count(Callback):
+        def on_batch_end(self, net, **kwargs):
+            during.append(n_in_bf16())
+
+    before, during = n_in_bf16(), []
+    parameters = {**quick, "precision": "bf16", "callbacks": [Count()]}
+    clf = MaxPoolBERTClassifier(tiny("bert"), **parameters).fit(texts, labels)
+    assert min(during) > before
+    # All of them, although the fitted model is still there.
+    assert hasattr(clf, "classes_")
+    assert n_in_bf16() == before
