@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections import deque
 from contextlib import contextmanager
 
@@ -26,15 +24,11 @@ def is_out_of_memory(error):
 
 
 def free_cached_memory(device):
-    """Return unused memory of the allocator to `device`; on a CPU, to the system, where the C library can do so."""
+    """Return unused memory of the caching allocator to `device`."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
-    elif sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc only
-        if trim is not None:
-            trim(0)
 
 
 class MemoryNotice:

@@ -24,7 +24,6 @@ from sklearn.metrics import check_scoring, get_scorer
 from sklearn.pipeline import Pipeline
 from threadpoolctl import ThreadpoolController
 
-from skbert.compute import free_cached_memory
 from skbert.encoder import use_shared_copies
 from skbert.stability._design import parts_of
 
@@ -88,16 +87,7 @@ def execute(job):
         reason = _training_failure(fitted) or reason
     except (Exception, SystemExit) as error:
         reason = _last_words(error)
-    if os.getpid() != job.owner:
-        _return_memory()
     return job.run, _outcome(job, start, reason, scores, n_iter)
-
-
-def _return_memory():
-    """Return the memory of a training to the system, which joblib would take for a leak, and start another worker."""
-    import torch
-
-    free_cached_memory(torch.device("cpu"))
 
 
 _watched: dict[int, set[str]] = {}

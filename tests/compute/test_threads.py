@@ -1,18 +1,15 @@
 """Several batches at once give what one after another gives, and leave torch as it was."""
 
 import itertools
-import os
-import sys
 import threading
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier
-from skbert.compute import _run_batches, free_cached_memory
+from skbert.compute import _run_batches
 from skbert.encoder import LayerRunner
 from skbert.errors import OutOfMemoryError
 from tests.helpers.waiting import LIMIT
@@ -164,16 +161,3 @@ def test_threads__failure_in_one__reaches_the_caller(tiny, texts, two_threads, s
         featurizer.transform(texts)
     assert torch.get_num_threads() == 2
     assert _threads_to_come() == 2
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_free_cached_memory__on_a_cpu_gives_the_system_back_what_nobody_uses():
-    def resident_mb():
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    # Parts that are too small to be given back one by one, below one that stays.
-    parts = [torch.ones(16_000) for _ in range(4_000)]
-    del parts[:-1]
-    before = resident_mb()
-    free_cached_memory(torch.device("cpu"))
-    assert resident_mb() < before - 150
