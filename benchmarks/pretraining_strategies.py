@@ -114,7 +114,6 @@ def _measured(strategy, mlm, texts, held_out):
     began, cpu = time.perf_counter(), time.process_time()
     mlm.fit(texts)
     found = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
-    found["step_seconds"] = float(np.median([row["dur"] for row in mlm.history_]))
     found["loss"] = -mlm.score(held_out)
     if mlm.drop_mask:
         found["loss_seen"] = _loss_with_seen_masks(mlm, held_out)
@@ -190,8 +189,8 @@ def interval(differences):
 def loss_table(runs, part):
     """Held-out loss of each strategy, its difference from the reference over the same seeds, and what it costs."""
     rows = [
-        "| set | steps | strategy | seeds | loss | against token, 15 % | CPU s | ms per step | peak MB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| set | steps | strategy | seeds | loss | against token, 15 % | CPU s | peak MB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     chosen = [run for run in runs if run["part"] == part]
     peaks = {run["strategy"]: run["bytes"] / 1e6 for run in runs if run["part"] == "memory" and part == "scratch"}
@@ -203,16 +202,15 @@ def loss_table(runs, part):
             trained = [run for run in own if run["strategy"] == strategy]
             if strategy == START:
                 start, unigram = (np.mean([run[name] for run in trained]) for name in ("loss", "unigram"))
-                rows.append(f"{first} {START} | {len(trained)} | {start:.3f} | | | | |")
-                rows.append(f"{first} unigram model | {len(trained)} | {unigram:.3f} | | | | |")
+                rows.append(f"{first} {START} | {len(trained)} | {start:.3f} | | | |")
+                rows.append(f"{first} unigram model | {len(trained)} | {unigram:.3f} | | | |")
                 continue
-            cpu, step = (np.median([run[name] for run in trained]) for name in ("cpu_seconds", "step_seconds"))
+            cpu = np.median([run["cpu_seconds"] for run in trained])
             peak = f"{peaks[strategy]:.1f}" if strategy in peaks else ""
-            costs = f"{cpu:.0f} | {1000 * step:.0f} | {peak} |"
-            rows.append(f"{first} {strategy} | {_compared(losses, strategy, losses)} | {costs}")
+            rows.append(f"{first} {strategy} | {_compared(losses, strategy, losses)} | {cpu:.1f} | {peak} |")
             seen = {(strategy, run["seed"]): run["loss_seen"] for run in trained if "loss_seen" in run}
             if seen:
-                rows.append(f"{first} {strategy}, masks seen | {_compared(seen, strategy, losses)} | | | |")
+                rows.append(f"{first} {strategy}, masks seen | {_compared(seen, strategy, losses)} | | |")
     return "\n".join(rows)
 
 

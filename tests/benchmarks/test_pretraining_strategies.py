@@ -52,12 +52,12 @@ def test_loss_table__differences__are_those_of_equal_seeds():
     rows = loss_table(runs, "adapt").splitlines()[2:]
     half = stats.t.ppf(0.975, 1) * np.std([3.0, 2.5], ddof=1) / np.sqrt(2)
     assert rows == [
-        "| subj | 100 | not trained | 2 | 11.500 | | | | |",
-        "| subj | 100 | unigram model | 2 | 7.250 | | | | |",
-        "| subj | 100 | token, 15 % | 2 | 5.500 |  | 30 | 250 |  |",
+        "| subj | 100 | not trained | 2 | 11.500 | | | |",
+        "| subj | 100 | unigram model | 2 | 7.250 | | | |",
+        "| subj | 100 | token, 15 % | 2 | 5.500 |  | 30.0 |  |",
         # The third seed has no reference, so it is left out of all columns.
-        "| subj | 100 | DropMask | 2 | 6.000 | +0.500 ± 0.000 | 30 | 250 |  |",
-        f"| subj | 100 | DropMask, masks seen | 2 | 8.250 | +2.750 ± {half:.3f} | | | |",
+        "| subj | 100 | DropMask | 2 | 6.000 | +0.500 ± 0.000 | 30.0 |  |",
+        f"| subj | 100 | DropMask, masks seen | 2 | 8.250 | +2.750 ± {half:.3f} | | |",
     ]
     assert "subj" not in loss_table(runs, "scratch")
 
