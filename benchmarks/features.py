@@ -1,9 +1,12 @@
 """How fast are mean-pooled features, compared with sentence-transformers and transformers on the same weights?
 
+The line against matrix products says which share of the time is left if nothing but the linear layers is computed.
+
 python -m benchmarks.features
 """
 
 import numpy as np
+import torch
 from transformers import pipeline
 
 from benchmarks._main import main
@@ -11,11 +14,14 @@ from benchmarks._table import missing
 from benchmarks._texts import texts_for
 from benchmarks._timing import alternate, ratio_line
 from skbert import LayerPoolFeaturizer
-from skbert.encoder import minilm_folder
+from skbert.encoder import load_encoder, minilm_folder
 
 _MAX_LENGTH = 128
 _SENTENCE = "sentence-transformers encode, batch 32"
 _PIPELINE = "transformers pipeline, default"
+_PRODUCTS = "the matrix products of its linear layers alone"
+# Rows of a product: enough for the speed of a large one.
+_BLOCK = 4096
 
 
 def lines(options):
@@ -27,6 +33,7 @@ def lines(options):
     cut = {"truncation": True, "max_length": _MAX_LENGTH}
     extract = pipeline("feature-extraction", model=folder, device="cpu", tokenize_kwargs=cut)
     candidates[_PIPELINE] = lambda: extract(texts)
+    candidates[_PRODUCTS] = _products(texts)
     if sentence is not None:
         candidates[_SENTENCE] = sentence
     seconds = alternate(candidates, options.repeats)
@@ -39,6 +46,7 @@ def lines(options):
         note = f"unit vectors differ by at most {off:.1g}"
         yield ratio_line(name, _SENTENCE, seconds[precision], seconds[_SENTENCE], target, len(texts), note)
     yield ratio_line("features, fp32", _PIPELINE, seconds["fp32"], seconds[_PIPELINE], 4, len(texts))
+    yield ratio_line("features, fp32", _PRODUCTS, seconds["fp32"], seconds[_PRODUCTS], 0.85, len(texts))
 
 
 def _featurizer(precision, texts):
@@ -47,6 +55,25 @@ def _featurizer(precision, texts):
     )
     featurizer.fit(texts[:1])
     return lambda: featurizer.transform(texts)
+
+
+def _products(texts):
+    """What the linear layers of all layers multiply, for as many tokens, with random numbers and all threads."""
+    loaded = load_encoder("minilm")
+    config, encoded = loaded.model.config, loaded.tokenizer(texts, truncation=True, max_length=_MAX_LENGTH)
+    n_tokens, width = sum(map(len, encoded["input_ids"])), config.hidden_size
+    # Query, key and value together; output of attention; the two linear layers after it.
+    shapes = [(width, 3 * width), (width, width), (width, config.intermediate_size), (config.intermediate_size, width)]
+    weights = [torch.randn(shape) for shape in shapes]
+    states = {shape[0]: torch.randn(_BLOCK, shape[0]) for shape in shapes}
+
+    def multiply():
+        for _ in range(config.num_hidden_layers):
+            for start in range(0, n_tokens, _BLOCK):
+                for weight in weights:
+                    states[len(weight)][: n_tokens - start] @ weight
+
+    return multiply
 
 
 def _sentence_transformer(folder, texts):
