@@ -63,9 +63,14 @@ _PIECE = 14
 _MEMORY_STEPS = 5
 
 
+# Runs that differ in any of these are never compared.
+_TOLD_APART = ("set", "steps", "batch", "n_texts", "held_out", "precision")
+
+
 def _size(options):
     """What a run is told from others by, beside its names."""
-    return {"steps": options.steps, "batch": options.batch, "n_texts": options.texts}
+    sizes = {"steps": options.steps, "batch": options.batch, "n_texts": options.texts}
+    return sizes | {"held_out": options.held_out, "precision": options.precision}
 
 
 def adapt(options, runs):
@@ -124,7 +129,9 @@ def _loss_with_seen_masks(mlm, held_out):
     """Loss of the weights of a DropMask model if the other tokens attend to mask tokens, as in transformers."""
     with TemporaryDirectory() as folder:
         mlm.to_transformers(folder)
-        seen = MaskedLanguageModel(folder, max_steps=1, learning_rate=0.0, random_state=0, precision=mlm.precision)
+        # Cut as in training, because other cuts would give other masks.
+        same = {"max_length": mlm.max_length, "precision": mlm.precision}
+        seen = MaskedLanguageModel(folder, max_steps=1, learning_rate=0.0, random_state=0, **same)
         return seen.fit(held_out, X_val=held_out).val_loss_curve_[0]
 
 
@@ -194,9 +201,9 @@ def loss_table(runs, part):
     ]
     chosen = [run for run in runs if run["part"] == part]
     peaks = {run["strategy"]: run["bytes"] / 1e6 for run in runs if run["part"] == "memory" and part == "scratch"}
-    for group in sorted({(run["set"], run["steps"]) for run in chosen}):
-        own = [run for run in chosen if (run["set"], run["steps"]) == group]
-        first = f"| {group[0]} | {group[1]} |"
+    for group in sorted({tuple(run[name] for name in _TOLD_APART) for run in chosen}):
+        own = [run for run in chosen if tuple(run[name] for name in _TOLD_APART) == group]
+        first = f"| {own[0]['set']} | {own[0]['steps']} |"
         losses = {(run["strategy"], run["seed"]): run["loss"] for run in own}
         for strategy in dict.fromkeys(run["strategy"] for run in own):
             trained = [run for run in own if run["strategy"] == strategy]

@@ -28,8 +28,6 @@ def dropout(x, p):
         return torch.native_dropout(x, p, True)[0]
     if x.device.type != "cpu":
         return F.dropout(x, p)
-    if round(p * _LEVELS) == _LEVELS:
-        return x * 0.0
     (factors,) = dropout_factors([x.numel()], p, torch.promote_types(x.dtype, torch.float32))
     return x * factors.view(x.shape)
 
@@ -40,11 +38,12 @@ def dropout_factors(sizes, p, dtype):
     Drawing for several tensors at once gives what drawing for one after the other would give.
     """
     n_dropped = round(p * _LEVELS)
+    if n_dropped == _LEVELS:
+        return [torch.zeros(size, dtype=dtype) for size in sizes]
     n_words = [-(-size // 4) for size in sizes]
     words = torch.empty(sum(n_words), dtype=torch.int64).random_(-(2**63), None)
     factors = (words.view(torch.int16) >= n_dropped - _LEVELS // 2).to(dtype)
-    if n_dropped < _LEVELS:
-        factors.mul_(_LEVELS / (_LEVELS - n_dropped))
+    factors.mul_(_LEVELS / (_LEVELS - n_dropped))
     drawn = factors.split([4 * n for n in n_words])
     return [part[:size] for part, size in zip(drawn, sizes, strict=True)]
 

@@ -10,18 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from skbert._shared import warn
 from skbert.encoder import masked_lm_weights
 from skbert.errors import SavedEstimatorError
 from skbert.estimators import as_arrays
-from skbert.saving import is_saved, lock_on, read_folder, write_folder
+from skbert.saving import is_saved, read_folder, write_folder
 
 # A killed process loses at most this much; an interrupted one loses at most the step that it was in.
 _SECONDS = 300
 _KIND = "pretraining run"
 # Raised when the content of a checkpoint changes, so that older ones are not read.
-_FORMAT = 1
+_FORMAT = 2
 # What a run does not depend on: entries of a config that say where it came from.
 _ORIGIN = ("_name_or_path", "transformers_version")
 
@@ -44,16 +45,20 @@ class Checkpoint:
 
     def __init__(self, folder, name):
         folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(f"Cannot keep checkpoints in {folder}: it is a file. Give the path of a folder.")
-        # Now, because a folder that cannot be written should not be found out after hours.
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # Now, because a folder that cannot be written should not be found out after hours.
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise NotADirectoryError(
+                f"Cannot keep checkpoints in {folder}: there is a file in this path. Give the path of a folder."
+            ) from None
         self.folder = folder / name
         self._written = time.monotonic()
 
     def alone(self):
         """A context that no two processes have for the same run: the second waits, and reads what the first wrote."""
-        return lock_on(f"{self.folder}.run")
+        # Beside the run, since the processes may be jobs of a cluster, each with a temporary folder of its own.
+        return FileLock(f"{self.folder}.lock")
 
     def read(self):
         """What `write` was given last, or None if there is nothing yet.
@@ -119,11 +124,13 @@ def run_name(net, masking, held_out, settings, seeds):
     plain = asdict(settings) | {"device": settings.device.type, "verbose": None}
     config = {name: value for name, value in net.model.config.to_dict().items() if name not in _ORIGIN}
     corpus, weights = masking.corpus, masking.weights
-    facts = [_FORMAT, plain, asdict(seeds), config, type(weights).__name__]
+    vocabulary = masking.vocabulary
+    facts = [_FORMAT, plain, asdict(seeds), config, type(weights).__name__, vocabulary.size, vocabulary.mask]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for name, array in sorted(as_arrays(masked_lm_weights(net.model)).items()):
         digest.update(name.encode())
         _add(digest, [array])
+    _add(digest, [vocabulary.special, vocabulary.replacing])
     _add_tokens(digest, corpus.tokens)
     _add(digest, corpus.places)
     _add(digest, corpus.units)

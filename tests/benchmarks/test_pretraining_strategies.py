@@ -12,6 +12,8 @@ from benchmarks._runs import RunFile
 from benchmarks._tensor_memory import peak_bytes
 from benchmarks.pretraining_strategies import REFERENCE, START, help_table, interval, loss_table
 
+SIZE = {"steps": 100, "batch": 24, "n_texts": 2000, "held_out": 300, "precision": "fp32"}
+
 
 def run(strategy, seed, loss, part="adapt", **more):
     costs = {"cpu_seconds": 30.0, "step_seconds": 0.25}
@@ -20,7 +22,7 @@ def run(strategy, seed, loss, part="adapt", **more):
         "set": "subj",
         "strategy": strategy,
         "seed": seed,
-        "steps": 100,
+        **SIZE,
         **costs,
         "loss": loss,
         **more,
@@ -28,8 +30,8 @@ def run(strategy, seed, loss, part="adapt", **more):
 
 
 def start(seed, loss, unigram):
-    found = {"part": "adapt", "set": "subj", "strategy": START, "seed": seed, "steps": 100}
-    return {**found, "loss": loss, "unigram": unigram}
+    found = {"part": "adapt", "set": "subj", "strategy": START, "seed": seed}
+    return {**found, **SIZE, "loss": loss, "unigram": unigram}
 
 
 def test_interval__is_that_of_the_paired_t_test():
@@ -37,6 +39,13 @@ def test_interval__is_that_of_the_paired_t_test():
     low, high = stats.ttest_1samp(differences, 0).confidence_interval()
     assert interval(differences) == f"{np.mean(differences):+.3f} ± {(high - low) / 2:.3f}"
     assert interval([0.25]) == "+0.250"
+
+
+def test_loss_table__runs_of_another_size__are_never_compared():
+    runs = [run(REFERENCE, 0, 5.0), run("DropMask", 0, 4.0)]
+    others = [one | {"batch": 48, "loss": one["loss"] + number} for number, one in enumerate(runs)]
+    rows = loss_table(runs + others, "adapt").splitlines()[2:]
+    assert [row.split(" | ")[5] for row in rows if "DropMask" in row] == ["-1.000", "+0.000"]
 
 
 def test_loss_table__differences__are_those_of_equal_seeds():

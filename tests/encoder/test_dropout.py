@@ -62,6 +62,7 @@ def test_dropout__nothing_to_drop():
     assert dropout(x, 0.0) is x
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(dropout(x, 1.0), torch.zeros(3, 5))
+    assert torch.equal(dropout_factors([2, 5], 1.0, torch.float32)[1], torch.zeros(5))
 
 
 @pytest.mark.parametrize("module", [nn.Dropout(0.4).eval(), nn.Dropout(0.0), nn.Identity()])

@@ -1,6 +1,7 @@
 """A run that was stopped and goes on ends as a run without a stop: bit for bit, wherever the stop was."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from transformers import AutoTokenizer
 
 from skbert import LayerPoolFeaturizer, MaskedLanguageModel, SavedEstimatorError
 from skbert.encoder import load_encoder
@@ -286,14 +288,30 @@ def test_fit__another_parameter__begins_anew_beside_the_old_run(tiny, tmp_path, 
 def test_fit__another_function_of_the_same_name__begins_anew(tiny, tmp_path):
     for power in (0.5, 0.5, 2.0):
         model(tiny(), checkpoint=tmp_path, mask_weights=lambda ids, power=power: ids**power).fit(TEXTS)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert n_runs(tmp_path) == 2
+
+
+def n_runs(folder):
+    return sum(path.is_dir() for path in folder.iterdir())
+
+
+def test_fit__another_mask_token__begins_anew(tiny, tmp_path):
+    first, other = str(tiny()), tmp_path / "other"
+    shutil.copytree(first, other)
+    tokenizer = AutoTokenizer.from_pretrained(first)
+    tokenizer.mask_token = next(token for token in tokenizer.get_vocab() if token.isalpha())
+    tokenizer.save_pretrained(other)
+    for encoder in (first, str(other)):
+        found = model(encoder, checkpoint=tmp_path / "runs").fit(TEXTS)
+        assert_equal(found, model(encoder).fit(TEXTS))
+    assert n_runs(tmp_path / "runs") == 2
 
 
 def test_fit__other_texts__begin_anew(tiny, tmp_path):
     for texts in (TEXTS, TEXTS[:-1], TEXTS[::-1], TEXTS):
         model(tiny(), checkpoint=tmp_path, validation_fraction=0).fit(texts)
     model(tiny(), checkpoint=tmp_path, validation_fraction=0).fit(TEXTS, X_val=TEXTS[:3])
-    assert len(list(tmp_path.iterdir())) == 4
+    assert n_runs(tmp_path) == 4
 
 
 def test_grid_search__stopped__trains_only_what_is_missing(tiny, tmp_path, stop):
@@ -312,7 +330,7 @@ def test_grid_search__stopped__trains_only_what_is_missing(tiny, tmp_path, stop)
     seen = stop()
     found = search()
     assert seen["training"] == 3 * 6 - (3 * 4 + 1)
-    assert len(list(tmp_path.iterdir())) == 6
+    assert n_runs(tmp_path) == 6
     mlm.set_params(checkpoint=None)
     assert found["mean_test_score"] == pytest.approx(search()["mean_test_score"], abs=0)
 
@@ -334,7 +352,7 @@ def test_fit__damaged_checkpoint__says_which_folder_to_remove(tiny, tmp_path, st
     stop(4)
     with pytest.raises(KeyboardInterrupt):
         model(tiny(), checkpoint=tmp_path).fit(TEXTS)
-    (folder,) = tmp_path.iterdir()
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     for path in folder.glob(f"*{suffix}"):
         path.write_bytes(damage(path.read_bytes()))
     stop()
@@ -377,8 +395,9 @@ def test_fit__generator_as_a_seed__goes_on(tiny, tmp_path, stop):
 
 def test_fit__file_in_the_way__is_refused(tiny, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError, match=r"Cannot keep checkpoints in .*: it is a file"):
-        model(tiny(), checkpoint=tmp_path / "file").fit(TEXTS)
+    for path in ("file", "file/below"):
+        with pytest.raises(NotADirectoryError, match=r"Cannot keep checkpoints in .*: there is a file in this path"):
+            model(tiny(), checkpoint=tmp_path / path).fit(TEXTS)
 
 
 def test_save__model_with_a_checkpoint__keeps_the_path(tiny, tmp_path):

@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 from torch.nn import functional as F
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from skbert import MaskedLanguageModel, MaxPoolBERTClassifier, MaxPoolBERTRegressor
 from skbert.compute import MemoryNotice
@@ -331,3 +332,16 @@ def test_fit__frees_the_copies(tiny, texts, labels, quick):
     # All of them, although the fitted model is still there.
     assert hasattr(clf, "classes_")
     assert n_in_bf16() == before
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_fit__states_in_bf16_below_the_last_layer__trains(tiny, tmp_path, texts, labels, quick):
+    # ALBERT without dropout of states ends its embeddings with a linear layer, which autocast computes in bf16.
+    config = AutoConfig.from_pretrained(tiny("albert"))
+    config.attention_probs_dropout_prob, config.hidden_dropout_prob = 0.1, 0.0
+    folder = tmp_path / "albert"
+    shutil.copytree(tiny("albert"), folder)
+    config.save_pretrained(folder)
+    parameters = {**quick, "precision": "bf16", "layers": 1, "token_pooling": "cls"}
+    clf = MaxPoolBERTClassifier(folder, **parameters, layer_path=[0]).fit(texts, labels)
+    assert np.isfinite(clf.loss_curve_).all()

@@ -196,7 +196,10 @@ def _attend_from_first(parts, rows, state, layout, n_heads, dropout_p):
     sums, totals = [], []
     # In training, these products are so small that casts to bf16 would cost more than they save.
     with torch.autocast(state.device.type, enabled=False) if dropout_p else nullcontext():
-        asked = asked.to(state.dtype) if dropout_p else asked
+        if dropout_p:
+            # All in one type, that in which `dropout` computes.
+            state = state.to(torch.promote_types(state.dtype, torch.float32))
+            asked = asked.to(state.dtype)
         texts = asked.split([n for _, _, n, _ in layout.groups])
         tokens = state.split([n * length for _, _, n, length in layout.groups])
         for (_, first, n, length), own, hidden in zip(layout.groups, texts, tokens, strict=True):
