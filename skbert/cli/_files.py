@@ -154,32 +154,35 @@ class Writable:
     ----------
     path : path
         Name of the file.
+    types : pyarrow.Schema, default=None
+        Types of the columns in a Parquet file, which are those of `types` of a first pass. None infers them.
 
     Attributes
     ----------
     types : pyarrow.Schema or None
         Types of the columns in a Parquet file, for `encode_part`; None in other formats.
     agree : bool
-        Whether all windows by themselves have these types. If not, encode them with the types to see whether they fit.
+        Whether all windows by themselves have these types. If not, check them again, with the types.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, types=None):
         self.path, self.kind = path, Path(path).suffix.lower()
-        self.types, self.agree = None, True
+        self.types, self.agree = types, True
+        self._given = types
         self._separator = None
         self._quotes = _delimited.Quotes("\t")
 
     def add(self, table):
         """Check the next window; ValueError with row and column."""
-        content = encode_part(table, self.path)
+        content = encode_part(table, self.path, types=self._given)
         try:
-            back = self._read_back(content)
+            back = self._read_back(content, table.first)
         except ValueError as error:
             raise ValueError(
                 f"{self.path}: these names and rows would not be read back ({error}); write .jsonl."
             ) from error
         self._check_same(table, back)
-        if self.kind == ".parquet":
+        if self.kind == ".parquet" and self._given is None:
             self._add_types(table)
         elif self.kind == ".tsv":
             # The names come once.
@@ -190,10 +193,10 @@ class Writable:
         with _naming(self.path):
             _delimited.check_not_quoted(self._quotes)
 
-    def _read_back(self, content):
-        """Columns as a reader that knows only the extension reads them."""
+    def _read_back(self, content, first):
+        """Columns as a reader that knows only the extension reads them, who has read `first` rows before."""
         if self.kind == ".parquet":
-            ((columns, _),) = _parquet.windows(io.BytesIO(content))
+            ((columns, _),) = _parquet.windows(io.BytesIO(content), first=first)
             return columns
         text = content.decode("utf-8").removeprefix("\ufeff")
         if self.kind not in DELIMITED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import warnings
 from contextlib import contextmanager
 
@@ -37,6 +37,8 @@ class LongInput:
     ----------
     n_rows : int or None
         Number of rows, after `check`.
+    names_grew : bool
+        Whether columns begin after the first window, as in JSONL; known after `check`.
     """
 
     def __init__(self, path, encoding, separator, text):
@@ -45,7 +47,13 @@ class LongInput:
         self._given = {"--text": str(list(text)), "--encoding": encoding, "--separator": str(separator)}
         self._names = ()
         self._most_rows = MOST_ROWS
-        self.n_rows = None
+        self._as_found = self._stamp()
+        self.n_rows, self.names_grew = None, False
+
+    def _stamp(self):
+        """Changes whenever the file does, except for a change within a tick of the clock that keeps its size."""
+        found = os.stat(self.path)
+        return found.st_size, found.st_mtime_ns
 
     def head(self):
         """The first window."""
@@ -63,6 +71,7 @@ class LongInput:
                 self.texts(table)
                 check(table)
                 n_rows += len(table)
+                self.names_grew |= bool(n_rows) and list(table.columns) != self._names
                 self._names = list(table.columns)
                 bar.update(len(table))
         self.n_rows = n_rows
@@ -89,6 +98,8 @@ class LongInput:
                     yield table.between(start, stop)
         if n_rows != self.n_rows:
             raise ValueError(f"{self.path} has changed while it was read: it had {self.n_rows} rows, now {n_rows}.")
+        if self._stamp() != self._as_found:
+            raise ValueError(f"{self.path} has changed while it was read. The result is not that of either content.")
 
     def job(self, others):
         """What an output depends on, by names for messages: the input, and `others`."""
@@ -99,15 +110,6 @@ class LongInput:
             f"{MOST_ROWS} rows read, {self._most_rows} computed, {_MOST_CHARACTERS} characters"
         )
         return {name: str(value) for name, value in {**said, "the version of skbert": __version__}.items()}
-
-
-def sha256_of_folder(folder):
-    """SHA-256 of all files of a folder, with their names."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def write(texts, output, job, blocks):
@@ -157,10 +159,13 @@ def progress(n_texts, n_done=0):
                 show(message, *others, **more)
 
         warnings.showwarning = collect
-        with tqdm(total=n_texts, initial=n_done, unit=" texts", leave=False) as bar:
-            yield bar.update
-    if cut:
-        warn_of_cuts(sum(one.n_cut for one in cut), n_texts - n_done, cut[0].max_length)
+        try:
+            with tqdm(total=n_texts, initial=n_done, unit=" texts", leave=False) as bar:
+                yield bar.update
+        finally:
+            warnings.showwarning = show
+            if cut:
+                warn_of_cuts(sum(one.n_cut for one in cut), n_texts - n_done, cut[0].max_length)
 
 
 def encoded(table, output, types=None):

@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from skbert.cli import _estimators, _files
-from skbert.cli._long_inputs import LongInput, encoded, npy_header, progress, sha256_of_folder, write
+from skbert.cli._long_inputs import LongInput, encoded, npy_header, progress, write
 from skbert.cli._options import Data, Encoding, Model, Saved, Separator, Text, whole_number, words_of
 from skbert.cli._source import TABLES, Table
 from skbert.cli._terminal import say
 from skbert.compute import resolve_precision
+from skbert.saving import sha256_of_saved
 
 _PRECISION = "fp32 or bf16, which is faster on processors that have instructions for it."
 
@@ -59,7 +60,7 @@ def predict(
                 typer.echo(_files.as_csv(predicted(window), header=window.first == 0), nl=False)
                 done(len(window))
         return
-    job = texts.job({"the estimator": sha256_of_folder(folder), "--proba": proba, **used})
+    job = texts.job({"the estimator": sha256_of_saved(folder), "--proba": proba, **used})
     write(texts, output, job, lambda window: encoded(predicted(window), output, types))
     say(f"{texts.n_rows} predictions: {output}")
 
@@ -77,10 +78,12 @@ def _check_predictions(texts, estimator, proba, output):
         _files.check_writable(Table(texts.path, example), output)
     writable = _files.Writable(output)
     texts.check(lambda window: writable.add(_with_example(window, estimator, proba)))
-    writable.finish()
-    if not writable.agree:
+    if texts.names_grew or not writable.agree:
+        # Now each window as it will be written, with the columns and the types of all.
+        writable = _files.Writable(output, writable.types)
         for window in texts.tables():
-            _files.encode_part(_with_example(window, estimator, proba), output, types=writable.types)
+            writable.add(_with_example(window, estimator, proba))
+    writable.finish()
     return writable.types
 
 

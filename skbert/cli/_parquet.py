@@ -19,7 +19,7 @@ def arrow():
     return pa, pq
 
 
-def windows(source, n_rows=None):
+def windows(source, n_rows=None, first=0):
     """Read the columns and the arrow table of a file, `n_rows` rows at a time.
 
     An index that pandas stored becomes a column again, before the others; without a name it is called "index".
@@ -29,6 +29,8 @@ def windows(source, n_rows=None):
     source : path or file object
     n_rows : int, default=None
         None reads all rows at once.
+    first : int, default=0
+        Number of the first row, if the source is a part of a file.
 
     Yields
     ------
@@ -44,9 +46,8 @@ def windows(source, n_rows=None):
     # Not read_table, which would turn parent folders such as "lang=ja" into columns.
     with pq.ParquetFile(source) as file:
         if n_rows is None:
-            yield _columns(file.read(), 0)
+            yield _columns(file.read(), first)
             return
-        first = 0
         for batch in file.iter_batches(batch_size=n_rows):
             yield _columns(pa.Table.from_batches([batch], file.schema_arrow), first)
             first += len(batch)
@@ -159,6 +160,11 @@ def merge_types(a, b):
         Two types have nothing in common, such as texts and numbers.
     """
     pa, _ = arrow()
+    # What only one of them has is missing in the other.
+    a, b = (
+        pa.schema([f.with_nullable(f.nullable or other.get_field_index(f.name) < 0) for f in one], one.metadata)
+        for one, other in ((a, b), (b, a))
+    )
     whole_numbers = {pa.int64(), pa.uint64()}
     for field in a:
         k = b.get_field_index(field.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,7 +43,8 @@ class Parts:
     """
 
     def __init__(self, path, job):
-        self.path = Path(path)
+        # A link stays one, and what it leads to is replaced.
+        self.path = Path(path).resolve()
         self.data = self.path.with_name(f"{self.path.name}.part")
         self.state = self.path.with_name(f"{self.path.name}.part.json")
         self._new_state = self.path.with_name(f"{self.path.name}.part.json.new")
@@ -56,6 +58,9 @@ class Parts:
             raise ValueError(f"{self.path} is being written by another process; wait, or name another file.") from None
         try:
             self._ends = self._read_ends()
+            if not self._ends:
+                # What is said there belongs to bytes that are gone; never to those that are written now.
+                self.state.unlink(missing_ok=True)
             self._file = open(self.data, "r+b" if self._ends else "wb")
             self._file.truncate(self._size)
             self._file.seek(self._size)
@@ -99,18 +104,20 @@ class Parts:
         self._ends = ends
 
     def finish(self):
-        """Make the parts the output file."""
+        """Make the parts the output file, which keeps the permissions of a file that it replaces."""
         self._file.close()
+        made = self.data
         if self.path.suffix.lower() == ".parquet":
-            joined = self.path.with_name(f"{self.path.name}.joined")
+            made = self.path.with_name(f"{self.path.name}.joined")
             try:
-                _parquet.join(self._contents(), joined)
-                os.replace(joined, self.path)
-            finally:
-                joined.unlink(missing_ok=True)
-            self.data.unlink()
-        else:
-            os.replace(self.data, self.path)
+                _parquet.join(self._contents(), made)
+            except BaseException:
+                made.unlink(missing_ok=True)
+                raise
+        with suppress(OSError):
+            shutil.copymode(self.path, made)
+        os.replace(made, self.path)
+        self.data.unlink(missing_ok=True)
         self.state.unlink()
         self._new_state.unlink(missing_ok=True)
 

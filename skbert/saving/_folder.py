@@ -123,6 +123,12 @@ def is_saved(folder):
     return (Path(folder) / _MANIFEST).is_file()
 
 
+def sha256_of_saved(folder):
+    """Hash of what was saved in `folder`, whatever else lies there; SavedEstimatorError if there is nothing."""
+    # The manifest names the files of the content with their hashes.
+    return hashlib.sha256(_read_manifest(Path(folder))).hexdigest()
+
+
 def saved_class(folder):
     """Name of the class of the estimator in `folder`; SavedEstimatorError if there is no estimator."""
     folder = Path(folder)

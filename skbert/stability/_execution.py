@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import platform
 import shutil
 import tempfile
 import threading
@@ -51,14 +52,16 @@ class Job:
     ----------
     owner : int
         The process that made the job.
+    host : str
+        The machine of this process, with the container in which its number means it.
     """
 
-    __slots__ = ("copies", "estimator", "is_null", "owner", "run", "scoring", "test", "train", "train_scoring")
+    __slots__ = ("copies", "estimator", "host", "is_null", "owner", "run", "scoring", "test", "train", "train_scoring")
 
     def __init__(self, run, estimator, train, test, scoring, train_scoring, is_null, copies=()):
         self.run, self.estimator, self.train, self.test, self.scoring = run, estimator, train, test, scoring
         self.train_scoring, self.is_null, self.copies = train_scoring, is_null, copies
-        self.owner = os.getpid()
+        self.owner, self.host = os.getpid(), _host()
 
 
 def execute(job):
@@ -71,9 +74,12 @@ def execute(job):
         ``status`` ("ok" or "failed"), ``reason``, ``seconds``, ``n_iter``, ``scores`` (training scores too) and
         ``finished`` (UTC).
     """
+    start, scores, n_iter = time.perf_counter(), None, None
+    if _is_orphaned(job):
+        _remove_copies(copy.folder for copy in job.copies)
+        return job.run, _outcome(job, start, "the process of the study has ended")
     _end_with(job)
     use_shared_copies(job.copies)
-    start, scores, n_iter = time.perf_counter(), None, None
     try:
         with ExitStack() as held:
             held.enter_context(_one_core)
@@ -108,14 +114,38 @@ def _end_with(job):
     def watch():
         while os.getppid() == owner:
             time.sleep(1)
-        for folder in tuple(_watched[owner]):
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):
-                Path(folder).parent.rmdir()
+        _remove_copies(tuple(_watched[owner]))
         os._exit(1)
 
     if is_new:
         threading.Thread(target=watch, name="skbert-watch", daemon=True).start()
+
+
+def _host():
+    with suppress(OSError):
+        return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"
+    return platform.node()
+
+
+def _is_orphaned(job):
+    """Whether the process of the study ended before this worker had begun its first job, and so could watch it."""
+    # Signal 0 only asks; on Windows it would be a signal.
+    if os.name != "posix" or job.host != _host() or os.getpid() == job.owner:
+        return False
+    try:
+        os.kill(job.owner, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # it is there, and of another user
+    return False
+
+
+def _remove_copies(folders):
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            Path(folder).parent.rmdir()
 
 
 def _outcome(job, start, reason, scores=None, n_iter=None):
