@@ -12,6 +12,7 @@ import pytest
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier
 from skbert.cli import _long_inputs, _source
 from skbert.cli._files import read_table
+from skbert.cli._parts import Parts
 from skbert.saving import lock_on
 from tests.estimators.test_long_inputs import many_texts
 from tests.helpers.forked_commands import Commands
@@ -420,3 +421,123 @@ def test_predict__in_windows_is_what_it_is_at_once(run, monkeypatch, classifier,
         assert read_table(parts).columns == read_table(whole).columns
     pd.testing.assert_frame_equal(pd.read_parquet(parts), pd.read_parquet(whole))
     assert pq.ParquetFile(parts).num_row_groups == 4
+
+
+# ---------------------------------------------------------------- what only shows after the first window
+
+
+def test_jsonl_whose_columns_begin_late__is_refused_where_tsv_would_be_read_otherwise(
+    run, small_windows, classifier, tmp_path
+):
+    rows = [{"text": 'a "b"'} for _ in range(60)]
+    rows[55]["late"] = 1
+    rows = [row | {"text": '"a ""b"""'} for row in rows]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    status, _, err = run("predict", classifier, tmp_path / "t.jsonl", "--output", tmp_path / "out.tsv")
+    assert status == 1
+    assert "out.tsv" in err
+    assert beside(tmp_path / "out.tsv") == []
+
+
+def test_dicts_with_other_keys_later__are_refused_by_parquet(run, small_windows, classifier, tmp_path):
+    rows = [{"text": "lost parcel", "found": {"a": 1} if row < 55 else {"b": 2}} for row in range(60)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    status, _, err = run("predict", classifier, tmp_path / "t.jsonl", "--output", tmp_path / "out.parquet")
+    assert status == 1
+    assert "'found' holds {'a': 1}, which would be read back as" in err
+
+
+def test_numbers_that_begin_late__are_integers_with_gaps(run, small_windows, classifier, tmp_path):
+    large = 2**53 + 1
+    rows = [{"text": "lost parcel"} | ({"n": large} if row == 55 else {}) for row in range(60)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert run("predict", classifier, tmp_path / "t.jsonl", "--output", tmp_path / "out.parquet")[0] == 0
+    found = pd.read_parquet(tmp_path / "out.parquet")["n"]
+    assert str(found.dtype) == "Int64"
+    assert found[55] == large
+
+
+def test_parquet_with_a_range_index__keeps_it(run, small_windows, classifier, tmp_path):
+    frame = pd.DataFrame({"text": many_texts(200)}).iloc[60:]
+    frame.to_parquet(tmp_path / "t.parquet")
+    status, _, err = run("predict", classifier, tmp_path / "t.parquet", "--output", tmp_path / "out.parquet")
+    assert status == 0, err
+    assert read_table(tmp_path / "out.parquet")["index"] == list(range(60, 200))
+
+
+# ---------------------------------------------------------------- files around the output
+
+
+def test_state_of_another_job_without_its_parts__is_never_continued(tmp_path):
+    out = tmp_path / "out.csv"
+    with Parts(out, {"job": "A"}) as parts:
+        parts.add(2, [b"AA"])
+    os.unlink(f"{out}.part")
+    killed = Parts(out, {"job": "B"}).__enter__()
+    killed._file.write(b"BBBB")
+    killed._file.close()
+    killed._lock.release()
+    with Parts(out, {"job": "A"}) as parts:
+        assert parts.n_rows == 0
+        parts.add(1, [b"A"])
+        parts.finish()
+    assert out.read_bytes() == b"A"
+    assert beside(out) == ["out.csv"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and permissions")
+def test_output_that_is_a_link__stays_one_and_keeps_its_permissions(run, tiny, long_table, tmp_path):
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "f.npy", tmp_path / "f.npy"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    assert run("features", long_table, "--model", tiny(), "--output", link)[0] == 0
+    assert link.is_symlink()
+    assert np.load(target).shape == (N_TEXTS, 32)
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_output_in_the_folder_of_the_estimator__goes_on(run, small_windows, monkeypatch, long_table, classifier):
+    out, predict = classifier / "out.csv", MaxPoolBERTClassifier.predict
+    calls = []
+
+    def fails(self, X):
+        calls.append(len(X))
+        if len(calls) > 2:
+            raise OSError("the network drive is gone")
+        return predict(self, X)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MaxPoolBERTClassifier, "predict", fails)
+        assert run("predict", classifier, long_table, "--output", out)[0] == 1
+    n_rows = rows_in_parts(out)
+    assert n_rows
+    status, _, err = run("predict", classifier, long_table, "--output", out)
+    assert status == 0, err
+    assert f"Going on after {n_rows} of" in err
+    out.unlink()
+
+
+def test_input_that_is_replaced_by_as_many_rows__is_noticed(
+    run, small_windows, monkeypatch, long_table, tiny, tmp_path
+):
+    source, transform = tmp_path / "t.csv", LayerPoolFeaturizer.transform
+    source.write_bytes(long_table.read_bytes())
+
+    def replaces(self, X):
+        pd.DataFrame({"text": ["why"] * N_TEXTS}).to_csv(source, index=False)
+        return transform(self, X)
+
+    monkeypatch.setattr(LayerPoolFeaturizer, "transform", replaces)
+    status, _, err = run("features", source, "--model", tiny(), "--output", tmp_path / "out.npy")
+    assert status == 1
+    assert "t.csv has changed while it was read" in err
+    assert not (tmp_path / "out.npy").exists()
+
+
+def test_predict_with_probabilities__counts_cut_texts_once(run, classifier, tmp_path):
+    pd.DataFrame({"text": ["lost parcel", "lost " * 100, "lost " * 90]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.warns(UserWarning, match="2 of 3 texts are longer than max_length=64") as caught:
+        assert run("predict", classifier, tmp_path / "t.csv", "--proba", "--output", tmp_path / "p.csv")[0] == 0
+    assert len(caught) == 1

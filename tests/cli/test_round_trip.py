@@ -414,6 +414,10 @@ def parts_of(tables, path):
     writable = Writable(path)
     for table in tables:
         writable.add(table)
+    if not writable.agree:
+        writable = Writable(path, writable.types)
+        for table in tables:
+            writable.add(table)
     writable.finish()
     for table in tables:
         yield encode_part(table, path, header=table.first == 0, types=writable.types)
