@@ -440,7 +440,7 @@ def test_jsonl_whose_columns_begin_late__is_refused_where_tsv_would_be_read_othe
 
 
 def test_dicts_with_other_keys_later__are_refused_by_parquet(run, small_windows, classifier, tmp_path):
-    rows = [{"text": "lost parcel", "found": {"a": 1} if row < 55 else {"b": 2}} for row in range(60)]
+    rows = [{"text": "lost parcel", "found": {"a": 1} if row < ROWS else {"b": 2}} for row in range(60)]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     status, _, err = run("predict", classifier, tmp_path / "t.jsonl", "--output", tmp_path / "out.parquet")
     assert status == 1
@@ -449,7 +449,7 @@ def test_dicts_with_other_keys_later__are_refused_by_parquet(run, small_windows,
 
 def test_numbers_that_begin_late__are_integers_with_gaps(run, small_windows, classifier, tmp_path):
     large = 2**53 + 1
-    rows = [{"text": "lost parcel"} | ({"n": large} if row == 55 else {}) for row in range(60)]
+    rows = [{"text": "lost parcel"} | ({"n": large} if row >= ROWS else {}) for row in range(60)]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert run("predict", classifier, tmp_path / "t.jsonl", "--output", tmp_path / "out.parquet")[0] == 0
     found = pd.read_parquet(tmp_path / "out.parquet")["n"]
