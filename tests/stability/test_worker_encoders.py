@@ -12,8 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier, StabilityStudy
-from skbert.encoder import load_encoder
+from skbert.encoder import SharedCopy, load_encoder
 from skbert.stability import _worker_encoders
+from skbert.stability._execution import Job, execute
+from skbert.stability._run import Run
 from skbert.stability._run_store import RunStore
 from tests.encoder.test_shared_copy import overwrite_in_place
 from tests.helpers.mapped import lie_in_a_file_below, own_kilobytes
@@ -180,3 +182,18 @@ def test_copies__are_removed_by_the_workers_of_a_study_that_was_killed(encoder, 
     process.kill()
     process.wait()
     wait_until(lambda: not list(temporary.glob("skbert-*")))
+
+
+def test_worker__whose_study_ended_before_its_first_job__trains_nothing_and_removes_the_copies(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    folder = tmp_path / "skbert-copies" / "0"
+    folder.mkdir(parents=True)
+    copies = (SharedCopy(("key",), str(folder), "hash"),)
+    run = Run("a", 2, 0, None)
+    job = Job(run, None, (None, None), (None, None), ["accuracy"], {}, False, copies)
+    job.owner = ended.pid
+    found, outcome = execute(job)
+    assert found == run
+    assert (outcome["status"], outcome["reason"]) == ("failed", "the process of the study has ended")
+    assert list(tmp_path.iterdir()) == []
