@@ -70,9 +70,10 @@ class LongInput:
             for table in self._source.windows():
                 self.texts(table)
                 check(table)
+                names = list(table.columns)
+                self.names_grew |= bool(n_rows) and names != self._names
+                self._names = names
                 n_rows += len(table)
-                self.names_grew |= bool(n_rows) and list(table.columns) != self._names
-                self._names = list(table.columns)
                 bar.update(len(table))
         self.n_rows = n_rows
 

@@ -77,14 +77,14 @@ def _attend_by_group(query, key, value, layout, n_heads, dropout_p, cls_only=Fal
     for (_, first, n, length), q, k, v in zip(
         layout.groups, query.split(n_rows), key.split(n_tokens), value.split(n_tokens), strict=True
     ):
-        mask = _mask_of_group(layout, first, n, length, cls_only, window)
+        mask = mask_of_group(layout, first, n, length, cls_only, window)
         q, k, v = (states.view(n, -1, n_heads, width // n_heads).transpose(1, 2) for states in (q, k, v))
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p)
         parts.append(out.transpose(1, 2).reshape(-1, width))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _mask_of_group(layout, first, n, length, cls_only, window):
+def mask_of_group(layout, first, n, length, cls_only, window=None):
     """Which keys are attended in a group, bool (n or 1, 1, n_queries or 1, length); None if all are."""
     mask = None
     if window is not None and length > window + 1:
@@ -189,7 +189,7 @@ class _Groups:
 
     def mask(self, scores, place):
         """Set scores of keys that are not attended to -inf."""
-        mask = _mask_of_group(self._layout, *self._layout.groups[place][1:], self._cls_only, self._window)
+        mask = mask_of_group(self._layout, *self._layout.groups[place][1:], self._cls_only, self._window)
         if mask is not None:
             scores.unflatten(0, (-1, self._n_heads)).masked_fill_(~mask, float("-inf"))
         return scores
@@ -223,11 +223,11 @@ class _Groups:
 
 
 def _attend_within(q, k, v, mask, dropout_p):
-    """Scaled dot-product attention; `mask` is True where a key is attended, or is added to the scores, or is None."""
+    """Scaled dot-product attention; `mask` is added to the scores, or is None."""
     if not dropout_p or q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p)
-    # torch has no fused CPU kernel with dropout either.
+    # torch has no fused CPU kernel with dropout.
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if mask is not None:
-        scores = scores + mask if mask.is_floating_point() else scores.masked_fill(~mask, float("-inf"))
+        scores = scores + mask
     return dropout(scores.softmax(dim=-1), dropout_p) @ v

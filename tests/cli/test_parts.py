@@ -11,7 +11,7 @@ import pytest
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier
 from skbert.cli import _long_inputs, _source
-from skbert.cli._files import read_table
+from skbert.cli._files import Writable, read_table
 from skbert.cli._parts import Parts
 from skbert.saving import lock_on
 from tests.estimators.test_long_inputs import many_texts
@@ -541,3 +541,19 @@ def test_predict_with_probabilities__counts_cut_texts_once(run, classifier, tmp_
     with pytest.warns(UserWarning, match="2 of 3 texts are longer than max_length=64") as caught:
         assert run("predict", classifier, tmp_path / "t.csv", "--proba", "--output", tmp_path / "p.csv")[0] == 0
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize(("kind", "late", "n_passes"), [("csv", False, 1), ("jsonl", False, 1), ("jsonl", True, 2)])
+def test_check_of_the_output__is_made_twice_only_where_columns_begin_late(
+    run, small_windows, monkeypatch, classifier, tmp_path, kind, late, n_passes
+):
+    rows = [{"text": text} | ({"late": 1} if late and row >= ROWS else {}) for row, text in enumerate(many_texts(200))]
+    source, checks, add = tmp_path / f"t.{kind}", [], Writable.add
+    if kind == "csv":
+        pd.DataFrame(rows).to_csv(source, index=False)
+    else:
+        source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    monkeypatch.setattr(Writable, "add", lambda self, table: checks.append(len(table)) or add(self, table))
+    assert run("predict", classifier, source, "--output", tmp_path / "out.jsonl")[0] == 0
+    # The first are the classes.
+    assert sum(checks[1:]) == 200 * n_passes

@@ -7,6 +7,7 @@ from transformers import AutoModelForMaskedLM
 
 from skbert.encoder import load_encoder
 from skbert.pretraining._corpus import make_corpus
+from skbert.pretraining._net import MaskedNet
 from skbert.pretraining._vocabulary import Vocabulary
 from skbert.text import check_texts, tokenize
 
@@ -54,3 +55,15 @@ def write_with_head(folder, source, seed=0):
     model.save_pretrained(folder)
     load_encoder(source).tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+def leave_little_memory(monkeypatch):
+    """Let training run out of memory with more than three texts at once."""
+    losses = MaskedNet.losses
+
+    def with_little_memory(net, batch, places, targets):
+        if len(batch) > 3 and net.training:
+            raise torch.OutOfMemoryError
+        return losses(net, batch, places, targets)
+
+    monkeypatch.setattr(MaskedNet, "losses", with_little_memory)

@@ -21,7 +21,7 @@ from skbert.encoder import load_encoder
 from skbert.estimators import clear_trained
 from skbert.pretraining import _checkpoint
 from skbert.pretraining._net import MaskedNet
-from tests.helpers.masked import TEXTS
+from tests.helpers.masked import TEXTS, leave_little_memory
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -150,14 +150,7 @@ def test_fit__stopped_in_the_optimizer__goes_on_from_the_step_before(tiny, tmp_p
 
 
 def test_fit__out_of_memory_before_the_stop__goes_on_in_the_same_parts(tiny, tmp_path, monkeypatch):
-    losses = MaskedNet.losses
-
-    def with_little_memory(net, batch, places, targets):
-        if len(batch) > 3 and net.training:
-            raise torch.OutOfMemoryError
-        return losses(net, batch, places, targets)
-
-    monkeypatch.setattr(MaskedNet, "losses", with_little_memory)
+    leave_little_memory(monkeypatch)
     with pytest.warns(RuntimeWarning, match="Out of memory"):
         expected = model(tiny()).fit(TEXTS)
     step, calls = torch.optim.AdamW.step, []

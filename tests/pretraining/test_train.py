@@ -11,7 +11,7 @@ from skbert._shared import derive_seeds
 from skbert.pretraining._masking import Masking
 from skbert.pretraining._net import MaskedNet
 from skbert.pretraining._train import _endless_batches
-from tests.helpers.masked import TEXTS, corpus_of, padded, write_with_head
+from tests.helpers.masked import TEXTS, corpus_of, leave_little_memory, padded, write_with_head
 
 QUIET = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -73,14 +73,7 @@ def test_fit__same_batches_and_masks__is_a_plain_loop(folder):
 @pytest.mark.parametrize("weights", [None, "loss"])
 def test_fit__out_of_memory__computes_smaller_parts_with_the_same_result(folder, monkeypatch, weights):
     expected = fitted(folder, mask_weights=weights).fit(TEXTS)
-    losses = MaskedNet.losses
-
-    def with_little_memory(net, batch, places, targets):
-        if len(batch) > 3 and net.training:
-            raise torch.OutOfMemoryError
-        return losses(net, batch, places, targets)
-
-    monkeypatch.setattr(MaskedNet, "losses", with_little_memory)
+    leave_little_memory(monkeypatch)
     with pytest.warns(RuntimeWarning, match="effective batch_size stays 7"):
         found = fitted(folder, mask_weights=weights).fit(TEXTS)
     assert found.loss_curve_ == pytest.approx(expected.loss_curve_, abs=2e-4)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skbert.encoder._attention import attend_from_first, attend_joined
+from skbert.encoder._attention import attend_from_first, attend_joined, mask_of_group
 from skbert.encoder._dropout import apply_dropout, dropout
 from skbert.encoder._layer_runner import LayerRunner
 from skbert.encoder._side_by_side import join
@@ -205,9 +205,9 @@ def _attend_from_first(parts, rows, state, layout, n_heads, dropout_p):
         for (_, first, n, length), own, hidden in zip(layout.groups, texts, tokens, strict=True):
             hidden = hidden.view(n, length, -1)
             scores = own @ hidden.transpose(1, 2)
-            if layout.attended is not None:
-                keys = layout.attended[first : first + n * length].view(n, 1, length)
-                scores = scores.masked_fill(~keys, float("-inf"))
+            mask = mask_of_group(layout, first, n, length, cls_only=True)
+            if mask is not None:
+                scores = scores.masked_fill(~mask[:, 0], float("-inf"))
             weights = dropout(scores.softmax(dim=-1), dropout_p)
             sums.append(weights @ hidden)
             totals.append(weights.sum(dim=-1))
