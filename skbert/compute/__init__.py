@@ -1,6 +1,7 @@
 """Where and how numbers are computed, during training and prediction."""
 
 from skbert.compute._device import autocast, resolve_device, resolve_precision
+from skbert.compute._freed_memory import keep_freed_memory
 from skbert.compute._out_of_memory import MemoryNotice, free_cached_memory, giving_up, in_parts, is_out_of_memory
 from skbert.compute._random_streams import TorchStream, isolated
 from skbert.compute._run_batches import run_batches, token_budget
@@ -15,6 +16,7 @@ __all__ = [
     "in_parts",
     "is_out_of_memory",
     "isolated",
+    "keep_freed_memory",
     "n_compute_threads",
     "resolve_device",
     "resolve_precision",

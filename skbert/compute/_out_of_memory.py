@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from skbert._shared import warn
+from skbert.compute._freed_memory import keep_freed_memory
 from skbert.compute._threads import one_core_each
 from skbert.errors import OutOfMemoryError
 
@@ -85,6 +86,7 @@ def in_parts(batches, compute, device, notice, give_up, n_threads=1):
     OutOfMemoryError
         There is not enough memory for a single row.
     """
+    keep_freed_memory(device)
     queue, started = deque(batches), deque()
     # One more than the number of threads, so that no thread waits until the caller has used a result.
     ahead = 1 if n_threads == 1 else n_threads + 1

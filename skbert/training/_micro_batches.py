@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from skbert.compute import TorchStream, free_cached_memory, is_out_of_memory
+from skbert.compute import TorchStream, free_cached_memory, is_out_of_memory, keep_freed_memory
 from skbert.errors import OutOfMemoryError
 from skbert.training._weight_copies import WeightCopies
 
@@ -48,6 +48,7 @@ class MicroBatches:
         self.size = 2 * getattr(settings, size)
         self.stream = TorchStream(seed, settings.device)
         self.copies = WeightCopies(module, settings)
+        keep_freed_memory(settings.device)
 
     def backward(self, rows, forward, loss_of_part=None, loss_of_all=None):
         """Compute the gradients of the sum of two losses; return their value and the outputs of all parts.

@@ -1,0 +1,39 @@
+"""What a batch frees stays in the process, where the allocator is glibc's."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import resource, sys, torch
+from skbert.compute import keep_freed_memory
+
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        # Too small for huge pages to matter, too large for the thresholds that glibc starts with.
+        tensors = [torch.ones(2**19) for _ in range(4)]
+        del tensors
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.ones(2**19)
+if sys.argv[1] == "keep":
+    keep_freed_memory(torch.device("cpu"))
+    new_pages()
+print(new_pages())
+"""
+
+
+def pages(what):
+    # Variables that set the thresholds of malloc switch off what it learns.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_"))}
+    run = subprocess.run([sys.executable, "-c", SCRIPT, what], env=environment, capture_output=True, check=True)
+    return int(run.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_keep_freed_memory__the_same_again__no_new_pages():
+    assert pages("keep") < 200 < pages("nothing")
