@@ -5,14 +5,18 @@ The line against matrix products says which share of the time is left if nothing
 python -m benchmarks.features
 """
 
+from functools import partial
+from importlib.util import find_spec
+
 import numpy as np
 import torch
 from transformers import pipeline
 
+from benchmarks._apart import Apart
 from benchmarks._main import main
 from benchmarks._table import missing
 from benchmarks._texts import texts_for
-from benchmarks._timing import alternate, ratio_line
+from benchmarks._timing import ratio_line
 from skbert import LayerPoolFeaturizer
 from skbert.encoder import load_encoder, minilm_folder
 
@@ -27,22 +31,20 @@ _BLOCK = 4096
 def lines(options):
     texts = texts_for(options, 60 if options.quick else 500)
     folder = str(minilm_folder())
-    sentence = _sentence_transformer(folder, texts)
-    candidates = {precision: _featurizer(precision, texts) for precision in ("fp32", "bf16")}
-    # Its result is left as it is, token by token: its user would have to write the pooling, which is not timed here.
-    cut = {"truncation": True, "max_length": _MAX_LENGTH}
-    extract = pipeline("feature-extraction", model=folder, device="cpu", tokenize_kwargs=cut)
-    candidates[_PIPELINE] = lambda: extract(texts)
-    candidates[_PRODUCTS] = _products(texts)
-    if sentence is not None:
-        candidates[_SENTENCE] = sentence
-    seconds = alternate(candidates, options.repeats)
+    has_sentence = find_spec("sentence_transformers") is not None
+    makers = {precision: partial(_featurizer, precision, texts) for precision in ("fp32", "bf16")}
+    makers |= {_PIPELINE: partial(_pipeline, folder, texts), _PRODUCTS: partial(_products, texts)}
+    if has_sentence:
+        makers[_SENTENCE] = partial(_sentence_transformer, folder, texts)
+    with Apart(makers) as candidates:
+        seconds = candidates.alternate(options.repeats)
+        vectors = {name: candidates.result(name) for name in makers if name not in (_PIPELINE, _PRODUCTS)}
     for precision, target in (("fp32", 1.6), ("bf16", 5)):
         name = f"features, {precision}"
-        if sentence is None:
+        if not has_sentence:
             yield missing(name, _SENTENCE, "sentence-transformers", target)
             continue
-        off = np.abs(candidates[precision]() - sentence()).max()
+        off = np.abs(vectors[precision] - vectors[_SENTENCE]).max()
         note = f"unit vectors differ by at most {off:.1g}"
         yield ratio_line(name, _SENTENCE, seconds[precision], seconds[_SENTENCE], target, len(texts), note)
     yield ratio_line("features, fp32", _PIPELINE, seconds["fp32"], seconds[_PIPELINE], 4, len(texts))
@@ -55,6 +57,17 @@ def _featurizer(precision, texts):
     )
     featurizer.fit(texts[:1])
     return lambda: featurizer.transform(texts)
+
+
+def _pipeline(folder, texts):
+    cut = {"truncation": True, "max_length": _MAX_LENGTH}
+    extract = pipeline("feature-extraction", model=folder, device="cpu", tokenize_kwargs=cut)
+
+    def run():
+        # The result is left as it is, token by token: a user would have to write the pooling, which is not timed here.
+        extract(texts)
+
+    return run
 
 
 def _products(texts):
@@ -77,10 +90,8 @@ def _products(texts):
 
 
 def _sentence_transformer(folder, texts):
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError:
-        return None
+    from sentence_transformers import SentenceTransformer
+
     model = SentenceTransformer(folder, device="cpu")
     model.max_seq_length = _MAX_LENGTH
     return lambda: model.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)

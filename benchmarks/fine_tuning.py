@@ -6,13 +6,15 @@ Every candidate is timed as a user calls it: from texts and labels to a trained 
 a cache, as the library does by default.
 """
 
+from functools import partial
 from importlib.util import find_spec
 
+from benchmarks._apart import Apart
 from benchmarks._main import main
 from benchmarks._peers import BATCH_SIZE, LEARNING_RATE, MAX_LENGTH, fit_skorch, fit_trainer
 from benchmarks._table import missing
 from benchmarks._texts import labels_for, texts_for
-from benchmarks._timing import alternate, ratio_line
+from benchmarks._timing import ratio_line
 from skbert import MaxPoolBERTClassifier
 from skbert.encoder import minilm_folder
 
@@ -25,31 +27,19 @@ _NAME, _IN_BF16 = "fine-tuning, fp32, batch 16", "fine-tuning, bf16, batch 16"
 def lines(options):
     texts = texts_for(options, 32 if options.quick else 240)
     labels, folder, epochs = labels_for(texts), str(minilm_folder()), 2
-
-    def ours(precision="fp32", **parameters):
-        MaxPoolBERTClassifier(
-            "minilm",
-            max_length=MAX_LENGTH,
-            max_epochs=epochs,
-            batch_size=BATCH_SIZE,
-            learning_rate=LEARNING_RATE,
-            random_state=0,
-            device="cpu",
-            precision=precision,
-            **parameters,
-        ).fit(texts, labels)
-
-    candidates = {
-        "same model": lambda: ours(**_SAME_MODEL),
-        "defaults": ours,
-        "same model, bf16": lambda: ours("bf16", **_SAME_MODEL),
-        "defaults, bf16": lambda: ours("bf16"),
-        _SKORCH: lambda: fit_skorch(folder, texts, labels, epochs),
+    fits = {
+        "same model": partial(_fit, texts, labels, epochs, **_SAME_MODEL),
+        "defaults": partial(_fit, texts, labels, epochs),
+        "same model, bf16": partial(_fit, texts, labels, epochs, precision="bf16", **_SAME_MODEL),
+        "defaults, bf16": partial(_fit, texts, labels, epochs, precision="bf16"),
+        _SKORCH: partial(fit_skorch, folder, texts, labels, epochs),
     }
     has_trainer = find_spec("accelerate") is not None
     if has_trainer:
-        candidates[_TRAINER] = lambda: fit_trainer(folder, texts, labels, epochs)
-    seconds = alternate(candidates, options.repeats)
+        fits[_TRAINER] = partial(fit_trainer, folder, texts, labels, epochs)
+    # A fit needs nothing to be prepared, so its maker just returns it.
+    with Apart({name: partial(_timed, fit) for name, fit in fits.items()}) as candidates:
+        seconds = candidates.alternate(options.repeats)
     n_examples = epochs * len(texts)
     same, same_in_bf16 = seconds["same model"], seconds["same model, bf16"]
     pooled = "with max-pooling and attention"
@@ -63,6 +53,28 @@ def lines(options):
     both = seconds["defaults, bf16"], seconds["defaults"]
     yield ratio_line(f"{_IN_BF16}, {pooled}", "ours in fp32", *both, None, n_examples)
     yield ratio_line(_NAME, _SKORCH, seconds["same model"], seconds[_SKORCH], 5, n_examples)
+
+
+def _fit(texts, labels, epochs, precision="fp32", **parameters):
+    MaxPoolBERTClassifier(
+        "minilm",
+        max_length=MAX_LENGTH,
+        max_epochs=epochs,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        random_state=0,
+        device="cpu",
+        precision=precision,
+        **parameters,
+    ).fit(texts, labels)
+
+
+def _timed(fit):
+    def run():
+        # A model would be sent to this process.
+        fit()
+
+    return run
 
 
 if __name__ == "__main__":

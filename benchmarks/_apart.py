@@ -1,0 +1,85 @@
+"""Timing of candidates in turns, each in a process of its own, as its users have it.
+
+In one process, libraries change what the others find: what the allocator has learned, threads, caches, loaded modules.
+"""
+
+import multiprocessing
+import time
+
+from benchmarks._options import quiet
+
+
+class Apart:
+    """A context in which each candidate has a process.
+
+    Parameters
+    ----------
+    makers : dict of str to callable
+        By the name of a candidate, what makes it, in its process: a picklable callable that returns the function to be
+        timed.
+    """
+
+    def __init__(self, makers):
+        self._makers = makers
+
+    def __enter__(self):
+        self._context = multiprocessing.get_context("spawn")
+        self._processes, self._ends = [], {}
+        try:
+            # One after the other, so that what one candidate prepares does not slow down another.
+            for name, make in self._makers.items():
+                self._start(name, make)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        for end in self._ends.values():
+            end.close()
+        for process in self._processes:
+            process.join()
+
+    def alternate(self, repeats):
+        """Seconds of each candidate by name; in every round each runs once, and the first round is not counted."""
+        rounds = [{name: self._ask(name, "run") for name in self._makers} for _ in range(repeats + 1)]
+        return {name: [seconds[name] for seconds in rounds[1:]] for name in self._makers}
+
+    def result(self, name):
+        """What the candidate returned when it ran last."""
+        return self._ask(name, "result")
+
+    def _start(self, name, make):
+        self._ends[name], other = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(other, make), daemon=True)
+        process.start()
+        # Only the child holds this end now, so that its death is seen here.
+        other.close()
+        self._processes.append(process)
+        self._ask(name, "begin")
+
+    def _ask(self, name, what):
+        try:
+            self._ends[name].send(what)
+            return self._ends[name].recv()
+        except (EOFError, OSError) as error:
+            raise RuntimeError(f"The process of {name!r} has failed; its error stands above.") from error
+
+
+def _serve(end, make):
+    quiet()
+    run = result = None
+    while True:
+        try:
+            what = end.recv()
+        except EOFError:
+            return
+        if what == "begin":
+            run = make()
+            end.send(None)
+        elif what == "run":
+            start = time.perf_counter()
+            result = run()
+            end.send(time.perf_counter() - start)
+        else:
+            end.send(result)
