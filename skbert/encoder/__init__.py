@@ -1,5 +1,6 @@
 """Pretrained encoders: loading them, and running their layers ourselves."""
 
+from skbert.encoder._even_rows import linear
 from skbert.encoder._layer_path import (
     check_boundary,
     check_own_family,
@@ -55,6 +56,7 @@ __all__ = [
     "few_launches",
     "is_sentence_encoder",
     "lay_side_by_side",
+    "linear",
     "load_encoder",
     "load_masked_lm",
     "longest_input",

@@ -97,7 +97,7 @@ def mask_of_group(layout, first, n, length, cls_only, window=None):
 
 
 # In bf16, products for fewer attention weights than this are faster in fp32, even with the casts.
-_FEW_WEIGHTS = 40_000
+_FEW_WEIGHTS = 100_000
 
 
 class _AttendWithDropout(torch.autograd.Function):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
+
+from skbert.encoder import linear
 
 
 class WeightCopies:
@@ -38,12 +41,18 @@ class WeightCopies:
             for copy in self._copies.values():
                 copy.tensor.copy_(copy.weight)
         try:
-            for linear, name, weight in self._places:
-                linear._parameters[name] = self._copies[id(weight)].tensor
+            for layer, name, weight in self._places:
+                layer._parameters[name] = self._copies[id(weight)].tensor
+                layer.forward = partial(_forward, layer)
             yield
         finally:
-            for linear, name, weight in self._places:
-                linear._parameters[name] = weight
+            for layer, name, weight in self._places:
+                layer._parameters[name] = weight
+                vars(layer).pop("forward", None)
+
+
+def _forward(layer, states):
+    return linear(states, layer.weight, layer.bias)
 
 
 class _Copy:
@@ -76,21 +85,21 @@ def _trained_linears(runner):
     # A module that two layers share is visited once.
     layers = {id(layer): layer for layer in runner.layer_modules()}
     for layer in layers.values():
-        for linear in layer.modules():
-            if isinstance(linear, nn.Linear):
+        for part in layer.modules():
+            if isinstance(part, nn.Linear):
                 # A weight that mixout replaces is no longer here.
-                for name, weight in linear._parameters.items():
+                for name, weight in part._parameters.items():
                     if weight is not None and weight.requires_grad:
-                        yield linear, name, weight
+                        yield part, name, weight
 
 
 def _copies(runner, places):
     """Copies by the id of their weight; those that one matrix product uses lie next to each other."""
     copies = {}
     for index in range(runner.n_layers):
-        linears = runner.joined_linears(index)
+        parts = runner.joined_linears(index)
         for name in ("weight", "bias"):
-            _add(copies, [linear._parameters.get(name) for linear in linears])
+            _add(copies, [part._parameters.get(name) for part in parts])
     for _, _, weight in places:
         _add(copies, [weight])
     return copies

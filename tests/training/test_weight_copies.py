@@ -179,6 +179,7 @@ def test_in_use__weights__are_back_afterwards(module_of):
         assert parameter is before[name][0]
         assert parameter.dtype == torch.float32
         assert torch.equal(parameter, before[name][1])
+    assert not any("forward" in vars(part) for part in module.modules())
 
 
 @pytest.mark.parametrize("change", ["optimizer", "load_state_dict", "data"])
