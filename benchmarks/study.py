@@ -35,18 +35,21 @@ def lines(options):
     labels = labels_for(texts)
     name = f"study, 2 variants x {n_seeds} seeds, {_N_TRAIN} texts, {_N_TEST} test texts, {epochs} epochs"
     has_trainer = find_spec("accelerate") is not None
-    rounds, ours, theirs = [], [], []
+    rounds, ours, in_bf16, theirs = [], [], [], []
     if has_trainer:  # a loop imports once, and so does a study
         _seconds_of_trainer(texts, labels, 1, 1)
     for _ in range(options.repeats):
         rounds.append(_study(texts, labels, epochs, n_seeds, n_cores))
         ours.append(rounds[-1]["wall"])
         if has_trainer:
+            in_bf16.append(_study(texts, labels, epochs, n_seeds, n_cores, precision="bf16")["wall"])
             theirs.append(len(rounds[-1]["runs"]) * _seconds_of_trainer(texts, labels, epochs, n_trainer))
     yield _share_line(f"{name}, {n_cores} processes", rounds)
     if has_trainer:
         n_runs = len(rounds[-1]["runs"])
-        yield ratio_line(name, _TRAINER, ours, theirs, 5, note=f"{n_trainer} of the {n_runs} runs of HF Trainer timed")
+        note = f"{n_trainer} of the {n_runs} runs of HF Trainer timed"
+        yield ratio_line(name, _TRAINER, ours, theirs, 5, note=note)
+        yield ratio_line(f"{name}, bf16", f"{_TRAINER}, in fp32", in_bf16, theirs, note=note)
     else:
         yield missing(name, _TRAINER, "accelerate, which HF Trainer needs,", 5)
     # In one process the runs are alike, so a few of them are enough.
@@ -56,7 +59,7 @@ def lines(options):
     yield _share_line("the same, 4 of 6 layers frozen", few)
 
 
-def _study(texts, labels, epochs, n_seeds, n_jobs, **parameters):
+def _study(texts, labels, epochs, n_seeds, n_jobs, precision="fp32", **parameters):
     """Wall time of a study, and what its runs say of their own time."""
     clf = MaxPoolBERTClassifier(
         "minilm",
@@ -67,7 +70,7 @@ def _study(texts, labels, epochs, n_seeds, n_jobs, **parameters):
         max_epochs=epochs,
         batch_size=BATCH_SIZE,
         device="cpu",
-        precision="fp32",
+        precision=precision,
         **parameters,
     )
     variants = {f"{rate:g}": {"learning_rate": rate} for rate in (LEARNING_RATE, 2 * LEARNING_RATE)}
