@@ -1,8 +1,11 @@
-"""Memory that one batch frees and the next one needs again."""
+"""Memory that one batch frees and the next one needs again, and that nobody needs after the last one."""
 
 from __future__ import annotations
 
-import torch
+import ctypes
+import os
+
+import numpy as np
 
 # The largest block from which glibc learns has 32 MiB, with its own few bytes.
 _BLOCK = 32 * 2**20 - 64 * 2**10
@@ -18,4 +21,11 @@ def keep_freed_memory(device):
     these thresholds, or with another allocator, nothing changes.
     """
     if device.type == "cpu":
-        torch.empty(_BLOCK, dtype=torch.uint8)
+        np.empty(_BLOCK, dtype=np.uint8)
+
+
+def give_back_freed_memory():
+    """Give memory that is free but kept back to the system, where the allocator can do so (glibc's)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)

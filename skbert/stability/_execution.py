@@ -25,6 +25,7 @@ from sklearn.metrics import check_scoring, get_scorer
 from sklearn.pipeline import Pipeline
 from threadpoolctl import ThreadpoolController
 
+from skbert.compute import give_back_freed_memory
 from skbert.encoder import use_shared_copies
 from skbert.stability._design import parts_of
 
@@ -74,6 +75,14 @@ def execute(job):
         ``status`` ("ok" or "failed"), ``reason``, ``seconds``, ``n_iter``, ``scores`` (training scores too) and
         ``finished`` (UTC).
     """
+    found = _execute(job)
+    # The fitted model is gone now. If a worker kept the memory, joblib would take it for a leak and start another one.
+    if os.getpid() != job.owner:
+        give_back_freed_memory()
+    return found
+
+
+def _execute(job):
     start, scores, n_iter = time.perf_counter(), None, None
     if _is_orphaned(job):
         _remove_copies(copy.folder for copy in job.copies)

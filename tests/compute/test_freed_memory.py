@@ -37,3 +37,28 @@ def pages(what):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
 def test_keep_freed_memory__the_same_again__no_new_pages():
     assert pages("keep") < 200 < pages("nothing")
+
+
+FREE_BUT_KEPT = """
+import torch
+from skbert.compute import give_back_freed_memory, keep_freed_memory
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+keep_freed_memory(torch.device("cpu"))
+# The last one stays, so that the others do not lie at the end of the memory of this process.
+*tensors, last = [torch.ones(2**18) for _ in range(101)]
+del tensors
+before = resident()
+give_back_freed_memory()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_give_back_freed_memory__free_but_kept__goes_back():
+    run = subprocess.run([sys.executable, "-c", FREE_BUT_KEPT], capture_output=True, check=True)
+    # 100 MiB were freed.
+    assert float(run.stdout) > 80

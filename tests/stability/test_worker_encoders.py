@@ -197,3 +197,16 @@ def test_worker__whose_study_ended_before_its_first_job__trains_nothing_and_remo
     assert found == run
     assert (outcome["status"], outcome["reason"]) == ("failed", "the process of the study has ended")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_worker__after_a_run__gives_back_what_is_free(monkeypatch):
+    given = []
+    monkeypatch.setattr("skbert.stability._execution.give_back_freed_memory", lambda: given.append(True))
+    job = Job(Run("a", 2, 0, None), None, (None, None), (None, None), ["accuracy"], {}, False)
+    execute(job)
+    # In the process of the study, other parts of the program may need the memory again.
+    assert given == []
+    # Not the parent of this process, as on a cluster.
+    job.owner = 1
+    execute(job)
+    assert given == [True]
