@@ -96,8 +96,8 @@ def mask_of_group(layout, first, n, length, cls_only, window=None):
     return mask
 
 
-# In bf16, products for fewer attention weights than this are faster in fp32, with the casts, because torch makes a kernel
-# for every new shape in bf16.
+# In bf16, products for fewer attention weights than this are faster in fp32, even with the casts, because torch makes a
+# kernel for every new shape in bf16.
 _FEW_WEIGHTS = 100_000
 
 
