@@ -5,12 +5,16 @@ In one process, libraries change what the others find: what the allocator has le
 
 import multiprocessing
 import time
+from contextlib import suppress
 
 from benchmarks._options import quiet
 
+# Seconds for a process to end by itself.
+_PATIENCE = 5
+
 
 class Apart:
-    """A context in which each candidate has a process.
+    """A context in which each candidate has a process; it may start threads and programs, but no `multiprocessing`.
 
     Parameters
     ----------
@@ -24,7 +28,7 @@ class Apart:
 
     def __enter__(self):
         self._context = multiprocessing.get_context("spawn")
-        self._processes, self._ends = [], {}
+        self._processes, self._ends = {}, {}
         try:
             # One after the other, so that what one candidate prepares does not slow down another.
             for name, make in self._makers.items():
@@ -37,7 +41,9 @@ class Apart:
     def __exit__(self, *error):
         for end in self._ends.values():
             end.close()
-        for process in self._processes:
+        for process in self._processes.values():
+            process.join(_PATIENCE)
+            process.terminate()
             process.join()
 
     def alternate(self, repeats):
@@ -55,7 +61,7 @@ class Apart:
         process.start()
         # Only the child holds this end now, so that its death is seen here.
         other.close()
-        self._processes.append(process)
+        self._processes[name] = process
         self._ask(name, "begin")
 
     def _ask(self, name, what):
@@ -63,23 +69,30 @@ class Apart:
             self._ends[name].send(what)
             return self._ends[name].recv()
         except (EOFError, OSError) as error:
-            raise RuntimeError(f"The process of {name!r} has failed; its error stands above.") from error
+            self._processes[name].join(_PATIENCE)
+            code = self._processes[name].exitcode
+            raise RuntimeError(f"The process of {name!r} has failed (exit code {code}).") from error
 
 
 def _serve(end, make):
+    # Closed even if a thread of the candidate lives on, because the other process waits for it.
+    with end:
+        _answer(end, make)
+
+
+def _answer(end, make):
     quiet()
     run = result = None
-    while True:
-        try:
+    # Nobody asks any more when the other end is closed.
+    with suppress(EOFError, BrokenPipeError):
+        while True:
             what = end.recv()
-        except EOFError:
-            return
-        if what == "begin":
-            run = make()
-            end.send(None)
-        elif what == "run":
-            start = time.perf_counter()
-            result = run()
-            end.send(time.perf_counter() - start)
-        else:
-            end.send(result)
+            if what == "begin":
+                run = make()
+                end.send(None)
+            elif what == "run":
+                start = time.perf_counter()
+                result = run()
+                end.send(time.perf_counter() - start)
+            else:
+                end.send(result)

@@ -52,6 +52,7 @@ def lines(options):
         yield ratio_line(f"{name}, bf16", f"{_TRAINER}, in fp32", in_bf16, theirs, note=note)
     else:
         yield missing(name, _TRAINER, "accelerate, which HF Trainer needs,", 5)
+        yield missing(f"{name}, bf16", f"{_TRAINER}, in fp32", "accelerate, which HF Trainer needs,", None)
     # In one process the runs are alike, so a few of them are enough.
     few = [_study(texts, labels, epochs, min(2, n_seeds), 1) for _ in range(options.repeats)]
     yield _share_line("the same with 2 seeds, in this process", few)

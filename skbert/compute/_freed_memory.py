@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
+from functools import cache
 
 import numpy as np
 
@@ -16,11 +18,19 @@ def keep_freed_memory(device):
 
     The tensors of a batch have some MiB. At first, glibc takes each such block from the system and gives it back when
     it is freed. The system clears it, page by page, and this takes a twentieth of the time. But glibc learns: once a
-    block was freed, smaller ones come from memory that the process keeps, up to twice the size of the block ("dynamic
-    mmap threshold" in mallopt(3)). So one block is taken and freed here; nothing is written to it. Where a user has set
-    these thresholds, or with another allocator, nothing changes.
+    block was freed, smaller ones come from memory that the process keeps ("dynamic mmap threshold" in mallopt(3)). So
+    one block is taken and freed here; nothing is written to it. What is free at the end of that memory still goes back,
+    if it is more than twice the block; what is free below memory in use does not, until `give_back_freed_memory`.
+    Where a user has set these thresholds, or with another allocator, nothing changes.
     """
     if device.type == "cpu":
+        _free_one_block()
+
+
+@cache
+def _free_one_block():
+    # To be faster is not worth an error.
+    with suppress(MemoryError):
         np.empty(_BLOCK, dtype=np.uint8)
 
 

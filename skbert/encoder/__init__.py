@@ -1,6 +1,6 @@
 """Pretrained encoders: loading them, and running their layers ourselves."""
 
-from skbert.encoder._even_rows import linear
+from skbert.encoder._even_rows import even_linear
 from skbert.encoder._layer_path import (
     check_boundary,
     check_own_family,
@@ -53,10 +53,10 @@ __all__ = [
     "check_copy",
     "check_own_family",
     "clear_cache",
+    "even_linear",
     "few_launches",
     "is_sentence_encoder",
     "lay_side_by_side",
-    "linear",
     "load_encoder",
     "load_masked_lm",
     "longest_input",

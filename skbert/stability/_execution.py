@@ -76,8 +76,10 @@ def execute(job):
         ``finished`` (UTC).
     """
     found = _execute(job)
-    # The fitted model is gone now. If a worker kept the memory, joblib would take it for a leak and start another one.
-    if os.getpid() != job.owner:
+    if (os.getpid(), _host()) != (job.owner, job.host):
+        # In a worker, this job is a copy, and its estimator is the fitted model. If the worker kept its memory, joblib
+        # would take it for a leak and start another worker.
+        job.estimator = job.train = job.test = None
         give_back_freed_memory()
     return found
 

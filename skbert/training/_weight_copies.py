@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from skbert.encoder import linear
+from skbert.encoder import even_linear
 
 
 class WeightCopies:
@@ -43,7 +43,8 @@ class WeightCopies:
         try:
             for layer, name, weight in self._places:
                 layer._parameters[name] = self._copies[id(weight)].tensor
-                layer.forward = partial(_forward, layer)
+                if type(layer).forward is nn.Linear.forward:
+                    layer.forward = partial(_forward, layer)
             yield
         finally:
             for layer, name, weight in self._places:
@@ -52,7 +53,7 @@ class WeightCopies:
 
 
 def _forward(layer, states):
-    return linear(states, layer.weight, layer.bias)
+    return even_linear(states, layer.weight, layer.bias)
 
 
 class _Copy:

@@ -39,6 +39,6 @@ def test_apart__rounds__in_turns_in_one_process_each(tmp_path):
 
 
 def test_apart__a_candidate_that_fails__is_named(capfd):
-    with pytest.raises(RuntimeError, match=r"The process of 'bad' has failed"), Apart({"bad": fail}):
+    with pytest.raises(RuntimeError, match=r"The process of 'bad' has failed \(exit code 1\)"), Apart({"bad": fail}):
         pass
     assert "no such model" in capfd.readouterr().err

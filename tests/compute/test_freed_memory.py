@@ -40,12 +40,12 @@ def test_keep_freed_memory__the_same_again__no_new_pages():
 
 
 FREE_BUT_KEPT = """
-import torch
+import resource, torch
 from skbert.compute import give_back_freed_memory, keep_freed_memory
 
 def resident():
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096 / 2**20
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
 
 keep_freed_memory(torch.device("cpu"))
 # The last one stays, so that the others do not lie at the end of the memory of this process.
@@ -62,3 +62,21 @@ def test_give_back_freed_memory__free_but_kept__goes_back():
     run = subprocess.run([sys.executable, "-c", FREE_BUT_KEPT], capture_output=True, check=True)
     # 100 MiB were freed.
     assert float(run.stdout) > 80
+
+
+NO_ROOM = """
+import resource, torch
+from skbert.compute import keep_freed_memory
+
+with open("/proc/self/statm") as file:
+    size = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 2**24, size + 2**24))
+keep_freed_memory(torch.device("cpu"))
+print("done")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits address space")
+def test_keep_freed_memory__no_room_for_the_block__no_error():
+    run = subprocess.run([sys.executable, "-c", NO_ROOM], capture_output=True, check=True, text=True)
+    assert run.stdout == "done\n"

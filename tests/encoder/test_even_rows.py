@@ -5,9 +5,9 @@ import torch
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skbert.encoder import linear
+from skbert.encoder import even_linear
 
-N_ROWS = pytest.mark.parametrize("n_rows", [0, 1, 31, 32, 33, 370])
+N_ROWS = pytest.mark.parametrize("n_rows", [0, 1, 32, 64, 65, 370])
 
 
 def leaves(n_rows, dtype, with_bias=True):
@@ -20,11 +20,11 @@ def leaves(n_rows, dtype, with_bias=True):
 
 @N_ROWS
 @pytest.mark.parametrize("with_bias", [True, False])
-def test_linear__bf16__values_and_gradients_of_the_product_in_fp64(n_rows, with_bias):
+def test_even_linear__bf16__values_and_gradients_of_the_product_in_fp64(n_rows, with_bias):
     ours = leaves(n_rows, torch.bfloat16, with_bias)
     # The states are cast to bf16 too, as autocast does.
     theirs = [tensor.detach().bfloat16().double().requires_grad_() for tensor in ours]
-    out, expected = linear(*ours), F.linear(*theirs)
+    out, expected = even_linear(*ours), F.linear(*theirs)
     assert (out.dtype, out.shape) == (torch.bfloat16, expected.shape)
     torch.testing.assert_close(out.double(), expected, rtol=0.01, atol=0.05)
     weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).bfloat16()
@@ -35,18 +35,18 @@ def test_linear__bf16__values_and_gradients_of_the_product_in_fp64(n_rows, with_
 
 
 @pytest.mark.parametrize("frozen", [0, 1, 2])
-def test_linear__bf16__a_leaf_that_is_not_trained__the_others_are(frozen):
+def test_even_linear__bf16__a_leaf_that_is_not_trained__the_others_are(frozen):
     tensors = leaves(5, torch.bfloat16)
     tensors[frozen].requires_grad_(False)
-    linear(*tensors).sum().backward()
+    even_linear(*tensors).sum().backward()
     assert [tensor.grad is None for tensor in tensors] == [place == frozen for place in range(3)]
 
 
 @N_ROWS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_linear__other_types__plain_linear(n_rows, dtype):
+def test_even_linear__other_types__plain_linear(n_rows, dtype):
     states, weight, bias = (tensor.detach().to(dtype) for tensor in leaves(n_rows, dtype))
-    assert torch.equal(linear(states, weight, bias), F.linear(states, weight, bias))
+    assert torch.equal(even_linear(states, weight, bias), F.linear(states, weight, bias))
 
 
 class Shapes(TorchDispatchMode):
@@ -62,10 +62,28 @@ class Shapes(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_linear__bf16__numbers_of_rows_that_are_close__the_same_products():
+def test_even_linear__bf16__numbers_of_rows_that_are_close__the_same_products():
     with Shapes() as shapes:
-        linear(*leaves(33, torch.bfloat16)).sum().backward()
+        even_linear(*leaves(65, torch.bfloat16)).sum().backward()
         n_products = len(shapes.found)
-        for n_rows in (40, 50, 64):
-            linear(*leaves(n_rows, torch.bfloat16)).sum().backward()
+        for n_rows in (70, 90, 96):
+            even_linear(*leaves(n_rows, torch.bfloat16)).sum().backward()
     assert n_products == len(shapes.found) == 3
+
+
+def test_even_linear__bf16__texts_by_tokens__as_their_rows():
+    rows, weight, bias = leaves(6 * 20, torch.bfloat16)
+    flat = even_linear(rows, weight, bias)
+    texts = even_linear(rows.view(6, 20, 24), weight, bias)
+    assert texts.shape == (6, 20, 40)
+    assert torch.equal(texts.flatten(0, 1), flat)
+
+
+def test_even_linear__bf16__a_bias_in_fp32__its_gradient_too():
+    states, weight, bias = leaves(100, torch.bfloat16)
+    wide = bias.detach().float().requires_grad_()
+    out = even_linear(states, weight, wide)
+    assert torch.equal(out, even_linear(states, weight, bias))
+    # It can be changed in place, like any other result.
+    out.relu_().sum().backward()
+    assert wide.grad.dtype == torch.float32

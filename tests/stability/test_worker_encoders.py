@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 
 import joblib
@@ -199,14 +200,23 @@ def test_worker__whose_study_ended_before_its_first_job__trains_nothing_and_remo
     assert list(tmp_path.iterdir()) == []
 
 
+class Model:
+    """An estimator that is its own fitted model."""
+
+    def fit(self, X, y):
+        return self
+
+
 def test_worker__after_a_run__gives_back_what_is_free(monkeypatch):
-    given = []
-    monkeypatch.setattr("skbert.stability._execution.give_back_freed_memory", lambda: given.append(True))
-    job = Job(Run("a", 2, 0, None), None, (None, None), (None, None), ["accuracy"], {}, False)
+    alive = []
+    job = Job(Run("a", 2, 0, None), Model(), (None, None), (None, None), {}, {}, False)
+    model = weakref.ref(job.estimator)
+    monkeypatch.setattr("skbert.stability._execution.give_back_freed_memory", lambda: alive.append(model()))
     execute(job)
-    # In the process of the study, other parts of the program may need the memory again.
-    assert given == []
-    # Not the parent of this process, as on a cluster.
-    job.owner = 1
+    # In the process of the study, other parts of the program may need the memory again, and the job.
+    assert alive == []
+    assert job.estimator is not None
+    # A process of another machine.
+    job.host = "elsewhere"
     execute(job)
-    assert given == [True]
+    assert alive == [None]

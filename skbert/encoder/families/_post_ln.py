@@ -19,7 +19,7 @@ from torch import nn
 
 from skbert.encoder._attention import attend_from_first, attend_joined, mask_of_group
 from skbert.encoder._dropout import apply_dropout, dropout
-from skbert.encoder._even_rows import linear
+from skbert.encoder._even_rows import even_linear
 from skbert.encoder._layer_runner import LayerRunner
 from skbert.encoder._side_by_side import join
 from skbert.encoder._way import few_launches
@@ -161,7 +161,7 @@ class _PostLNRunner(LayerRunner):
 def project(state, *linears):
     """The outputs of `linears` side by side: one matrix product reads the hidden state only once."""
     weight, bias = join([linear.weight for linear in linears]), join([linear.bias for linear in linears])
-    return linear(state, weight, bias)
+    return even_linear(state, weight, bias)
 
 
 def _attend_from_first(parts, rows, state, layout, n_heads, dropout_p):
