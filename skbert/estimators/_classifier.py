@@ -106,9 +106,10 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         Replaces every dropout probability of the encoder and of the head. None keeps the
         values of the encoder, or uses 0 with `mixout`.
     head_init : {"random", "logistic"}, default="random"
-        How the linear layer starts. ``"logistic"`` is logistic regression (C = 1) on the pooled vectors of
+        How the linear layer starts. ``"logistic"`` is logistic regression on the pooled vectors of
         the training texts [4]_ (with ``head="pooler"``, on what the pooler makes of them), after the contrastive steps
-        if there are any; then the head scales its vectors to length 1. With ``max_epochs=0``, this is the model.
+        if there are any; then the head scales its vectors to length 1. With ``max_epochs=0``, this is the model. C is
+        1, and with more than 8 classes an eighth of their number, except with ``contrastive_pairs="setfit"``.
     contrastive_steps : int or "auto", default=0
         Number of steps before fine-tuning in which only encoder and poolings are trained, so that texts of one
         class get vectors of similar direction. ``"auto"`` takes 30 steps, or as many as five passes over the texts if

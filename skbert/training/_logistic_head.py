@@ -13,9 +13,16 @@ from sklearn.linear_model import LogisticRegression
 from skbert.compute import run_batches
 from skbert.training._stepper import Diverged
 
+# With more classes, the penalty of logistic regression becomes weaker.
+_FEW_CLASSES = 8
+
 
 def start_head(module, train, valid, objective, settings, notice, prefixes=None):
-    """Set the linear layer of `module` to a logistic regression (C = 1) on what it reads, in eval mode.
+    """Set the linear layer of `module` to a logistic regression on what it reads, in eval mode.
+
+    Its inverse penalty C is 1 for up to 8 classes, and an eighth of their number for more: each class has its own
+    weights, and the more classes there are, the smaller is its share of the loss against the penalty of these weights.
+    With the pairs of SetFit, it is 1, as there.
 
     Parameters
     ----------
@@ -70,8 +77,9 @@ def start_head(module, train, valid, objective, settings, notice, prefixes=None)
         raise Diverged
     # Weights as they were given: a row of weight 2 counts like two rows, also against the penalty.
     weight = train.weight.double().numpy() * train.mean_weight
-    fit = _of_labels if train.target.ndim == 2 else _of_classes
-    weights, bias = fit(vectors, train.target.numpy(), weight, module.head.n_outputs)
+    data = vectors, train.target.numpy(), weight, module.head.n_outputs
+    is_setfit = settings.contrastive_steps != 0 and settings.contrastive_pairs == "setfit"
+    weights, bias = _of_labels(*data) if train.target.ndim == 2 else _of_classes(*data, is_setfit)
     layer = module.head.classifier
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weights))
@@ -87,10 +95,10 @@ def _loss(vectors, weights, bias, dataset, objective):
     return float((objective.plain(outputs, dataset.target) * dataset.weight).sum() / dataset.weight.sum())
 
 
-def _of_classes(vectors, target, weight, n_classes):
+def _of_classes(vectors, target, weight, n_classes, is_setfit):
     """Weights (n_classes, width) and biases (n_classes,) for class indices (n,)."""
     present = np.unique(target[weight > 0])
-    model = _fitted(vectors, target, weight)
+    model = _fitted(vectors, target, weight, 1.0 if is_setfit else max(1.0, len(present) / _FEW_CLASSES))
     coefficients, intercepts = model.coef_, model.intercept_
     if len(present) == 2:
         # One logit for the second class, which the softmax reads as the difference of two.
@@ -117,9 +125,9 @@ def _one_label(vectors, column, weight):
     return model.coef_[0], model.intercept_[0]
 
 
-def _fitted(vectors, target, weight):
+def _fitted(vectors, target, weight, C=1.0):
     vectors, target, weight = vectors[weight > 0], target[weight > 0], weight[weight > 0]
     with warnings.catch_warnings():
         # The last bits of the optimum are not needed, and the run is judged by its predictions.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return LogisticRegression(max_iter=1000).fit(vectors, target, sample_weight=weight)
+        return LogisticRegression(C=C, max_iter=1000).fit(vectors, target, sample_weight=weight)

@@ -284,6 +284,21 @@ def test_logistic_head__is_that_of_scikit_learn_on_pooled_vectors(texts, labels,
     np.testing.assert_allclose(clf.predict_proba(texts), regression.predict_proba(vectors), atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("n_classes", "steps", "C"),
+    [(8, {}, 1.0), (12, {}, 1.5), (12, PHASE, 1.5), (12, {**PHASE, "contrastive_pairs": "setfit"}, 1.0)],
+)
+def test_logistic_head__many_classes__a_weaker_penalty_except_as_in_setfit(texts, classifier, n_classes, steps, C):
+    y = np.arange(24) % n_classes
+    clf = classifier(**steps, **HEAD_ONLY).fit(texts, y)
+    vectors = clf.transform(texts).astype(float)
+    vectors = normalize(vectors) if steps else vectors
+    regression = LogisticRegression(C=C, max_iter=1000).fit(vectors, y)
+    np.testing.assert_allclose(clf.predict_proba(texts), regression.predict_proba(vectors), atol=1e-3)
+    other = LogisticRegression(C=2 * C, max_iter=1000).fit(vectors, y)
+    assert np.abs(other.predict_proba(vectors) - regression.predict_proba(vectors)).max() > 2e-3
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_logistic_head__weights_mean_repetition(texts, labels, classifier, n_classes):
     kept = labels != ("login" if n_classes == 2 else "")
