@@ -40,16 +40,23 @@ class WeightCopies:
         with torch.no_grad():
             for copy in self._copies.values():
                 copy.tensor.copy_(copy.weight)
+        plain = {id(layer): layer for layer, _, _ in self._places if _is_plain(layer)}.values()
         try:
             for layer, name, weight in self._places:
                 layer._parameters[name] = self._copies[id(weight)].tensor
-                if type(layer).forward is nn.Linear.forward:
-                    layer.forward = partial(_forward, layer)
+            for layer in plain:
+                layer.forward = partial(_forward, layer)
             yield
         finally:
             for layer, name, weight in self._places:
                 layer._parameters[name] = weight
+            for layer in plain:
                 vars(layer).pop("forward", None)
+
+
+def _is_plain(layer):
+    """Whether `layer` does no more than a linear layer of torch."""
+    return type(layer).forward is nn.Linear.forward and "forward" not in vars(layer)
 
 
 def _forward(layer, states):

@@ -182,6 +182,18 @@ def test_in_use__weights__are_back_afterwards(module_of):
     assert not any("forward" in vars(part) for part in module.modules())
 
 
+def test_in_use__a_layer_with_a_forward_of_its_own__keeps_it(module_of):
+    module, batch = module_of("bert")
+    dense = module.encoder.encoder.layer[0].output.dense
+    calls, plain = [], dense.forward
+    dense.forward = lambda states: calls.append(1) or plain(states)
+    own = dense.forward
+    with WeightCopies(module, BF16).in_use(), bf16():
+        module(batch)
+    assert calls == [1]
+    assert dense.forward is own
+
+
 @pytest.mark.parametrize("change", ["optimizer", "load_state_dict", "data"])
 def test_in_use__weights_that_changed__new_copies(module_of, change):
     module, batch = module_of("bert")
