@@ -71,7 +71,7 @@ def _fit(texts, labels, epochs, precision="fp32", **parameters):
 
 def _timed(fit):
     def run():
-        # A model would be sent to this process.
+        # The model is dropped, so that its memory is free in the next round.
         fit()
 
     return run
