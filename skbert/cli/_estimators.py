@@ -5,13 +5,11 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
-import warnings
 
 import numpy as np
 
 import skbert.recipes as recipes
 from skbert.cli._cells import as_values
-from skbert.text import TextsCutWarning
 
 # Points of the pooling plane; the first four names are those of the MaxPoolBERT paper.
 READINGS = {
@@ -142,12 +140,7 @@ def predictions(estimator, X, proba=False):
 
     A multi-label estimator has one column per label, ``prediction_0`` and so on; `proba` adds the probabilities.
     """
-    found, shares = estimator.predict(X), None
-    if proba:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TextsCutWarning)  # said by predict
-            shares = estimator.predict_proba(X)
-    return _columns(estimator, found, shares)
+    return _columns(estimator, *(estimator._predict_with_proba(X) if proba else (estimator.predict(X), None)))
 
 
 def example_predictions(estimator, n, proba=False):

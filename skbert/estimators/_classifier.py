@@ -379,10 +379,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         >>> bool((log_proba < 0).all())
         True
         """
-        logits = self._run(X, "output")
-        if self._multilabel:
-            return -np.logaddexp(0, -logits)
-        return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        return self._log_proba_of(self._run(X, "output"))
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Compute the probability of each class.
@@ -433,10 +430,22 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         >>> clf.predict(["please refund my speaker", "my parcel is late"]).tolist()
         ['refund', 'order']
         """
+        return self._labels_of(self._run(X, "output"))
+
+    def _predict_with_proba(self, X):
+        """What `predict` and `predict_proba` return, with the encoder run once."""
         logits = self._run(X, "output")
+        return self._labels_of(logits), np.exp(self._log_proba_of(logits))
+
+    def _labels_of(self, logits):
         if self._multilabel:
             return (logits > 0).astype(int)
         return self.classes_[logits.argmax(axis=1)]
+
+    def _log_proba_of(self, logits):
+        if self._multilabel:
+            return -np.logaddexp(0, -logits)
+        return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
 
     # ------------------------------------------------------------- targets
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from torch.nn.modules.module import register_module_forward_hook
 
 from skbert import LayerPoolFeaturizer, MaxPoolBERTClassifier
 from skbert.cli import _long_inputs, _source
@@ -543,6 +544,18 @@ def test_predict_with_probabilities__counts_cut_texts_once(run, classifier, tmp_
     with pytest.warns(UserWarning, match="2 of 3 texts are longer than max_length=64") as caught:
         assert run("predict", classifier, tmp_path / "t.csv", "--proba", "--output", tmp_path / "p.csv")[0] == 0
     assert len(caught) == 1
+
+
+def test_predict_with_probabilities__encodes_each_text_once(run, classifier, tmp_path):
+    pd.DataFrame({"text": ["lost parcel", "refund"]}).to_csv(tmp_path / "t.csv", index=False)
+    n_calls = []
+    for words in ([], ["--proba"]):
+        called = []
+        hook = register_module_forward_hook(lambda module, inputs, output, at=called: at.append(type(module).__name__))
+        with hook:
+            assert run("predict", classifier, tmp_path / "t.csv", "--output", tmp_path / "p.csv", *words)[0] == 0
+        n_calls.append(called.count("BertEmbeddings"))
+    assert n_calls[0] == n_calls[1] > 0
 
 
 @pytest.mark.parametrize(("kind", "late", "n_passes"), [("csv", False, 1), ("jsonl", False, 1), ("jsonl", True, 2)])
