@@ -121,6 +121,8 @@ ELSEWHERE = {
     "training/_verdict": "training/test_net",
     # A phase is what its batches, its parts and its head do together.
     "training/_logistic_head": "training/test_contrast",
+    # What is computed from vectors of all texts is tested, by scikit-learn on vectors of transformers.
+    "training/_vectors": "training/test_center",
 }
 
 # Tests of a room that belong to no single file of it.

@@ -81,6 +81,9 @@ class Blueprint:
         model = build_model(make_config(self.config), encoder, self.own_path)
         with isolated(0):
             module = PooledEncoder(model, **self.module)
+        if module.head is not None and module.head.unit_vectors:
+            # Saved before such heads had a centre, or after a fit with another head.
+            tensors.setdefault("head.center", module.head.center)
         module.load_state_dict(tensors)
         return module
 

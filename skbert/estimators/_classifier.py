@@ -121,6 +121,11 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         ``"batch"``: all pairs of a batch with equally many texts per class, at least two of each; classes take turns
         if there are more than fit. Classes with one text share a place. ``"setfit"``: alike and different pairs in
         turn, of which both texts are encoded, as in [6]_; ``contrastive_steps="auto"`` then takes 40 pairs per text.
+    contrastive_center : bool or "auto", default=False
+        Where the directions of the contrastive steps start. False: at the origin. True: at the mean of the mean
+        pooled vectors of all classes before training, so that texts have different directions from the first step,
+        also with encoders whose vectors nearly all point the same way. ``"auto"``: there if texts of two classes have a
+        mean cosine above 0.4. A head with ``head_init="logistic"`` then reads these directions (not ``head="pooler"``).
     contrastive_learning_rate : float, default=None
         Highest learning rate of the encoder in the contrastive steps, with warm-up and linear decay of their own. None
         means `learning_rate`. `layer_decay` applies, and the poolings have `head_learning_rate` if it is given.
@@ -255,6 +260,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         contrastive_steps: int | str = 0,
         contrastive_loss: str = "cosine",
         contrastive_pairs: str = "batch",
+        contrastive_center: bool | str = False,
         contrastive_learning_rate: float | None = None,
         contrastive_batch_size: int = 32,
         contrastive_weight: float = 0.0,
@@ -300,6 +306,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         self.contrastive_steps = contrastive_steps
         self.contrastive_loss = contrastive_loss
         self.contrastive_pairs = contrastive_pairs
+        self.contrastive_center = contrastive_center
         self.contrastive_learning_rate = contrastive_learning_rate
         self.contrastive_batch_size = contrastive_batch_size
         self.contrastive_weight = contrastive_weight

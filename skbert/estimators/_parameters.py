@@ -68,18 +68,16 @@ def _check_revision(name, value):
     return value
 
 
-def _int_or(word):
-    """A check for an int from 0, or `word`."""
-
-    def check(name, value):
+def _or_word(word, check):
+    def check_both(name, value):
         if isinstance(value, str) and value == word:
             return value
         try:
-            return check_int(name, value, low=0)
+            return check(name, value)
         except ValueError as error:
             raise ValueError(f'{error}; or "{word}"') from None
 
-    return check
+    return check_both
 
 
 def _name_of_model(value):
@@ -105,7 +103,7 @@ PARAMETERS = (
     Parameter("head", partial(check_choice, choices=tuple(TEXT_HEADS)), shape=to_json),
     Parameter("layer_path", shape=as_list, recipe=True),
     Parameter("freeze_layers", _at_least_0, recipe=True),
-    Parameter("reinit_layers", _int_or("all"), shape=to_json, recipe=True),
+    Parameter("reinit_layers", _or_word("all", _at_least_0), shape=to_json, recipe=True),
     Parameter("max_length", _or_none(partial(check_int, low=3)), shape=to_json),
     Parameter("max_epochs", _at_least_0, recipe=True),
     Parameter("batch_size", _at_least_1, recipe=True),
@@ -121,11 +119,12 @@ PARAMETERS = (
     Parameter("max_grad_norm", _or_none(partial(check_real, low=0, open_low=True)), recipe=True),
     Parameter("dropout", _or_none(partial(check_real, low=0, high=1, open_high=True)), shape=to_json, recipe=True),
     Parameter("head_init", partial(check_choice, choices=("random", "logistic")), recipe=True, of_classes=True),
-    Parameter("contrastive_steps", _int_or("auto"), recipe=True, of_classes=True),
+    Parameter("contrastive_steps", _or_word("auto", _at_least_0), recipe=True, of_classes=True),
     Parameter(
         "contrastive_loss", partial(check_choice, choices=tuple(CONTRASTIVE_LOSSES)), recipe=True, of_classes=True
     ),
     Parameter("contrastive_pairs", partial(check_choice, choices=("batch", "setfit")), recipe=True, of_classes=True),
+    Parameter("contrastive_center", _or_word("auto", check_bool), recipe=True, of_classes=True),
     Parameter("contrastive_learning_rate", _or_none(_not_negative), recipe=True, of_classes=True),
     # With fewer texts, a batch would have one class.
     Parameter("contrastive_batch_size", partial(check_int, low=4), recipe=True, of_classes=True),

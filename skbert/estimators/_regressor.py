@@ -108,13 +108,15 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         Replaces every dropout probability of the encoder and of the head. None keeps the
         values of the encoder, or uses 0 with `mixout`.
     head_init : {"random"}, default="random"
-        Only for classifiers, like the next seven parameters: a regressor has no classes. It takes only the defaults, so
+        Only for classifiers, like the next eight parameters: a regressor has no classes. It takes only the defaults, so
         that recipes can be passed to it.
     contrastive_steps : {0}, default=0
         See `head_init`.
     contrastive_loss : {"cosine"}, default="cosine"
         See `head_init`.
     contrastive_pairs : {"batch"}, default="batch"
+        See `head_init`.
+    contrastive_center : {False}, default=False
         See `head_init`.
     contrastive_learning_rate : None, default=None
         See `head_init`.
@@ -231,6 +233,7 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         contrastive_steps: int = 0,
         contrastive_loss: str = "cosine",
         contrastive_pairs: str = "batch",
+        contrastive_center: bool | str = False,
         contrastive_learning_rate: float | None = None,
         contrastive_batch_size: int = 32,
         contrastive_weight: float = 0.0,
@@ -274,6 +277,7 @@ class MaxPoolBERTRegressor(RegressorMixin, MaxPoolBERTBase):
         self.contrastive_steps = contrastive_steps
         self.contrastive_loss = contrastive_loss
         self.contrastive_pairs = contrastive_pairs
+        self.contrastive_center = contrastive_center
         self.contrastive_learning_rate = contrastive_learning_rate
         self.contrastive_batch_size = contrastive_batch_size
         self.contrastive_weight = contrastive_weight

@@ -170,8 +170,9 @@ class TrainingAccessMixin:
         (2, 384)
         """
         check_is_fitted(self)
-        state = self._fitted.module(resolve_device(self.device)).state_dict()
-        return {name: tensor.detach() for name, tensor in state.items() if tensor.is_floating_point()}
+        module = self._fitted.module(resolve_device(self.device))
+        fixed = dict(module.named_buffers())
+        return {name: tensor.detach() for name, tensor in module.state_dict().items() if name not in fixed}
 
     def losses_of(self, X: ArrayLike, y: ArrayLike, name: str = "X") -> tuple[TextDataset, torch.nn.Module, float]:
         """Return what is needed to compute the losses of labelled texts with the fitted network.

@@ -99,6 +99,8 @@ class Survey:
         again = clone(self._template).fit_watched(X, y, keep)
         reader = self._subject.reader if self._subject.prefit else again
         self._end = as_tensors(reader.weights())
+        # Without what no step trains, such as the centre of directions.
+        self._start = {name: tensor for name, tensor in self._start.items() if name in self._end}
         self._first = difference(self._end, self._start)
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self._end.values()):
             raise ValueError(

@@ -5,6 +5,7 @@ Each value of the parameter `head` is one class.
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -23,7 +24,8 @@ class LinearHead(nn.Module):
     dropout : float, default=None
         Dropout probability; None uses the value of the encoder's config.
     unit_vectors : bool, default=False
-        Whether the linear layer reads vectors of length 1.
+        Whether the linear layer reads vectors of length 1: directions from `center`, which is the origin until
+        `set_center`.
 
     Attributes
     ----------
@@ -41,6 +43,8 @@ class LinearHead(nn.Module):
         self.unit_vectors = unit_vectors
         self.dropout = nn.Dropout(runner.head_dropout if dropout is None else dropout)
         self.classifier = nn.Linear(width, n_outputs)
+        if unit_vectors:
+            self.register_buffer("center", torch.zeros(width))
         nn.init.normal_(self.classifier.weight, std=runner.initializer_range)
         nn.init.zeros_(self.classifier.bias)
 
@@ -49,9 +53,14 @@ class LinearHead(nn.Module):
         """Width of the outputs."""
         return self.classifier.out_features
 
+    def set_center(self, center):
+        """Read directions from `center`, a pooled vector (width,), if vectors of length 1 are read."""
+        if self.unit_vectors:
+            self.center.copy_(center)
+
     def vectors(self, pooled):
         """What dropout and the linear layer read, (n, width), for pooled vectors (n, width)."""
-        return F.normalize(pooled, dim=1) if self.unit_vectors else pooled
+        return F.normalize(pooled - self.center, dim=1) if self.unit_vectors else pooled
 
     def forward(self, pooled):
         """Outputs (n, n_outputs) for pooled vectors (n, width)."""
@@ -90,6 +99,9 @@ class PoolerHead(LinearHead):
         super().__init__(runner, width, n_outputs, dropout, unit_vectors)
         # In a tuple, because otherwise torch would register the encoder's weights a second time, as part of the head.
         self._runner = (runner,)
+
+    def set_center(self, center):
+        """Nothing, because `center` is no vector that the pooler makes."""
 
     def vectors(self, pooled):
         """What dropout and the linear layer read, (n, width), for pooled vectors (n, width)."""

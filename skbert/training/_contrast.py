@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from skbert._shared import warn
 from skbert.compute import autocast
+from skbert.training._center import center_of_directions
 from skbert.training._contrastive_losses import unit_vectors
 from skbert.training._dataset import Rows
 from skbert.training._micro_batches import MicroBatches
@@ -63,6 +64,8 @@ def contrast(module, train, objective, settings, seed, notice, *, targets, note_
     source = _source(train, objective, settings, np.random.default_rng(seed))
     if source is None:
         return [], False
+    center = center_of_directions(module.eval(), train, objective, settings, notice)
+    module.head.set_center(center)
     rate = settings.contrastive_learning_rate
     pooling_rate = settings.contrastive_pooling_rate
     stepper = Stepper(module, settings, targets, note_step, learning_rate=rate, head_learning_rate=pooling_rate)
@@ -76,7 +79,7 @@ def contrast(module, train, objective, settings, seed, notice, *, targets, note_
             began = time.perf_counter()
             stepper.scale_rates(factor(step))
             rows = Rows(train, source.draw())
-            loss = _gradients(module, rows, source, micro_batches, settings)
+            loss = _gradients(module, rows, source, center, micro_batches, settings)
             row = {"phase": "contrastive", "step": step + 1, "train_loss": loss, "learning_rate": rate * factor(step)}
             history.append(row)
             try:
@@ -125,7 +128,7 @@ def _n_steps(n_texts, settings):
     return max(_LEAST_STEPS, math.ceil(_PASSES * n_texts / settings.contrastive_batch_size))
 
 
-def _gradients(module, rows, source, micro_batches, settings):
+def _gradients(module, rows, source, center, micro_batches, settings):
     """Compute the gradients of one step; return the loss."""
 
     def forward(part):
@@ -133,6 +136,6 @@ def _gradients(module, rows, source, micro_batches, settings):
             return module.pool(part.tokens(settings.device), part.prefix(settings.device)), None
 
     def loss_of_all(pooled):
-        return source.loss_of(unit_vectors(pooled), rows.indices)
+        return source.loss_of(unit_vectors(pooled.float() - center), rows.indices)
 
     return micro_batches.backward(rows, forward, loss_of_all=loss_of_all)[0]

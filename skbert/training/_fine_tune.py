@@ -112,7 +112,7 @@ def fine_tune(module, train, valid, objective, settings, seeds, notice, *, encod
                 watch("contrastive", weights())
         if settings.head_init == "logistic" and not diverged:
             try:
-                found.append(start_head(module, train, valid, objective, settings, notice, prefixes))
+                found.append(start_head(module, train, valid, objective, settings, notice))
                 if watch is not None:
                     watch("head", weights())
             except Diverged:

@@ -10,14 +10,14 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from skbert.compute import run_batches
 from skbert.training._stepper import Diverged
+from skbert.training._vectors import vectors_of
 
 # With more classes, the penalty of logistic regression becomes weaker.
 _FEW_CLASSES = 8
 
 
-def start_head(module, train, valid, objective, settings, notice, prefixes=None):
+def start_head(module, train, valid, objective, settings, notice):
     """Set the linear layer of `module` to a logistic regression on what it reads, in eval mode.
 
     Its inverse penalty C is 1 for up to 8 classes, and an eighth of their number for more: each class has its own
@@ -38,8 +38,6 @@ def start_head(module, train, valid, objective, settings, notice, prefixes=None)
         Device and precision.
     notice : MemoryNotice
         Warns when memory runs out.
-    prefixes : PrefixCache, default=None
-        Hidden states of the frozen layers.
 
     Returns
     -------
@@ -59,20 +57,10 @@ def start_head(module, train, valid, objective, settings, notice, prefixes=None)
     began = time.perf_counter()
     module.eval()
 
-    def vectors_of(dataset):
-        vectors = np.empty((len(dataset), module.head.classifier.in_features))
-        for rows, found in run_batches(
-            lambda batch, *prefix: module.head.vectors(module.pool(batch, *prefix)),
-            dataset.tokens,
-            settings.device,
-            settings.precision,
-            notice,
-            prefixes,
-        ):
-            vectors[rows] = found.float().cpu().numpy()
-        return vectors
+    def read(batch, *prefix):
+        return module.head.vectors(module.pool(batch, *prefix))
 
-    vectors = vectors_of(train)
+    vectors = vectors_of(train, read, settings, notice)
     if not np.isfinite(vectors).all():
         raise Diverged
     # Weights as they were given: a row of weight 2 counts like two rows, also against the penalty.
@@ -86,7 +74,7 @@ def start_head(module, train, valid, objective, settings, notice, prefixes=None)
         layer.bias.copy_(torch.from_numpy(bias))
     row = {"phase": "head", "train_loss": _loss(vectors, weights, bias, train, objective)}
     if valid is not None:
-        row["valid_loss"] = _loss(vectors_of(valid), weights, bias, valid, objective)
+        row["valid_loss"] = _loss(vectors_of(valid, read, settings, notice), weights, bias, valid, objective)
     return row | {"dur": time.perf_counter() - began}
 
 

@@ -37,6 +37,7 @@ class FineTuneSettings:
     contrastive_steps: int | str
     contrastive_loss: str
     contrastive_pairs: str
+    contrastive_center: bool | str
     contrastive_learning_rate: float
     contrastive_pooling_rate: float
     contrastive_batch_size: int

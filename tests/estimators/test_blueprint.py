@@ -41,6 +41,16 @@ def test_from_json__of_before_heads_were_modules__builds_too(fitted):
     np.testing.assert_array_equal(module.head.classifier.weight.detach(), weights["classifier.weight"])
 
 
+def test_build__weights_of_before_directions_had_a_centre__reads_from_the_origin(tiny, texts, labels, quick):
+    phases = {"contrastive_steps": 1, "head_init": "logistic", "max_epochs": 0}
+    fitted = MaxPoolBERTClassifier(tiny(), **{**quick, **phases}).fit(texts, labels)._fitted
+    weights = fitted.tensors()
+    del weights["head.center"]
+    center = fitted.blueprint.build(weights).head.center
+    assert center.shape == (fitted.blueprint.width,)
+    assert not center.any()
+
+
 def test_build__config_that_names_code__does_not_choose_what_runs(fitted):
     evil = {"auto_map": {"AutoModel": "evil.Model"}, "_attn_implementation": "evil/kernel"}
     blueprint = dataclasses.replace(fitted.blueprint, config={**fitted.blueprint.config, **evil})

@@ -255,13 +255,13 @@ def test_phases__read_pairs_of_texts(texts, labels, classifier):
 def test_joint_loss__adds_the_contrastive_loss_of_each_batch(tiny, texts, labels, classifier):
     plain = {"batch_size": 24, "max_epochs": 1, "dropout": 0.0}
     alone, joint = (classifier(**plain, contrastive_weight=w).fit(texts, labels) for w in (0.0, 0.5))
-    unit = torch.from_numpy(normalize(_vectors(tiny(), texts)))
+    unit = torch.from_numpy(normalize(pretrained_vectors(tiny(), texts)))
     codes = torch.from_numpy(np.unique(labels, return_inverse=True)[1])
     expected = supcon_by_hand(unit, codes, torch.ones(24), 0.1)
     assert joint.loss_curve_[0] - alone.loss_curve_[0] == pytest.approx(0.5 * expected, abs=1e-4)
 
 
-def _vectors(folder, texts):
+def pretrained_vectors(folder, texts):
     with torch.no_grad():
         model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
         return mean_of_tokens(model, tokenizer, texts).numpy()
@@ -269,7 +269,7 @@ def _vectors(folder, texts):
 
 def test_first_step__has_the_loss_of_the_pretrained_vectors(tiny, texts, labels, classifier):
     clf = classifier(**{**PHASE, "contrastive_batch_size": 24}, **HEAD_ONLY, dropout=0.0).fit(texts, labels)
-    unit = torch.from_numpy(normalize(_vectors(tiny(), texts)))
+    unit = torch.from_numpy(normalize(pretrained_vectors(tiny(), texts)))
     codes = np.unique(labels, return_inverse=True)[1]
     assert losses_of(clf, "contrastive")[0] == pytest.approx(cosine_by_hand(unit, codes, np.ones(24)), abs=1e-4)
 
@@ -403,6 +403,8 @@ def test_progress__has_a_bar_of_its_own(texts, labels, classifier, capfd):
         ({"contrastive_steps": None}, "contrastive_steps must be"),
         ({"contrastive_loss": "triplet"}, "contrastive_loss must be one of"),
         ({"contrastive_loss": "supcon", "contrastive_pairs": "setfit"}, "has the loss 'cosine'"),
+        ({"contrastive_center": "always"}, r'contrastive_center must be True or False, got .always.; or "auto"'),
+        ({"contrastive_center": 1}, "contrastive_center must be True or False"),
         ({"contrastive_batch_size": 3}, "contrastive_batch_size must be"),
         ({"contrastive_weight": -0.5}, "contrastive_weight must be"),
         ({"contrastive_temperature": 0.0}, "contrastive_temperature must be"),
