@@ -242,16 +242,17 @@ _RECIPES = {
             "setfit2022, with all pairs of a batch in place of drawn pairs."
         ),
         reproduced=(
-            "Contrastive steps on balanced batches of 32 texts at a rate of 1e-4, 30 of them or five passes over the "
-            "texts, then a logistic regression on vectors of length 1, from the centre of the classes where all texts "
-            "have nearly the same direction. Read the encoder by the mean over the tokens of "
-            "its last layer: layers=1, token_pooling='mean'. For any other reading, take few_data_joint."
+            "Contrastive steps on balanced batches of 32 texts at a rate of 1e-4: 20 passes over the texts, but 10 to "
+            "30 steps, or five passes if that is more. Then a logistic regression on vectors of length 1, seen from "
+            "the centre of the classes where all texts have nearly the same direction. Read the encoder by the mean "
+            "over the tokens of its last layer: layers=1, token_pooling='mean'. For any other reading, take "
+            "few_data_joint."
         ),
         not_reproduced=(
-            "Chosen with one encoder, MiniLM, which is itself trained by contrast, and mostly on one dataset; the rule "
-            "for the centre also with E5. With tens of classes, logistic regression on frozen unit vectors was as good "
-            "or better, at no cost. For a regressor (regression=True), it is few_data_joint, without the contrastive "
-            "loss."
+            "Chosen with one encoder, MiniLM, which is itself trained by contrast, and mostly on one dataset; the "
+            "centre and the number of steps with few texts also with E5. With tens of classes, logistic regression on "
+            "frozen unit vectors was as good or better, at no cost. For a regressor (regression=True), it is "
+            "few_data_joint, without the contrastive loss."
         ),
         parameters={
             **_MOSBACH,

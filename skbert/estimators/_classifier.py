@@ -112,8 +112,9 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         1, and with more than 8 classes an eighth of their number, except with ``contrastive_pairs="setfit"``.
     contrastive_steps : int or "auto", default=0
         Number of steps before fine-tuning in which only encoder and poolings are trained, so that texts of one
-        class get vectors of similar direction. ``"auto"`` takes 30 steps, or as many as five passes over the texts if
-        that is more. The steps end early when the loss was within 0.01 of its smallest possible value for five steps.
+        class get vectors of similar direction. ``"auto"`` takes as many as 20 passes over the texts, but 10 to 30, or
+        as many as five passes if that is more. The steps end early when the loss was within 0.01 of its smallest
+        possible value for five steps.
     contrastive_loss : {"cosine", "supcon"}, default="cosine"
         ``"cosine"``: squared error of the cosine of all pairs of a batch, to 1 for texts of one class
         and to 0 for others; the mean of each kind counts one half. ``"supcon"``: supervised contrastive loss [5]_.
@@ -126,6 +127,7 @@ class MaxPoolBERTClassifier(ClassifierMixin, MaxPoolBERTBase):
         pooled vectors of all classes before training, so that texts have different directions from the first step,
         also with encoders whose vectors nearly all point the same way. ``"auto"``: there if texts of two classes have a
         mean cosine above 0.4. A head with ``head_init="logistic"`` then reads these directions (not ``head="pooler"``).
+        Steps that are left out have no centre, and `contrastive_weight` always starts at the origin.
     contrastive_learning_rate : float, default=None
         Highest learning rate of the encoder in the contrastive steps, with warm-up and linear decay of their own. None
         means `learning_rate`. `layer_decay` applies, and the poolings have `head_learning_rate` if it is given.

@@ -43,7 +43,8 @@ class LossLandscape(BaseEstimator):
         of the texts and another dropout. ``"data"``: to the end of a fit on other texts (`X_second`, `y_second`) from
         the same start; a head of another size takes no part. ``"random"``: a Gaussian direction in which each row of a
         matrix has the length of this row in the fine-tuned model, and biases and LayerNorm stay (Li et al. [2]_).
-        Every direction is then scaled to the length of the first. None: no plane.
+        Every direction is then scaled to the length of the first. None: no plane. With `contrastive_center`, all
+        points are seen from the centre of the first fit.
     n_points : int, default=21
         Number of points of a line, and of each axis of the plane.
     span : tuple of two floats, default=(-0.5, 1.5)

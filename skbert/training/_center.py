@@ -50,14 +50,14 @@ def center_of_directions(module, train, objective, settings, notice):
         return nowhere
     groups = np.unique(objective.groups(train.target).cpu().numpy(), return_inverse=True)[1]
     weight = train.weight.double().cpu().numpy()
-    if settings.contrastive_center == "auto" and _cosine_of_classes(vectors, groups, weight) <= _ALIKE:
+    if settings.contrastive_center == "auto" and cosine_of_classes(vectors, groups, weight) <= _ALIKE:
         return nowhere
     means = _sums(vectors, groups, weight) / np.bincount(groups, weight)[:, None]
     return torch.tensor(means.mean(axis=0), dtype=torch.float32, device=settings.device)
 
 
-def _cosine_of_classes(vectors, groups, weight):
-    """Mean cosine of the pairs of texts of two classes."""
+def cosine_of_classes(vectors, groups, weight):
+    """Mean cosine of the pairs of texts of two classes, for class numbers `groups` (n,) and weights (n,)."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     sums, sizes = _sums(vectors / np.maximum(lengths, 1e-12), groups, weight), np.bincount(groups, weight)
     # Of all pairs, without those within a class.

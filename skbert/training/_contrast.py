@@ -22,8 +22,9 @@ from skbert.training._stepper import Diverged, Stepper
 # SetFit (2022) takes this many alike and as many different pairs per text.
 _SETFIT_ITERATIONS = 20
 
-# With "auto", as many steps as this many passes over the texts, and never fewer than these.
-_PASSES, _LEAST_STEPS = 5, 30
+# With "auto", as many steps as the first number of passes over the texts takes, within these limits, or as the second
+# one takes, if these are more. With 16 texts of mr, E5 has 71.6 % after 10 steps and 66.7 % after 30 (three draws).
+_PASSES_OVER_FEW, _LEAST_STEPS, _MOST_STEPS, _PASSES_OVER_MANY = 20, 10, 30, 5
 
 # All pairs of so many texts take about 200 MB.
 _MOST_TEXTS_IN_PAIRS = 5000
@@ -65,7 +66,9 @@ def contrast(module, train, objective, settings, seed, notice, *, targets, note_
     if source is None:
         return [], False
     center = center_of_directions(module.eval(), train, objective, settings, notice)
-    module.head.set_center(center)
+    if settings.head_init == "logistic":
+        # Any other head goes on with the origin that it has learnt with.
+        module.head.set_center(center)
     rate = settings.contrastive_learning_rate
     pooling_rate = settings.contrastive_pooling_rate
     stepper = Stepper(module, settings, targets, note_step, learning_rate=rate, head_learning_rate=pooling_rate)
@@ -125,7 +128,11 @@ def _n_steps(n_texts, settings):
         return settings.contrastive_steps
     if settings.contrastive_pairs == "setfit":
         return math.ceil(2 * _SETFIT_ITERATIONS * n_texts / settings.contrastive_batch_size)
-    return max(_LEAST_STEPS, math.ceil(_PASSES * n_texts / settings.contrastive_batch_size))
+    few, many = (
+        math.ceil(passes * n_texts / settings.contrastive_batch_size)
+        for passes in (_PASSES_OVER_FEW, _PASSES_OVER_MANY)
+    )
+    return max(min(max(few, _LEAST_STEPS), _MOST_STEPS), many)
 
 
 def _gradients(module, rows, source, center, micro_batches, settings):

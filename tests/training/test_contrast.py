@@ -142,11 +142,15 @@ def test_steps__of_setfit_take_twenty_rounds(texts, labels, classifier):
     assert len(rows_of(clf, "contrastive")) == 40 * len(texts) / 16
 
 
-@pytest.mark.parametrize(("size", "steps"), [(32, 30), (4, 60)])
-def test_steps__auto_are_five_passes_and_at_least_thirty(texts, labels, classifier, size, steps):
+@pytest.mark.parametrize(
+    ("n_texts", "size", "steps"),
+    [(12, 32, 10), (24, 32, 15), (40, 32, 25), (48, 30, 30), (48, 8, 30), (48, 4, 60)],
+    ids=["the least", "20 passes", "20 passes", "the most of 20 passes", "5 passes are as many", "5 passes"],
+)
+def test_steps__auto__follow_the_number_of_texts(texts, labels, classifier, n_texts, size, steps):
     # At a rate of 0 the loss never comes to its floor.
     phase = {"contrastive_steps": "auto", "contrastive_batch_size": size, "contrastive_learning_rate": 0.0}
-    X, y = [f"{text} {k}" for k in range(2) for text in texts], np.tile(labels, 2)
+    X, y = [f"{text} {k}" for k in range(2) for text in texts][:n_texts], np.tile(labels, 2)[:n_texts]
     clf = classifier(**phase, **HEAD_ONLY).fit(X, y)
     assert len(rows_of(clf, "contrastive")) == steps
 
