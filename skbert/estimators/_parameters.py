@@ -69,6 +69,8 @@ def _check_revision(name, value):
 
 
 def _or_word(word, check):
+    """A check for `word`, or for what `check` accepts."""
+
     def check_both(name, value):
         if isinstance(value, str) and value == word:
             return value
