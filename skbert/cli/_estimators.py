@@ -140,7 +140,8 @@ def predictions(estimator, X, proba=False):
 
     A multi-label estimator has one column per label, ``prediction_0`` and so on; `proba` adds the probabilities.
     """
-    return _columns(estimator, *(estimator._predict_with_proba(X) if proba else (estimator.predict(X), None)))
+    found, shares = estimator._predict_with_proba(X) if proba else (estimator.predict(X), None)
+    return _columns(estimator, found, shares)
 
 
 def example_predictions(estimator, n, proba=False):

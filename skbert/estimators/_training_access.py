@@ -171,8 +171,7 @@ class TrainingAccessMixin:
         """
         check_is_fitted(self)
         module = self._fitted.module(resolve_device(self.device))
-        fixed = dict(module.named_buffers())
-        return {name: tensor.detach() for name, tensor in module.state_dict().items() if name not in fixed}
+        return {name: parameter.detach() for name, parameter in module.named_parameters()}
 
     def losses_of(self, X: ArrayLike, y: ArrayLike, name: str = "X") -> tuple[TextDataset, torch.nn.Module, float]:
         """Return what is needed to compute the losses of labelled texts with the fitted network.

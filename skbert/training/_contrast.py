@@ -143,6 +143,6 @@ def _gradients(module, rows, source, center, micro_batches, settings):
             return module.pool(part.tokens(settings.device), part.prefix(settings.device)), None
 
     def loss_of_all(pooled):
-        return source.loss_of(unit_vectors(pooled.float() - center), rows.indices)
+        return source.loss_of(unit_vectors(pooled - center), rows.indices)
 
     return micro_batches.backward(rows, forward, loss_of_all=loss_of_all)[0]
